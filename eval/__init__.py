@@ -1,0 +1,1 @@
+"""Measuring: protocols, metrics with intervals, counted baselines and reports."""

@@ -1,0 +1,1 @@
+"""A generative LLM recommender that never leaves the catalog."""

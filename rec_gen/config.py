@@ -1,0 +1,80 @@
+"""Frozen configurations: one TOML file, `key=value` overrides, errors that name the key."""
+
+import copy
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rec_gen.errors import ConfigError
+
+
+class Config(BaseModel):
+    """Base of every configuration: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+C = TypeVar("C", bound=Config)
+
+
+def load_config(schema: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
+    """Read a TOML file, apply overrides and validate.
+
+    Args:
+        schema: The configuration class.
+        path: The TOML file; relative paths inside it stay relative to the working directory.
+        overrides: Strings `dotted.key=value`; the value is TOML, or else a plain string.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key is unknown, missing or has a wrong value.
+    """
+    return parse_config(schema, read_toml(path), overrides, str(path))
+
+
+def parse_config(
+    schema: type[C], table: dict[str, Any], overrides: Sequence[str] = (), origin: str = "config"
+) -> C:
+    """Validate a table after applying overrides; `origin` names it in errors."""
+    table = copy.deepcopy(table)
+    for override in overrides:
+        _apply(table, override)
+    try:
+        return schema.model_validate(table)
+    except ValidationError as error:
+        first, count = error.errors()[0], error.error_count()
+        key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        raise ConfigError(f"{origin}: key '{key}': {first['msg']}{more}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file into a table.
+
+    Raises:
+        ConfigError: The file is missing, is not UTF-8 or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"--set {override}: write it as key=value, for example seed=1")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: '{parent}' is not a table")
+    table[last] = value

@@ -1,0 +1,1 @@
+"""Getting interactions and items from their source to a prepared data set."""

@@ -1,0 +1,160 @@
+"""A prepared data set: a catalog and split interactions, as they lie on disk and in memory."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from rec_gen.catalog import Catalog
+from rec_gen.errors import DataError
+
+INTERACTIONS, ITEMS, MANIFEST = "interactions.parquet", "items.parquet", "dataset.json"
+
+
+class Split(StrEnum):
+    """What an interaction is for; `context` may be read but is never a target."""
+
+    CONTEXT = "context"
+    TRAIN = "train"
+    VALID = "valid"
+    TEST = "test"
+
+
+SPLITS = tuple(Split)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One user's training interactions, oldest first.
+
+    Attributes:
+        user: The user's id.
+        items: int32 [n], catalog positions.
+        targets: bool [n], the interactions that may be learnt; the others are context.
+    """
+
+    user: str
+    items: npt.NDArray[np.int32]
+    targets: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One held-out interaction and all that came before it.
+
+    Attributes:
+        user: The user's id.
+        history: int32 [n], catalog positions, oldest first.
+        target: The catalog position of the held-out item.
+    """
+
+    user: str
+    history: npt.NDArray[np.int32]
+    target: int
+
+
+class Dataset:
+    """A catalog and its interactions, grouped by user and oldest first.
+
+    Attributes:
+        catalog: The items.
+        frame: One row an interaction: `user` (string), `item` (UInt32 catalog position), `time`
+            (Int64 seconds, or null where the source gives only an order), `split` (Enum), and
+            `rating` or `weight` (Float32) where the source has them.
+        manifest: Name, split, counts and what was left out, as JSON-ready values.
+    """
+
+    def __init__(self, catalog: Catalog, frame: pl.DataFrame, manifest: dict[str, Any]) -> None:
+        self.catalog = catalog
+        self.frame = frame
+        self.manifest = manifest
+        self._items = frame["item"].to_numpy().astype(np.int32)
+        self._splits = frame["split"].to_physical().to_numpy()
+        changes = frame.select(pl.col("user").rle_id().alias("run"))["run"].to_numpy()
+        starts = np.flatnonzero(np.r_[True, changes[1:] != changes[:-1]])
+        self._offsets = np.r_[starts, len(frame)].astype(np.int64)
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+        return str(self.manifest["name"])
+
+    @cached_property
+    def users(self) -> list[str]:
+        """User ids, in the order of the frame."""
+        return self.frame["user"].gather(self._offsets[:-1]).to_list()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the catalog, the users, and every interaction with its split."""
+        digest = blake2b(self.catalog.fingerprint.encode(), digest_size=16)
+        for part in ("\0".join(self.users).encode(), self._offsets, self._items, self._splits):
+            digest.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+    def sequences(self) -> Iterator[Sequence]:
+        """Each user's training interactions, for users that have any."""
+        last_trained = SPLITS.index(Split.TRAIN)
+        for user, start, stop in self._ranges():
+            splits = self._splits[start:stop]
+            trained = np.flatnonzero(splits == last_trained)
+            if trained.size:
+                end = int(trained[-1]) + 1
+                yield Sequence(user, self._items[start : start + end], splits[:end] == last_trained)
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        """Each interaction of a held-out split, with all that came before it."""
+        wanted = SPLITS.index(split)
+        for user, start, stop in self._ranges():
+            for at in np.flatnonzero(self._splits[start:stop] == wanted):
+                place = start + int(at)
+                yield Example(user, self._items[start:place], int(self._items[place]))
+
+    def history(self, user: str) -> npt.NDArray[np.int32]:
+        """All interactions of one user, oldest first.
+
+        Raises:
+            DataError: The user is not in the data set.
+        """
+        try:
+            row = self.users.index(user)
+        except ValueError:
+            raise DataError(f"{self.name}: user '{user}' is not in the data set") from None
+        return self._items[self._offsets[row] : self._offsets[row + 1]]
+
+    def _ranges(self) -> Iterator[tuple[str, int, int]]:
+        bounds = self._offsets.tolist()
+        yield from zip(self.users, bounds[:-1], bounds[1:], strict=True)
+
+    def save(self, folder: Path) -> None:
+        """Write the data set into an existing folder."""
+        self.catalog.save(folder / ITEMS)
+        self.frame.write_parquet(folder / INTERACTIONS)
+        text = json.dumps({**self.manifest, "fingerprint": self.fingerprint}, indent=2)
+        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Dataset":
+        """Read a prepared data set.
+
+        Raises:
+            DataError: A file is missing, cannot be read, or does not match the fingerprint.
+        """
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            frame = pl.read_parquet(folder / INTERACTIONS)
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+            raise DataError(f"{folder}: is not a prepared data set: {error}") from error
+        recorded = manifest.pop("fingerprint", None)
+        dataset = cls(Catalog.load(folder / ITEMS), frame, manifest)
+        if recorded != dataset.fingerprint:
+            raise DataError(f"{folder}: was changed since it was prepared; prepare it again")
+        return dataset

@@ -1,0 +1,1 @@
+"""Constrained decoding: the trie, the filters, the search, one adapter a runtime."""

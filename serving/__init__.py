@@ -1,0 +1,1 @@
+"""Serving a bundle to other programs."""

@@ -1,0 +1,1 @@
+"""Fine-tuning: recipes, examples with labels, and TRL trainers."""

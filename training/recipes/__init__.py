@@ -1,0 +1,1 @@
+"""Command-line recipes of rec_gen, one TOML file each."""
