@@ -42,7 +42,15 @@ class DecodingError(RecGenError):
 
 
 class NoEligibleItemError(DecodingError):
-    """Every item of the catalog is filtered for a request."""
+    """Every item of the catalog is filtered for a request.
+
+    Attributes:
+        request: The request's index.
+    """
+
+    def __init__(self, request: int) -> None:
+        self.request = request
+        super().__init__(f"request {request}: no item is left after the filters; loosen them")
 
 
 class ModelError(RecGenError):

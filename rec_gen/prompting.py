@@ -1,0 +1,175 @@
+"""From a history to token ids: render, apply the chat template, cut the history to the budget."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import TemplateError
+
+from rec_gen.catalog import Catalog
+from rec_gen.config import Config
+from rec_gen.errors import PromptError
+from rec_gen.marks import Segment, mark_item, split_marks
+from rec_gen.spelling import Spellings
+from rec_gen.templates import Template
+from rec_gen.text import TextEncoder, clean_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class PromptConfig(Config):
+    """How histories become prompts.
+
+    Attributes:
+        template: A template's name or the path of a `.jinja` file.
+        max_history: Interactions shown at most, the latest ones.
+        max_tokens: Tokens of a prompt at most; older interactions are left out until it fits.
+    """
+
+    template: str = "next_item"
+    max_history: int = 50
+    max_tokens: int = 1024
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a prompt spells an item: tokens `[start, stop)` for the history's item at `place`."""
+
+    place: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered prompt.
+
+    Attributes:
+        ids: Token ids.
+        text: The same as a reader sees it.
+        spans: Where items of the history are spelled.
+        kept: How many items of the history, counted from the latest, were shown.
+    """
+
+    ids: list[int]
+    text: str
+    spans: list[Span]
+    kept: int
+
+
+class PromptRenderer:
+    """Renders histories of one catalog with one template for one tokenizer."""
+
+    def __init__(
+        self,
+        template: Template,
+        catalog: Catalog,
+        spellings: Spellings,
+        tokenizer: "PreTrainedTokenizerBase",
+        config: PromptConfig,
+    ) -> None:
+        self.template = template
+        self._catalog = catalog
+        self._spellings = spellings
+        self._tokenizer = tokenizer
+        self._config = config
+        self._encoder = TextEncoder(tokenizer)
+        self._fields = lru_cache(maxsize=1 << 16)(self._clean_fields)
+
+    def render(self, history: Sequence[int]) -> Prompt:
+        """Render a history, leaving out its oldest items until the prompt fits.
+
+        Args:
+            history: Catalog positions, oldest first.
+
+        Raises:
+            PromptError: The template fails, or not even the latest item fits.
+        """
+        kept = min(len(history), self._config.max_history)
+        prompt = self._render(history, kept)
+        if len(prompt.ids) <= self._config.max_tokens:
+            return prompt
+        fits, too_many = 0, kept
+        while too_many - fits > 1:
+            middle = (fits + too_many) // 2
+            candidate = self._render(history, middle)
+            if len(candidate.ids) <= self._config.max_tokens:
+                fits, prompt = middle, candidate
+            else:
+                too_many = middle
+        if not fits:
+            needed = len(self._render(history, min(len(history), 1)).ids)
+            raise PromptError(
+                f"template '{self.template.name}' needs {needed} tokens for the shortest history, "
+                f"the budget is {self._config.max_tokens}: raise prompt.max_tokens"
+            )
+        return prompt
+
+    def _render(self, history: Sequence[int], kept: int) -> Prompt:
+        shown = history[len(history) - kept :]
+        ids: list[int] = []
+        spans: list[Span] = []
+        texts: list[str] = []
+        for segment in self._segments(shown):
+            if segment.item is None:
+                encode = self._encoder.trusted if segment.trusted else self._encoder.untrusted
+                ids += encode(segment.text)
+                texts.append(segment.text)
+            else:
+                position = shown[segment.item]
+                start = len(ids)
+                ids += self._spellings.tokens[position].tolist()
+                spans.append(Span(len(history) - kept + segment.item, start, len(ids)))
+                texts.append(self._spellings.texts[position])
+        return Prompt(ids, "".join(texts), spans, kept)
+
+    def _segments(self, shown: Sequence[int]) -> list[Segment]:
+        items = [
+            SimpleNamespace(**{**self._fields(int(position)), "spelling": mark_item(place)})
+            for place, position in enumerate(shown)
+        ]
+        try:
+            marked = self.template.compiled.render(history=items)
+            return list(split_marks(self._wrap(marked)))
+        except TemplateError as error:
+            raise PromptError(
+                f"template '{self.template.name}': {error.message}; items of this catalog have "
+                f"id, title, spelling and {', '.join(self._metadata()) or 'nothing else'}"
+            ) from error
+        except ValueError as error:
+            raise PromptError(
+                f"template '{self.template.name}': {error}; print item.spelling without filters"
+            ) from error
+
+    def _wrap(self, marked: str) -> str:
+        if not self._tokenizer.chat_template:
+            return (self._tokenizer.bos_token or "") + marked
+        turns = [{"role": "user", "content": marked}]
+        if "system" in self.template.header:
+            turns.insert(0, {"role": "system", "content": self.template.header["system"]})
+        return str(
+            self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+        )
+
+    def _metadata(self) -> list[str]:
+        return [name for name in self._catalog.frame.columns if name not in ("item", "title")]
+
+    def _clean_fields(self, position: int) -> dict[str, Any]:
+        item = self._catalog[position]
+        return {**_clean(item.fields), "id": clean_text(item.id), "title": clean_text(item.title)}
+
+
+def _clean(value: Any) -> Any:  # noqa: ANN401 - metadata has any type
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, Mapping):
+        return {key: _clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_clean(inner) for inner in value]
+    return value

@@ -1,0 +1,48 @@
+"""Untrusted text: titles, fields and user input that must not become markup."""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_INVISIBLE = {"Cc", "Cs", "Co", "Cn"}
+_BIDI_CONTROLS = set(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+)
+
+
+def clean_text(text: str) -> str:
+    """One line of printable text: control, private-use and direction characters become spaces."""
+    kept = (
+        " " if unicodedata.category(char) in _INVISIBLE or char in _BIDI_CONTROLS else char
+        for char in unicodedata.normalize("NFC", text)
+    )
+    return " ".join("".join(kept).split())
+
+
+class TextEncoder:
+    """Encodes text piece by piece, with or without markup; remembers the pieces of templates."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
+        self._tokenizer = tokenizer
+        names = sorted(tokenizer.get_added_vocab(), key=len, reverse=True)
+        self._markup = re.compile("|".join(re.escape(name) for name in names if name) or r"(?!)")
+        self.trusted = lru_cache(maxsize=4096)(self._encode)
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+    def untrusted(self, text: str) -> list[int]:
+        """Token ids of a text in which nothing is markup.
+
+        A tokenizer turns the names of its added tokens, such as `<|im_start|>`, into those tokens
+        wherever they stand. Here each such name is cut in two, so that it stays plain text.
+        """
+        match = self._markup.search(text)
+        if match is None or len(match.group()) < 2:
+            return self._encode(text)
+        middle = match.start() + 1
+        return self.untrusted(text[:middle]) + self.untrusted(text[middle:])
