@@ -40,7 +40,7 @@ def parse_config(
     """Validate a table after applying overrides; `origin` names it in errors."""
     table = copy.deepcopy(table)
     for override in overrides:
-        _apply(table, override)
+        _apply(table, override, schema)
     try:
         return schema.model_validate(table)
     except ValidationError as error:
@@ -64,17 +64,35 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
 
 
-def _apply(table: dict[str, Any], override: str) -> None:
-    dotted, equals, text = override.partition("=")
-    if not equals or not dotted:
+def _apply(table: dict[str, Any], override: str, schema: type[Config]) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
         raise ConfigError(f"--set {override}: write it as key=value, for example seed=1")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    *parents, last = dotted.split(".")
+    *parents, last = _full_key(key, schema).split(".")
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: '{parent}' is not a table")
     table[last] = value
+
+
+def _full_key(key: str, schema: type[Config]) -> str:
+    """`max_steps` stands for `train.max_steps` where no other table has that key."""
+    fields, first = schema.model_fields, key.partition(".")[0]
+    if first in fields:
+        return key
+    tables = [
+        name
+        for name, field in fields.items()
+        if isinstance(field.annotation, type)
+        and issubclass(field.annotation, Config)
+        and first in field.annotation.model_fields
+    ]
+    if len(tables) > 1:
+        choices = " or ".join(f"{table}.{key}" for table in tables)
+        raise ConfigError(f"--set {key}: write {choices}")
+    return f"{tables[0]}.{key}" if tables else key

@@ -35,7 +35,7 @@ def mark_item(place: int) -> str:
     return f"{_ITEM}{place}{_END}"
 
 
-def mark_untrusted(value: Any) -> str:  # noqa: ANN401 - whatever a template prints
+def mark_untrusted(value: Any) -> str:
     """Mark the printed value of a template's expression as data."""
     return f"{_OPEN}{value}{_CLOSE}"
 

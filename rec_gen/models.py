@@ -59,7 +59,7 @@ def load_model(
         raise _not_found(base, error) from error
 
 
-def load_text_encoder() -> Any:  # noqa: ANN401 - sentence-transformers is optional
+def load_text_encoder() -> Any:
     """Load all-MiniLM-L6-v2, from a pip package if one carries it, else from the hub.
 
     Raises:
@@ -78,7 +78,7 @@ def load_text_encoder() -> Any:  # noqa: ANN401 - sentence-transformers is optio
         raise _not_found(_MINILM, error) from error
 
 
-def _nf4(dtype: Any) -> Any:  # noqa: ANN401 - torch and transformers are imported late
+def _nf4(dtype: Any) -> Any:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingPackageError("bitsandbytes", "train")
     # a kernel package for CPUs that bitsandbytes looks for and does not need

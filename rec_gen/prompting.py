@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from jinja2 import TemplateError
 
 from rec_gen.catalog import Catalog
@@ -19,6 +20,10 @@ from rec_gen.text import TextEncoder, clean_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+Positions = Sequence[int] | npt.NDArray[np.int32]
+"""Catalog positions, oldest first."""
 
 
 class PromptConfig(Config):
@@ -80,7 +85,7 @@ class PromptRenderer:
         self._encoder = TextEncoder(tokenizer)
         self._fields = lru_cache(maxsize=1 << 16)(self._clean_fields)
 
-    def render(self, history: Sequence[int]) -> Prompt:
+    def render(self, history: Positions) -> Prompt:
         """Render a history, leaving out its oldest items until the prompt fits.
 
         Args:
@@ -109,7 +114,7 @@ class PromptRenderer:
             )
         return prompt
 
-    def _render(self, history: Sequence[int], kept: int) -> Prompt:
+    def _render(self, history: Positions, kept: int) -> Prompt:
         shown = history[len(history) - kept :]
         ids: list[int] = []
         spans: list[Span] = []
@@ -120,14 +125,14 @@ class PromptRenderer:
                 ids += encode(segment.text)
                 texts.append(segment.text)
             else:
-                position = shown[segment.item]
+                position = int(shown[segment.item])
                 start = len(ids)
                 ids += self._spellings.tokens[position].tolist()
                 spans.append(Span(len(history) - kept + segment.item, start, len(ids)))
                 texts.append(self._spellings.texts[position])
         return Prompt(ids, "".join(texts), spans, kept)
 
-    def _segments(self, shown: Sequence[int]) -> list[Segment]:
+    def _segments(self, shown: Positions) -> list[Segment]:
         items = [
             SimpleNamespace(**{**self._fields(int(position)), "spelling": mark_item(place)})
             for place, position in enumerate(shown)
@@ -165,7 +170,7 @@ class PromptRenderer:
         return {**_clean(item.fields), "id": clean_text(item.id), "title": clean_text(item.title)}
 
 
-def _clean(value: Any) -> Any:  # noqa: ANN401 - metadata has any type
+def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, Mapping):

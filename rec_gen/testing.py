@@ -1,0 +1,131 @@
+"""Small real things and one fake, for tests of code that builds on rec_gen."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rec_gen.decoding.runtime import Frontier, Runtime
+from rec_gen.decoding.search import Score
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CHAT_TEMPLATE = (
+    "{% for turn in messages %}<|im_start|>{{ turn.role }}\n{{ turn.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+class HashRuntime:
+    """A fake model: the logits after a prefix are drawn from a hash of the prefix.
+
+    Args:
+        vocabulary: The number of tokens.
+        seed: Another seed is another model.
+        scale: The standard deviation of the logits.
+        overrides: Logits by token that replace the drawn ones, such as NaN.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        seed: int = 0,
+        scale: float = 3.0,
+        overrides: Mapping[int, float] | None = None,
+    ) -> None:
+        self.name = f"hash model {seed}"
+        self.device = torch.device("cpu")
+        self._vocabulary = vocabulary
+        self._seed = seed
+        self._scale = scale
+        self._overrides = dict(overrides or {})
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> Frontier:
+        """Look up the prompts."""
+        return self._look_up([tuple(prompt) for prompt in prompts])
+
+    def extend(self, frontier: Frontier, parents: torch.Tensor, tokens: torch.Tensor) -> Frontier:
+        """Look up the longer prefixes."""
+        pairs = zip(parents.tolist(), tokens.tolist(), strict=True)
+        return self._look_up([(*frontier.cache[parent], token) for parent, token in pairs])
+
+    def _look_up(self, prefixes: list[tuple[int, ...]]) -> Frontier:
+        return Frontier(torch.stack([self._logits(prefix) for prefix in prefixes]), prefixes)
+
+    def _logits(self, prefix: tuple[int, ...]) -> torch.Tensor:
+        digest = blake2b(repr((self._seed, prefix)).encode(), digest_size=8).digest()
+        drawn = np.random.default_rng(int.from_bytes(digest, "big")).normal(size=self._vocabulary)
+        logits = torch.from_numpy(drawn * self._scale).float()
+        for token, value in self._overrides.items():
+            logits[token] = value
+        return logits
+
+
+def brute_force(
+    runtime: Runtime,
+    prompt: Sequence[int],
+    spellings: Sequence[npt.NDArray[np.int32]],
+    eligible: Sequence[bool],
+    score: Score,
+) -> dict[int, float]:
+    """Score every eligible item by reading each of its prefixes anew, without trie or cache.
+
+    Returns:
+        The score of each eligible catalog position.
+    """
+    children = defaultdict(set)
+    paths = {item: tuple(map(int, s)) for item, s in enumerate(spellings) if eligible[item]}
+    for path in paths.values():
+        for depth, token in enumerate(path):
+            children[path[:depth]].add(token)
+    steps = {}
+    for prefix, tokens in children.items():
+        logits = runtime.prefill([[*prompt, *prefix]]).logits[0].double()
+        known = list(tokens) if score == "catalog" else slice(None)
+        total = logits[known].logsumexp(0)
+        steps.update({(prefix, token): float(logits[token] - total) for token in tokens})
+    return {
+        item: sum(steps[path[:depth], token] for depth, token in enumerate(path))
+        for item, path in paths.items()
+    }
+
+
+def tiny_tokenizer(*, chat: bool = False) -> "PreTrainedTokenizerBase":
+    """A byte-level tokenizer without merges, with or without a chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {char: index for index, char in enumerate(alphabet)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<|bos|>",
+        eos_token="<|im_end|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=["<|im_start|>"],
+        chat_template=CHAT_TEMPLATE if chat else None,
+    )
+
+
+def tiny_model(
+    vocabulary: int, seed: int = 0, model_type: str = "qwen3", **settings: object
+) -> "PreTrainedModel":
+    """A causal language model with random weights, small enough for any test."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    shape = {
+        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16,
+        "max_position_embeddings": 1024, "initializer_range": 0.3,
+    }  # fmt: skip
+    config = AutoConfig.for_model(model_type, vocab_size=vocabulary, **{**shape, **settings})
+    return AutoModelForCausalLM.from_config(config).eval()

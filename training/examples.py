@@ -1,0 +1,74 @@
+"""Training examples: rendered prompts with an answer, and labels on the tokens to be learnt."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from rec_gen.data.dataset import Example, Sequence
+from rec_gen.prompting import PromptRenderer
+from rec_gen.spelling import Spellings
+
+IGNORED = -100
+"""The label of a token that carries no loss."""
+
+Row = dict[str, list[int]]
+
+
+def every_item(
+    sequences: Iterable[Sequence], renderer: PromptRenderer, spellings: Spellings
+) -> Iterator[Row]:
+    """One rendering teaches every item it spells, each from those before it.
+
+    A sequence longer than a prompt is cut into windows that overlap by half, so that each item is
+    learnt at least once with a history behind it.
+
+    Yields:
+        `input_ids` and `labels`, of one length.
+    """
+    for sequence in sequences:
+        stop = len(sequence.items)
+        while stop > 0:
+            history, answer = sequence.items[: stop - 1], int(sequence.items[stop - 1])
+            prompt = renderer.render(history)
+            ids = prompt.ids + spellings.tokens[answer].tolist()
+            labels = np.full(len(ids), IGNORED)
+            for span in prompt.spans:
+                if sequence.targets[span.place]:
+                    labels[span.start : span.stop] = ids[span.start : span.stop]
+            if sequence.targets[stop - 1]:
+                labels[len(prompt.ids) :] = ids[len(prompt.ids) :]
+            if (labels != IGNORED).any():
+                yield {"input_ids": ids, "labels": labels.tolist()}
+            if prompt.kept == stop - 1:
+                break
+            stop -= (prompt.kept + 2) // 2
+
+
+def last_item(
+    sequences: Iterable[Sequence], renderer: PromptRenderer, spellings: Spellings
+) -> Iterator[Row]:
+    """One rendering an item: only the answer carries a loss.
+
+    Yields:
+        `input_ids` and `labels`, of one length.
+    """
+    for sequence in sequences:
+        for place in np.flatnonzero(sequence.targets):
+            yield _answered(sequence.items[:place], int(sequence.items[place]), renderer, spellings)
+
+
+def held_out(
+    examples: Iterable[Example], renderer: PromptRenderer, spellings: Spellings
+) -> Iterator[Row]:
+    """Held-out examples, for a validation loss on the answer."""
+    for example in examples:
+        yield _answered(example.history, example.target, renderer, spellings)
+
+
+def _answered(
+    history: npt.NDArray[np.int32], answer: int, renderer: PromptRenderer, spellings: Spellings
+) -> Row:
+    prompt = renderer.render(history)
+    tokens = spellings.tokens[answer].tolist()
+    return {"input_ids": prompt.ids + tokens, "labels": [IGNORED] * len(prompt.ids) + tokens}

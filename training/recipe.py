@@ -1,0 +1,131 @@
+"""What a training run is made of; every recipe is one TOML file of this shape."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from rec_gen.data.config import DataConfig
+
+from rec_gen.config import Config
+from rec_gen.models import Dtype, Quantization
+from rec_gen.prompting import PromptConfig
+from rec_gen.semantic_ids import Source
+from rec_gen.spelling import Scheme
+
+
+class SpellingConfig(Config):
+    """How items are spelled.
+
+    Attributes:
+        scheme: `title`, `semantic` or `item`.
+        sources: For semantic IDs, where the item vectors come from.
+        levels: For semantic IDs, codes an item.
+        codes: For semantic IDs, clusters a level.
+    """
+
+    scheme: Scheme = "item"
+    sources: tuple[Source, ...] = ("text", "cooccurrence")
+    levels: int = Field(default=3, ge=1, le=25)
+    codes: int = Field(default=256, ge=2)
+
+
+class ModelConfig(Config):
+    """The model that is trained.
+
+    Attributes:
+        base: A hub name, a local folder, `smollm2-135m`, or `scratch` for random weights.
+        scratch: For `scratch`, the transformers configuration; `model_type` defaults to `qwen3`.
+        scratch_vocabulary: For `scratch`, the size of the tokenizer before items are added.
+        adapter: `none` trains all weights, `lora` an adapter (Hu et al., 2021), `qlora` an
+            adapter on a base in 4 bits (Dettmers et al., 2023).
+        rank: The rank of the adapter.
+        alpha: The scale of the adapter.
+        dropout: Dropout on the adapter's input.
+        dtype: The type of the weights.
+    """
+
+    base: str = "scratch"
+    scratch: dict[str, Any] = Field(default_factory=dict)
+    scratch_vocabulary: int = Field(default=384, ge=300)
+    adapter: Literal["none", "lora", "qlora"] = "none"
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    dtype: Dtype = "float32"
+
+    @property
+    def quantization(self) -> Quantization:
+        """How the base model is quantised."""
+        return "nf4" if self.adapter == "qlora" else "none"
+
+
+class TrainConfig(Config):
+    """How it is trained.
+
+    Attributes:
+        loss: `every-item` teaches each item of a history from those before it, in one pass;
+            `last-item` makes one example of each.
+        max_steps: Optimizer steps.
+        max_minutes: Stop after this time, counted over resumed runs.
+        batch_size: Examples a step and device.
+        accumulation: Batches that are summed up to one step.
+        learning_rate: The highest learning rate.
+        schedule: The learning rate's schedule, by its name in transformers.
+        warmup_steps: Steps to the highest learning rate.
+        weight_decay: AdamW's decay.
+        gradient_checkpointing: Save memory by computing activations twice.
+    """
+
+    loss: Literal["every-item", "last-item"] = "every-item"
+    max_steps: int = Field(ge=1)
+    max_minutes: float | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=32, ge=1)
+    accumulation: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup_steps: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    gradient_checkpointing: bool = False
+
+
+class ValidationConfig(Config):
+    """How the best step is found.
+
+    Attributes:
+        every_steps: Steps between validations; a checkpoint is written at each.
+        users: Validation examples that are ranked, drawn with the run's seed; None ranks all.
+        patience: Validations without a better NDCG@10 before training stops.
+        beam_width: The beam of the search that ranks.
+        exclude_seen: Whether items of the history are left out.
+    """
+
+    every_steps: int = Field(default=100, ge=1)
+    users: int | None = Field(default=None, ge=1)
+    patience: int = Field(default=5, ge=1)
+    beam_width: int = Field(default=10, ge=1)
+    exclude_seen: bool = True
+
+
+class Recipe(Config):
+    """A training run.
+
+    Attributes:
+        name: The run's name; its folder is `runs/NAME` unless another is given.
+        seed: Seeds weights, order and samples.
+    """
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    seed: int = 0
+    data: DataConfig
+    prompt: PromptConfig = PromptConfig()
+    spelling: SpellingConfig = SpellingConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig
+    validation: ValidationConfig = ValidationConfig()
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe: a path as it is, or the name of one that comes with the package."""
+    packaged = Path(str(resources.files("training.recipes").joinpath(f"{name}.toml")))
+    return packaged if packaged.exists() else Path(name)

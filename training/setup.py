@@ -1,0 +1,158 @@
+"""From a recipe to what a trainer needs: spellings, tokenizer and model."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rec_gen.bundle import fit_vocabulary
+from rec_gen.catalog import Catalog
+from rec_gen.data.dataset import Dataset
+from rec_gen.errors import ConfigError, MissingPackageError
+from rec_gen.models import load_model, load_tokenizer
+from rec_gen.semantic_ids import item_vectors, residual_kmeans
+from rec_gen.spelling import (
+    Spellings,
+    spell_codes,
+    spell_items,
+    spell_titles,
+    tokenize_new,
+    tokenize_titles,
+)
+from rec_gen.templates import Template
+from training.recipe import ModelConfig, Recipe, SpellingConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What a trainer needs besides the data.
+
+    Attributes:
+        tokenizer: The tokenizer, with the tokens that the spellings added.
+        spellings: The catalog's spellings.
+        model: The model, wrapped by PEFT where an adapter is trained.
+    """
+
+    tokenizer: "PreTrainedTokenizerBase"
+    spellings: Spellings
+    model: "PreTrainedModel"
+
+
+def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> Materials:
+    """Load or make the tokenizer and the model, and spell the catalog.
+
+    Raises:
+        RecGenError: A model, a package or a spelling is not to be had.
+    """
+    from transformers import set_seed
+
+    set_seed(recipe.seed)
+    config = recipe.model
+    if config.base == "scratch":
+        tokenizer = _new_tokenizer(dataset.catalog, template, config.scratch_vocabulary)
+    else:
+        tokenizer = load_tokenizer(config.base)
+    old_tokens = len(tokenizer)
+    spellings = _spell(recipe.spelling, dataset, tokenizer, recipe.seed)
+    new_tokens = list(range(old_tokens, len(tokenizer)))
+    if config.base == "scratch":
+        if config.adapter != "none":
+            raise ConfigError("model.adapter: a model from scratch is trained whole; use 'none'")
+        return Materials(tokenizer, spellings, _new_model(recipe, tokenizer))
+    model = load_model(config.base, config.dtype, config.quantization)
+    fit_vocabulary(model, len(tokenizer))
+    if config.adapter != "none":
+        model = _add_adapter(model, config, new_tokens)
+    return Materials(tokenizer, spellings, model)
+
+
+def _spell(
+    config: SpellingConfig, dataset: Dataset, tokenizer: "PreTrainedTokenizerBase", seed: int
+) -> Spellings:
+    catalog = dataset.catalog
+    if config.scheme == "title":
+        return tokenize_titles(spell_titles(catalog), tokenizer)
+    if config.scheme == "item":
+        return tokenize_new("item", [[name] for name in spell_items(catalog)], tokenizer)
+    histories = (sequence.items for sequence in dataset.sequences())
+    vectors = item_vectors(catalog.titles, histories, config.sources, seed)
+    codes = residual_kmeans(vectors, config.levels, config.codes, seed)
+    return tokenize_new("semantic", spell_codes(codes), tokenizer)
+
+
+def _new_tokenizer(
+    catalog: Catalog, template: Template, vocabulary: int
+) -> "PreTrainedTokenizerBase":
+    """A byte-level BPE tokenizer trained on the titles and the template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[BOS, EOS, PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([template.text, *catalog.titles], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD
+    )
+
+
+def _new_model(recipe: Recipe, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    settings: dict[str, Any] = {
+        "model_type": "qwen3",
+        "max_position_embeddings": 2 * recipe.prompt.max_tokens,
+        "tie_word_embeddings": True,
+        **recipe.model.scratch,
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    try:
+        config = AutoConfig.for_model(**settings)
+        model = AutoModelForCausalLM.from_config(config)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"model.scratch: transformers refuses it: {error}") from error
+    return model.to(getattr(torch, recipe.model.dtype))
+
+
+def _add_adapter(
+    model: "PreTrainedModel", config: ModelConfig, new_tokens: list[int]
+) -> "PreTrainedModel":
+    try:
+        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    except ImportError as error:
+        raise MissingPackageError("peft", "train") from error
+    if config.adapter == "qlora":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    lora = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules="all-linear",
+        trainable_token_indices=_token_indices(model, new_tokens),
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, lora)
+
+
+def _token_indices(model: "PreTrainedModel", new_tokens: list[int]) -> Any:
+    """The new tokens at the input and, where the two are not tied, at the output."""
+    if not new_tokens:
+        return None
+    if model.config.get_text_config().tie_word_embeddings:
+        return new_tokens
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    names = {id(module): name.rpartition(".")[2] for name, module in model.named_modules()}
+    return {names[id(module)]: new_tokens for module in ends}

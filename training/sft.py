@@ -1,0 +1,207 @@
+"""Supervised fine-tuning with TRL: from a recipe to a bundle, resumable at any step."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from datasets import Dataset as Rows
+from datasets import disable_progress_bars
+from torch.utils.tensorboard import SummaryWriter
+from transformers import EarlyStoppingCallback
+from transformers.integrations import TensorBoardCallback
+from trl import SFTConfig, SFTTrainer
+
+from rec_gen.bundle import Bundle, Manifest, installed_versions
+from rec_gen.data.dataset import Dataset, Split
+from rec_gen.errors import ConfigError
+from rec_gen.files import write_text
+from rec_gen.templates import Template
+from training.examples import Row, every_item, held_out, last_item
+from training.ranking import NDCG, RECALL, rank_examples, sample_examples
+from training.recipe import Recipe
+from training.setup import Materials, prepare_materials
+from training.stopping import LastStepCallback
+
+if TYPE_CHECKING:
+    from transformers.trainer_utils import EvalLoopOutput
+
+BUNDLE, CHECKPOINTS, LOGS, RECIPE = "bundle", "checkpoints", "logs", "recipe.json"
+
+
+class RankingTrainer(SFTTrainer):  # type: ignore[misc]
+    """TRL's trainer, whose evaluation also ranks: the best step is the one that ranks best."""
+
+    def __init__(self, *, rank: Callable[[], dict[str, float]], **options: Any) -> None:
+        super().__init__(**options)
+        self._rank = rank
+
+    def evaluation_loop(
+        self,
+        *args: Any,
+        metric_key_prefix: str = "eval",
+        **options: Any,
+    ) -> "EvalLoopOutput":
+        """Add the ranking metrics to the validation loss."""
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **options)
+        output.metrics |= {f"{metric_key_prefix}_{k}": v for k, v in self._rank().items()}
+        return output
+
+
+def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = False) -> Path:
+    """Fine-tune a model, going on from the last checkpoint of the same recipe if there is one.
+
+    Args:
+        recipe: The run.
+        dataset: The prepared data that the recipe names.
+        folder: The run's folder; it receives `bundle`, `checkpoints` and TensorBoard `logs`.
+        restart: Begin anew although the folder holds a run.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        ConfigError: The folder holds a run of another recipe.
+        RecGenError: A model, a package, a template or a spelling is not to be had.
+    """
+    if restart:
+        for part in (BUNDLE, CHECKPOINTS, LOGS):
+            shutil.rmtree(folder / part, ignore_errors=True)
+    else:
+        _refuse_other_run(recipe, folder)
+    if (folder / BUNDLE).exists():
+        return folder / BUNDLE
+    template = Template.load(recipe.prompt.template)
+    materials = prepare_materials(recipe, dataset, template)
+    bundle = _bundle(recipe, dataset, template, materials)
+    write_text(folder / RECIPE, recipe.model_dump_json(indent=2))
+    trainer = _trainer(recipe, dataset, bundle, folder)
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    best = {name: _best(trainer, name) for name in (NDCG, RECALL, "loss")}
+    manifest = bundle.manifest.model_copy(update={"metrics": best})
+    replace(bundle, manifest=manifest).save(folder / BUNDLE)
+    return folder / BUNDLE
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; the trainer's state is written last."""
+    states = (folder / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")
+    newest = max((state.parent for state in states), key=_step, default=None)
+    return str(newest) if newest else None
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _refuse_other_run(recipe: Recipe, folder: Path) -> None:
+    if (folder / RECIPE).exists():
+        earlier = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+        mine = json.loads(recipe.model_dump_json())
+        differing = [key for key in mine if mine[key] != earlier.get(key)]
+        if differing:
+            raise ConfigError(
+                f"{folder}: holds a run of another recipe (it differs in {', '.join(differing)}): "
+                "choose another --out, or add --restart to replace it"
+            )
+
+
+def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Materials) -> Bundle:
+    adapted = recipe.model.adapter != "none"
+    manifest = Manifest(
+        name=recipe.name,
+        prompt=recipe.prompt,
+        template_text=template.text,
+        scheme=recipe.spelling.scheme,
+        base=recipe.model.base if adapted else None,
+        dtype=recipe.model.dtype,
+        quantization=recipe.model.quantization,
+        vocabulary=len(materials.tokenizer),
+        seed=recipe.seed,
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
+        metrics={},
+        recipe=recipe.model_dump(mode="json"),
+        versions=installed_versions(),
+        files={},
+    )
+    return Bundle(
+        manifest,
+        dataset.catalog,
+        materials.spellings,
+        template,
+        materials.tokenizer,
+        materials.model,
+    )
+
+
+def _trainer(recipe: Recipe, dataset: Dataset, bundle: Bundle, folder: Path) -> RankingTrainer:
+    renderer = bundle.renderer()
+    validation = recipe.validation
+    held = sample_examples(list(dataset.examples(Split.VALID)), validation.users, recipe.seed)
+    if not held:
+        raise ConfigError(f"{dataset.name}: the split has no validation example to choose by")
+    build = every_item if recipe.train.loss == "every-item" else last_item
+    rows = build(dataset.sequences(), renderer, bundle.spellings)
+    return RankingTrainer(
+        rank=lambda: rank_examples(bundle, held, validation.beam_width, validation.exclude_seen),
+        model=bundle.model,
+        args=_arguments(recipe, folder / CHECKPOINTS),
+        train_dataset=_rows(rows),
+        eval_dataset=_rows(held_out(held, renderer, bundle.spellings)),
+        processing_class=bundle.tokenizer,
+        callbacks=[
+            TensorBoardCallback(SummaryWriter(str(folder / LOGS))),
+            EarlyStoppingCallback(validation.patience),
+            LastStepCallback(recipe.train.max_minutes),
+        ],
+    )
+
+
+def _rows(rows: Iterable[Row]) -> Rows:
+    disable_progress_bars()
+    return Rows.from_list(list(rows))
+
+
+def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
+    train = recipe.train
+    every = min(recipe.validation.every_steps, train.max_steps)
+    return SFTConfig(
+        output_dir=str(folder),
+        max_length=None,
+        max_steps=train.max_steps,
+        per_device_train_batch_size=train.batch_size,
+        per_device_eval_batch_size=train.batch_size,
+        gradient_accumulation_steps=train.accumulation,
+        learning_rate=train.learning_rate,
+        lr_scheduler_type=train.schedule,
+        warmup_steps=train.warmup_steps,
+        weight_decay=train.weight_decay,
+        gradient_checkpointing=train.gradient_checkpointing,
+        bf16=recipe.model.dtype == "bfloat16",
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{NDCG}",
+        greater_is_better=True,
+        prediction_loss_only=True,
+        restore_callback_states_from_checkpoint=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        logging_steps=min(10, train.max_steps),
+        report_to="none",
+    )
+
+
+def _best(trainer: RankingTrainer, name: str) -> float:
+    """A metric at the step that ranked best."""
+    key = f"eval_{name}"
+    logs = [log for log in trainer.state.log_history if f"eval_{NDCG}" in log]
+    return float(max(logs, key=lambda log: log[f"eval_{NDCG}"])[key])

@@ -1,0 +1,49 @@
+"""When training ends: at the last step or when the minutes are used up, after a validation."""
+
+import time
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+
+class LastStepCallback(TrainerCallback, ExportableState):  # type: ignore[misc]
+    """Validates and saves at the last step, which a limit in minutes may bring forward.
+
+    Minutes count over resumed runs; None sets no limit.
+    """
+
+    def __init__(self, minutes: float | None) -> None:
+        self.minutes = minutes
+        self.seconds_before = 0.0
+        self._started = time.monotonic()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the limit and the time used so far."""
+        return {"args": {"minutes": self.minutes}, "attributes": {"seconds_before": self._used()}}
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Find out whether this was the last step."""
+        late = self.minutes is not None and self._used() >= 60 * self.minutes
+        if late or state.global_step >= state.max_steps:
+            control.should_evaluate = control.should_save = True
+            control.should_training_stop = True
+
+    def _used(self) -> float:
+        return self.seconds_before + time.monotonic() - self._started
