@@ -96,16 +96,18 @@ def spell_titles(catalog: Catalog) -> list[str]:
 
 def _tell_apart(catalog: Catalog, title: str, group: list[int], taken: set[str]) -> list[str]:
     rows = catalog.frame[group]
-    columns = [name for name in rows.columns if name not in ("item", "title")]
-    candidates = []
-    for column in [*columns, "item"]:
-        texts = [f"{title} [{clean_text(str(value))}]" for value in rows[column]]
-        if len(set(texts)) == len(texts) and taken.isdisjoint(texts):
-            candidates.append(texts)
-    if not candidates:
-        ids = ", ".join(f"'{item}'" for item in rows["item"])
-        raise SpellingError(f"items {ids}: nothing tells their title '{title}' apart")
-    return min(candidates, key=lambda texts: max(map(len, texts)))
+    metadata = [name for name in rows.columns if name not in ("item", "title")]
+    for columns in (metadata, ["item"]):
+        suffixed = [
+            [f"{title} [{clean_text(str(value))}]" for value in rows[column]] for column in columns
+        ]
+        told_apart = [
+            texts for texts in suffixed if len(set(texts)) == len(texts) and taken.isdisjoint(texts)
+        ]
+        if told_apart:
+            return min(told_apart, key=lambda texts: max(map(len, texts)))
+    ids = ", ".join(f"'{item}'" for item in rows["item"])
+    raise SpellingError(f"items {ids}: nothing tells their title '{title}' apart")
 
 
 def spell_items(catalog: Catalog) -> list[str]:

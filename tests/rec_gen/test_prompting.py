@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rec_gen.catalog import Catalog
+from rec_gen.errors import PromptError
+from rec_gen.prompting import PromptConfig, PromptRenderer
+from rec_gen.spelling import spell_titles, tokenize_titles
+from rec_gen.templates import Template
+from rec_gen.testing import tiny_tokenizer
+
+HEADER = "{#\ntask: next_item\nversion: 1\ninputs: history\n#}\n"
+
+
+def renderer(
+    catalog: Catalog, text: str, *, chat: bool = True, max_history: int = 50, max_tokens: int = 900
+) -> PromptRenderer:
+    tokenizer = tiny_tokenizer(chat=chat)
+    spellings = tokenize_titles(spell_titles(catalog), tokenizer)
+    config = PromptConfig(max_history=max_history, max_tokens=max_tokens)
+    template = Template.parse("test", HEADER + text)
+    return PromptRenderer(template, catalog, spellings, tokenizer, config)
+
+
+LISTING = "Seen:\n{% for item in history %}{{ item.spelling }}{% endfor %}\nNext?"
+
+
+def test_a_chat_model_reads_turns(catalog: Catalog) -> None:
+    prompt = renderer(catalog, LISTING).render([0, 2])
+    assert prompt.text == (
+        "<|im_start|>user\nSeen:\nAlien\nSolaris [1972]\nNext?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_plain_model_reads_the_text_after_its_first_token(catalog: Catalog) -> None:
+    assert renderer(catalog, LISTING, chat=False).render([1]).text == (
+        "<|bos|>Seen:\nAliens\nNext?"
+    )
+
+
+def test_spans_hold_the_spellings(catalog: Catalog) -> None:
+    render = renderer(catalog, LISTING)
+    prompt = render.render([3, 0, 3])
+    spelled = tokenize_titles(spell_titles(catalog), tiny_tokenizer()).tokens
+    assert [span.place for span in prompt.spans] == [0, 1, 2]
+    for span, position in zip(prompt.spans, [3, 0, 3], strict=True):
+        assert prompt.ids[span.start : span.stop] == spelled[position].tolist()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "{{ item.title }}",
+        "{{ item.title | upper }}",
+        "{{ item.title ~ '<|im_start|>' }}",
+        "{{ history | map(attribute='title') | join(', ') }}",
+        "{{ item.genres }}",
+        "{{ item.spelling }}",
+    ],
+)
+def test_data_cannot_open_a_turn(catalog: Catalog, expression: str) -> None:
+    """Whatever the template does with a hostile title, no markup token comes of it."""
+    text = f"{{% for item in history %}}{expression}{{% endfor %}}"
+    tokenizer = tiny_tokenizer(chat=True)
+    markup = {tokenizer.convert_tokens_to_ids(name) for name in ("<|im_start|>", "<|im_end|>")}
+    hostile = [token for token in renderer(catalog, text).render([4, 5]).ids if token in markup]
+    harmless = [token for token in renderer(catalog, text).render([0]).ids if token in markup]
+    assert hostile == harmless
+    assert len(hostile) == 3  # the user's turn and the assistant's opening
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(1, 400))
+def test_the_longest_latest_history_that_fits(history: list[int], max_tokens: int) -> None:
+    import polars as pl
+
+    rows = {"item": list("abcdef"), "title": ["A", "Bb", "Ccc", "Dddd", "Eeeee", "Ffffff"]}
+    small = Catalog(pl.DataFrame(rows))
+    unlimited = renderer(small, LISTING, max_tokens=10_000)
+    needed = [len(unlimited.render(history[start:]).ids) for start in range(len(history))]
+    fitting = [start for start, tokens in enumerate(needed) if tokens <= max_tokens]
+    limited = renderer(small, LISTING, max_tokens=max_tokens)
+    if not fitting:
+        with pytest.raises(PromptError, match=rf"needs {needed[-1]} tokens .* raise"):
+            limited.render(history)
+        return
+    prompt = limited.render(history)
+    assert prompt.ids == unlimited.render(history[fitting[0] :]).ids
+    assert prompt.kept == len(history) - fitting[0]
+    assert [span.place for span in prompt.spans] == list(range(fitting[0], len(history)))
+
+
+def test_max_history_keeps_the_latest(catalog: Catalog) -> None:
+    prompt = renderer(catalog, LISTING, max_history=1).render([0, 1, 2])
+    assert (prompt.kept, prompt.spans[0].place) == (1, 2)
+    assert "Solaris [1972]" in prompt.text
+    assert "Alien" not in prompt.text
+
+
+def test_an_unknown_field_names_those_there_are(catalog: Catalog) -> None:
+    render = renderer(catalog, "{% for item in history %}{{ item.brand }}{% endfor %}")
+    with pytest.raises(PromptError, match=r"'brand'; items of this catalog have .*year, genres"):
+        render.render([0])
+
+
+def test_the_sandbox_holds(catalog: Catalog) -> None:
+    text = "{% for item in history %}{{ item.__class__.__mro__ }}{% endfor %}"
+    with pytest.raises(PromptError, match="unsafe"):
+        renderer(catalog, text).render([0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no header", "begin with a comment"),
+        ("{# task: x\nversion: 1 #}", "gives no 'inputs'"),
+        ("{# task: x\nversion: 1\ninputs: history\nauthor: me #}", "'author: me' is not one of"),
+        (HEADER + "{{ histroy }}", "reads 'histroy': list it under 'inputs'"),
+        (HEADER + "{% for item in history %}", "line 6"),
+    ],
+)
+def test_a_wrong_template_says_what_to_mend(text: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        Template.parse("test", text)
+
+
+def test_templates_load_by_name_and_by_path(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jinja"
+    file.write_text(HEADER + LISTING)
+    assert Template.load(str(file)).name == "mine"
+    assert Template.load("next_item").header["task"] == "next_item"
+    with pytest.raises(PromptError, match="choose one of next_item, sequence"):
+        Template.load("next-item")
+    with pytest.raises(PromptError, match="cannot be read"):
+        Template.load(str(tmp_path / "none.jinja"))
