@@ -2,9 +2,7 @@
 
 import difflib
 import json
-import platform
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,18 +134,6 @@ class Bundle:
             tokenizer,
             _load_model(path, manifest),
         )
-
-
-def installed_versions() -> dict[str, str]:
-    """Python and the packages that decide what a model computes."""
-    names = ("rec_gen", "torch", "transformers", "trl", "peft", "bitsandbytes", "vllm", "numpy")
-    versions = {"python": platform.python_version()}
-    for name in names:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _files(folder: Path) -> list[str]:

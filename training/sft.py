@@ -15,11 +15,12 @@ from transformers import EarlyStoppingCallback
 from transformers.integrations import TensorBoardCallback
 from trl import SFTConfig, SFTTrainer
 
-from rec_gen.bundle import Bundle, Manifest, installed_versions
+from rec_gen.bundle import Bundle, Manifest
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
 from rec_gen.templates import Template
+from rec_gen.versions import installed_versions
 from training.examples import Row, every_item, held_out, last_item
 from training.ranking import NDCG, RECALL, rank_examples, sample_examples
 from training.recipe import Recipe
@@ -47,7 +48,8 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> "EvalLoopOutput":
         """Add the ranking metrics to the validation loss."""
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **options)
-        output.metrics |= {f"{metric_key_prefix}_{k}": v for k, v in self._rank().items()}
+        ranked = self._rank().items()
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in ranked})
         return output
 
 
@@ -180,6 +182,7 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         lr_scheduler_type=train.schedule,
         warmup_steps=train.warmup_steps,
         weight_decay=train.weight_decay,
+        adam_beta2=0.98,
         gradient_checkpointing=train.gradient_checkpointing,
         bf16=recipe.model.dtype == "bfloat16",
         seed=recipe.seed,

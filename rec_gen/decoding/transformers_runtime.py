@@ -43,7 +43,7 @@ class TransformersRuntime:
         return self._forward(tokens[:, None], mask, past)
 
     @torch.inference_mode()
-    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, past: Any) -> Frontier:  # noqa: ANN401
+    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, past: Any) -> Frontier:
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         output = self._model(
             input_ids=ids,

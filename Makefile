@@ -1,0 +1,26 @@
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHON
+
+.PHONY: quickstart test lint clean freeze
+
+quickstart: .venv/quickstart.stamp  ## fine-tune on MovieLens-100K and recommend
+	$(BIN)/recgen quickstart
+
+test: .venv/tests.stamp lint  ## everything that CI checks
+	$(BIN)/pytest
+
+lint: .venv/tests.stamp  ## style, types and import contracts
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+clean:  ## remove the environment and the runs
+	rm -rf .venv runs
+
+freeze: .venv/tests.stamp  ## rewrite the frozen requirements from .venv
+	$(BIN)/python requirements/freeze.py
+
+.venv/%.stamp: requirements/%.txt requirements/quickstart.txt pyproject.toml
+	@requirements/install $*

@@ -1,0 +1,170 @@
+"""Held-out evaluation over the full catalog: the model beside the counted baselines."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+from eval.baselines import Baseline, ItemKNN, MarkovKNN, Popularity
+from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
+from eval.metrics import mean_ranks, mrr, ndcg, recall
+from eval.report import MODEL, Evaluation
+from rec_gen.catalog import Catalog, Item
+from rec_gen.data.dataset import Dataset, Example, Split
+from rec_gen.errors import DataError
+from rec_gen.versions import installed_versions
+
+Floats = npt.NDArray[np.float64]
+
+CUTOFFS = (5, 10, 20)
+METRICS = {f"{metric.__name__}@{k}": (metric, k) for metric in (recall, ndcg, mrr) for k in CUTOFFS}
+BATCH = 64
+
+PROTOCOL = (
+    "Every held-out interaction is predicted from all that came before it and ranked among the "
+    f"full catalog by item id. Baselines count training sequences only; their ties stand at the "
+    f"mean rank. Intervals are {LEVEL} % percentile bootstrap intervals, {RESAMPLES} resamples of "
+    "users; differences are paired by example. "
+)
+SEEN_EXCLUDED = "Items of the history are excluded, and a target among them is a miss."
+SEEN_KEPT = "Items of the history may be recommended again."
+
+
+class Recommendation(Protocol):
+    """One place of a recommended list."""
+
+    @property
+    def item(self) -> Item:
+        """The recommended item."""
+
+    @property
+    def score(self) -> float:
+        """Its score, higher is better."""
+
+
+class Recommender(Protocol):
+    """What is evaluated."""
+
+    def recommend(
+        self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
+    ) -> Sequence[Sequence[Recommendation]]:
+        """Recommend up to `k` items, best first, for each history of item ids, oldest first."""
+
+
+def evaluate(
+    recommender: Recommender, dataset: Dataset, split: Split, exclude_seen: bool, seed: int
+) -> Evaluation:
+    """Measure a model and the baselines on the same held-out interactions.
+
+    Args:
+        recommender: The model.
+        dataset: The data; baselines count its training sequences.
+        split: Which interactions to predict.
+        exclude_seen: Take the items of a history out of its list. A target that is one of them
+            then counts as a miss, for every system alike.
+        seed: Of the bootstrap.
+
+    Raises:
+        DataError: The split holds no interaction.
+    """
+    examples = list(dataset.examples(split))
+    if not examples:
+        raise DataError(f"{dataset.name}: split '{split}' holds no interaction to evaluate on")
+    baselines: list[Baseline] = [Popularity(), ItemKNN(), MarkovKNN()]
+    ranks = {MODEL: rank_recommender(recommender, dataset.catalog, examples, exclude_seen)}
+    for baseline in baselines:
+        ranks[baseline.name] = rank_baseline(baseline.fit(dataset), examples, exclude_seen)
+    values = {system: _values(ranks[system]) for system in ranks}
+    users = [example.user for example in examples]
+    return Evaluation(
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
+        split=str(split),
+        exclude_seen=exclude_seen,
+        seed=seed,
+        users=len(set(users)),
+        examples=len(examples),
+        protocol=PROTOCOL + (SEEN_EXCLUDED if exclude_seen else SEEN_KEPT),
+        versions=installed_versions(),
+        systems={system: _intervals(values[system], users, seed) for system in values},
+        differences={
+            baseline.name: _intervals(values[MODEL] - values[baseline.name], users, seed)
+            for baseline in baselines
+        },
+    )
+
+
+def rank_baseline(baseline: Baseline, examples: Sequence[Example], exclude_seen: bool) -> Floats:
+    """Rank each target in a fitted baseline's order of the whole catalog.
+
+    Args:
+        baseline: A fitted baseline.
+        examples: The n examples.
+        exclude_seen: Take the items of a history out; a target among them gets infinity.
+
+    Returns:
+        float64 [n], ties at their mean rank.
+    """
+    ranks = np.empty(len(examples))
+    for batch in _batches(examples):
+        part = examples[batch]
+        scores = baseline.score([example.history for example in part])
+        if exclude_seen:
+            for row, example in zip(scores, part, strict=True):
+                row[example.history] = -np.inf
+        ranks[batch] = mean_ranks(scores, np.array([example.target for example in part]))
+    return _miss_repeats(ranks, examples) if exclude_seen else ranks
+
+
+def rank_recommender(
+    recommender: Recommender,
+    catalog: Catalog,
+    examples: Sequence[Example],
+    exclude_seen: bool,
+    k: int = max(CUTOFFS),
+) -> Floats:
+    """Rank each target, by item id, in a model's list; shows a progress bar on stderr.
+
+    Args:
+        recommender: The model.
+        catalog: The items that the examples' positions stand for.
+        examples: The n examples.
+        exclude_seen: Take the items of a history out; a target among them gets infinity.
+        k: The length of a list.
+
+    Returns:
+        float64 [n], infinity where the list does not hold the target.
+    """
+    ranks = np.full(len(examples), np.inf)
+    console = Console(stderr=True)
+    for batch in track(_batches(examples), "evaluating", console=console, transient=True):
+        part = examples[batch]
+        histories = [[catalog.ids[place] for place in example.history] for example in part]
+        lists = recommender.recommend(histories, k=k, exclude_seen=exclude_seen)
+        for row, (example, found) in enumerate(zip(part, lists, strict=True), batch.start):
+            ids = [recommendation.item.id for recommendation in found]
+            target = catalog.ids[example.target]
+            if target in ids:
+                ranks[row] = ids.index(target)
+    return _miss_repeats(ranks, examples) if exclude_seen else ranks
+
+
+def _batches(examples: Sequence[Example]) -> list[slice]:
+    return [slice(start, start + BATCH) for start in range(0, len(examples), BATCH)]
+
+
+def _miss_repeats(ranks: Floats, examples: Sequence[Example]) -> Floats:
+    repeated = [example.target in example.history for example in examples]
+    return np.where(repeated, np.inf, ranks)
+
+
+def _values(ranks: Floats) -> Floats:
+    """float64 [n, metrics] in the order of `METRICS`."""
+    return np.stack([metric(ranks, k) for metric, k in METRICS.values()], axis=1)
+
+
+def _intervals(values: Floats, users: Sequence[str], seed: int) -> dict[str, Interval]:
+    return dict(zip(METRICS, mean_intervals(values, users, seed), strict=True))

@@ -1,0 +1,140 @@
+"""Input files as unchecked tables, and where in its file a record stands."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from rec_gen.errors import DataError
+
+ROW = "#row"
+"""The column that numbers the records of a table, from 0."""
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def row_error(path: Path | str, row: int, column: str | None, problem: str) -> DataError:
+    """An error that names file, row and column; `problem` says what is wrong and the mend."""
+    place = f"row {row}" if column is None else f"row {row}, column '{column}'"
+    return DataError(f"{path}: {place}: {problem}")
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """The records of one input, unchecked.
+
+    Attributes:
+        path: The file.
+        frame: The file's columns (text, if the file is text), and `#row`.
+        separator: Between two fields; None where a record's row is its number.
+    """
+
+    path: Path
+    frame: pl.LazyFrame
+    separator: str | None = None
+
+    @property
+    def schema(self) -> pl.Schema:
+        """The file's columns and their types."""
+        schema = self.frame.collect_schema()
+        return pl.Schema({name: dtype for name, dtype in schema.items() if name != ROW})
+
+    def require(self, columns: Iterable[str], mend: str) -> None:
+        """Refuse a table that lacks a column.
+
+        Raises:
+            DataError: A column is missing; the message lists those that are there.
+        """
+        present = self.schema.names()
+        for column in columns:
+            if column not in present:
+                listed = ", ".join(f"'{name}'" for name in present)
+                raise DataError(f"{self.path}: column '{column}' is missing; {mend} ({listed})")
+
+    def collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
+        """Run a query on the records, in batches.
+
+        Raises:
+            DataError: The file is not UTF-8 or malformed; the row is named.
+        """
+        try:
+            return frame.collect(engine="streaming")
+        except pl.exceptions.PolarsError as error:
+            raise _explain(self.path, self.separator, error) from error
+
+    def row(self, record: int) -> int:
+        """The row of the file, counted from 1 with the header, in which a record begins."""
+        if self.separator is None:
+            return record + 1
+        with self.path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=self.separator)
+            while not next(reader):
+                pass
+            for _ in range(record):
+                next(reader)
+            return reader.line_num + 1
+
+
+def open_table(path: Path) -> RawTable:
+    """Open a CSV, TSV or Parquet file; every column of a text file is text.
+
+    Raises:
+        DataError: The file is missing, empty, of another kind, or its header cannot be read.
+    """
+    separator = _SEPARATORS.get(path.suffix.lower())
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file; correct the path")
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = RawTable(path, pl.scan_parquet(path, row_index_name=ROW))
+        elif separator:
+            scan = pl.scan_csv(path, separator=separator, infer_schema=False, row_index_name=ROW)
+            table = RawTable(path, scan, separator)
+        else:
+            raise DataError(f"{path}: is no .csv, .tsv or .parquet file; convert or rename it")
+        schema = table.schema
+        empty = table.collect(table.frame.head(1)).is_empty()
+    except pl.exceptions.NoDataError:
+        empty = True
+    except pl.exceptions.PolarsError as error:
+        raise _explain(path, separator, error) from error
+    if empty:
+        raise DataError(f"{path}: is empty; it needs a header and at least one row")
+    for column in schema:
+        repeated = column.removesuffix("_duplicated_0")
+        if separator and repeated != column and repeated in schema:
+            raise row_error(path, 1, repeated, "stands twice in the header; rename one of the two")
+    return table
+
+
+def _explain(path: Path, separator: str | None, error: Exception) -> DataError:
+    """Find the row that polars could not read; it names none."""
+    found = _first_malformed(path, separator) if separator else None
+    if found:
+        return row_error(path, found[0], None, found[1])
+    return DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}")
+
+
+def _first_malformed(path: Path, separator: str) -> tuple[int, str] | None:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return number, "is not UTF-8; save the file in this encoding"
+    csv.field_size_limit(1 << 30)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        row, width = 1, 0
+        try:
+            for record in reader:
+                width = width or len(record)
+                if len(record) > width:
+                    problem = f"has {len(record)} fields, the header has {width}"
+                    return row, f"{problem}; quote fields that hold the separator"
+                row = reader.line_num + 1
+        except csv.Error as error:
+            return row, f"is malformed ({error}); close its quotes and double those inside fields"
+    return None

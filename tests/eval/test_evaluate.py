@@ -1,0 +1,196 @@
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from eval.baselines import Histories, Popularity, Scores
+from eval.evaluate import evaluate, rank_baseline, rank_recommender
+from eval.intervals import Interval
+from eval.metrics import mrr, ndcg, recall
+from eval.report import Evaluation, verdict
+from rec_gen.catalog import Catalog, Item
+from rec_gen.data.dataset import Dataset, Example, Split
+from rec_gen.errors import DataError
+
+Draw = Callable[..., Dataset]
+
+
+@dataclass(frozen=True)
+class Scored:
+    item: Item
+    score: float
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Recommends the last item, then the one after it in the catalog, and so on, round it."""
+
+    catalog: Catalog
+    name: str = "rotation"
+
+    def fit(self, dataset: Dataset) -> Self:
+        return self
+
+    def score(self, histories: Histories) -> Scores:
+        steps = np.arange(len(self.catalog)) - [[history[-1]] for history in histories]
+        return np.asarray(-(steps % len(self.catalog)), np.float32)
+
+    def recommend(
+        self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
+    ) -> list[list[Scored]]:
+        items, lists = list(self.catalog), []
+        for history in histories:
+            start = self.catalog.position(history[-1])
+            round_it = enumerate(items[start:] + items[:start])
+            eligible = [
+                Scored(item, -step)
+                for step, item in round_it
+                if not (exclude_seen and item.id in history)
+            ]
+            lists.append(eligible[:k])
+        return lists
+
+
+def rank_by_hand(example: Example, items: int, exclude_seen: bool) -> float:
+    steps = int(example.target - example.history[-1]) % items
+    if not exclude_seen:
+        return steps
+    passed = {(int(example.history[-1]) + step) % items for step in range(steps)}
+    seen = set(example.history.tolist())
+    return np.inf if example.target in seen else steps - len(passed & seen)
+
+
+@pytest.fixture
+def evaluation(draw: Draw) -> Evaluation:
+    dataset = draw(0)
+    return evaluate(Rotation(dataset.catalog), dataset, Split.TEST, exclude_seen=False, seed=3)
+
+
+@pytest.mark.parametrize("exclude_seen", [False, True])
+def test_ranks_of_a_model_and_of_a_baseline_are_those_counted_by_hand(
+    draw: Draw, exclude_seen: bool
+) -> None:
+    dataset = draw(4)
+    items, rotation = len(dataset.catalog), Rotation(dataset.catalog)
+    examples = [*dataset.examples(Split.VALID), *dataset.examples(Split.TEST)]
+    expected = [rank_by_hand(example, items, exclude_seen) for example in examples]
+    scored = rank_baseline(rotation, examples, exclude_seen)
+    listed = rank_recommender(rotation, dataset.catalog, examples, exclude_seen, k=items)
+    cut = rank_recommender(rotation, dataset.catalog, examples, exclude_seen, k=5)
+    assert np.isinf(expected).any() == exclude_seen
+    assert scored.tolist() == listed.tolist() == expected
+    assert cut.tolist() == [rank if rank < 5 else np.inf for rank in expected]
+
+
+def test_tied_baseline_scores_take_their_mean_rank(draw: Draw) -> None:
+    dataset = draw(0)
+    untrained = Dataset(dataset.catalog, dataset.frame.head(1), dataset.manifest)
+    examples = list(dataset.examples(Split.TEST))
+    ranks = rank_baseline(Popularity().fit(untrained), examples, exclude_seen=False)
+    assert set(ranks.tolist()) == {(len(dataset.catalog) - 1) / 2}
+
+
+def test_the_evaluation_holds_the_mean_of_every_metric(draw: Draw, evaluation: Evaluation) -> None:
+    dataset = draw(0)
+    items = len(dataset.catalog)
+    ranks = np.array(
+        [rank_by_hand(example, items, False) for example in dataset.examples(Split.TEST)]
+    )
+    model = evaluation.systems["model"]
+    for k in (5, 10, 20):
+        assert model[f"recall@{k}"].mean == pytest.approx(recall(ranks, k).mean())
+        assert model[f"ndcg@{k}"].mean == pytest.approx(ndcg(ranks, k).mean())
+        assert model[f"mrr@{k}"].mean == pytest.approx(mrr(ranks, k).mean())
+    assert list(evaluation.systems) == ["model", "popularity", "ItemKNN", "Markov + KNN"]
+    for baseline, metrics in evaluation.differences.items():
+        for metric, difference in metrics.items():
+            gap = model[metric].mean - evaluation.systems[baseline][metric].mean
+            assert difference.mean == pytest.approx(gap)
+            assert difference.low <= difference.mean <= difference.high
+
+
+def test_the_split_and_the_masking_reach_every_system(draw: Draw, evaluation: Evaluation) -> None:
+    dataset = draw(0)
+    other = evaluate(Rotation(dataset.catalog), dataset, Split.VALID, exclude_seen=True, seed=3)
+    assert (other.split, other.exclude_seen) == ("valid", True)
+    assert other.protocol != evaluation.protocol
+    for system, metrics in evaluation.systems.items():
+        assert metrics != other.systems[system]
+
+
+def test_an_empty_split_is_an_error_that_names_it(draw: Draw) -> None:
+    dataset = draw(0)
+    trained = Dataset(dataset.catalog, dataset.frame.head(2), dataset.manifest)
+    with pytest.raises(DataError, match="random: split 'test'"):
+        evaluate(Rotation(dataset.catalog), trained, Split.TEST, exclude_seen=False, seed=0)
+
+
+def test_the_json_file_gives_back_the_evaluation(
+    draw: Draw, evaluation: Evaluation, tmp_path: Path
+) -> None:
+    path = tmp_path / "reports" / "test.json"
+    evaluation.save(path)
+    read = json.loads(path.read_text(encoding="utf-8"))
+    for part in ("systems", "differences"):
+        read[part] = {
+            system: {metric: Interval(**ends) for metric, ends in metrics.items()}
+            for system, metrics in read[part].items()
+        }
+    assert Evaluation(**read) == evaluation
+    assert list(path.parent.iterdir()) == [path]
+    assert evaluation.fingerprint == draw(0).fingerprint
+    assert evaluation.versions["numpy"] == version("numpy")
+    assert (evaluation.users, evaluation.examples, evaluation.seed) == (40, 40, 3)
+
+
+def test_the_table_and_the_verdicts_fit_a_narrow_terminal(evaluation: Evaluation) -> None:
+    text = StringIO()
+    evaluation.render(Console(file=text, width=80))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    for system in evaluation.systems:
+        assert any(line.strip().startswith(f"{system} ") and "[" in line for line in lines)
+    verdicts = [line for line in lines if line.startswith("model \N{MINUS SIGN} ")]
+    assert len(verdicts) == len(evaluation.differences)
+    for line, metrics in zip(verdicts, evaluation.differences.values(), strict=True):
+        assert line.endswith(f"]: {verdict(metrics['ndcg@10'])}")
+
+
+def test_numbers_are_printed_without_a_leading_zero_and_with_their_sign(
+    evaluation: Evaluation,
+) -> None:
+    metrics = dict.fromkeys(evaluation.systems["model"], Interval(0.1374, 0, 1))
+    shown = replace(
+        evaluation,
+        systems={"model": metrics},
+        differences={"Markov + KNN": {"ndcg@10": Interval(0.0012, -0.006, 0.0083)}},
+    )
+    text = StringIO()
+    shown.render(Console(file=text, width=80))
+    assert ".1374 [.0000, 1.0000]" in text.getvalue()
+    assert (
+        "model {0} Markov + KNN, NDCG@10: +.0012 [{0}.0060, +.0083]: no difference shown"
+    ).format("\N{MINUS SIGN}") in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.001, 0.2, "better"),
+        (-0.2, -0.001, "worse"),
+        (-0.1, 0.1, "no difference shown"),
+        (0.0, 0.1, "no difference shown"),
+        (-0.1, 0.0, "no difference shown"),
+    ],
+)
+def test_only_an_interval_that_leaves_out_zero_shows_a_difference(
+    low: float, high: float, words: str
+) -> None:
+    assert verdict(Interval((low + high) / 2, low, high)) == words
