@@ -144,7 +144,13 @@ def _add_adapter(
         trainable_token_indices=_token_indices(model, new_tokens),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, lora)
+    adapted = get_peft_model(model, lora)
+    head = adapted.get_output_embeddings()
+    if not hasattr(head, "bias"):
+        # PEFT's wrapper of a head with trainable tokens hides the bias that TRL's loss reads;
+        # set past nn.Module, so that it is not registered a second time
+        object.__setattr__(head, "bias", head.original_module.bias)
+    return adapted
 
 
 def _token_indices(model: "PreTrainedModel", new_tokens: list[int]) -> Any:

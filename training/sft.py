@@ -185,6 +185,7 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         adam_beta2=0.98,
         gradient_checkpointing=train.gradient_checkpointing,
         bf16=recipe.model.dtype == "bfloat16",
+        use_cpu=not torch.cuda.is_available(),
         seed=recipe.seed,
         data_seed=recipe.seed,
         eval_strategy="steps",

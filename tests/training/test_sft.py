@@ -1,0 +1,143 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import get_peft_model_state_dict
+from safetensors.torch import load_file
+
+from rec_gen.bundle import Bundle
+from rec_gen.errors import ConfigError
+from rec_gen.recommender import Recommender
+from rec_gen.templates import Template
+from tests.toy import tiny_base, toy_dataset, toy_recipe
+from training.setup import prepare_materials
+from training.sft import CHECKPOINTS, LOGS, last_checkpoint, train
+
+
+def test_learns_the_pattern_and_keeps_the_best_step(tmp_path: Path) -> None:
+    recipe = toy_recipe(train={"max_steps": 60}, validation={"every_steps": 20})
+    bundle = train(recipe, toy_dataset(), tmp_path)
+    metrics = Bundle.load(bundle).manifest.metrics
+    assert metrics["ndcg@10"] > 0.8
+    recommender = Recommender.load(bundle)
+    (answer,) = recommender.recommend([["i1", "i2", "i3", "i4", "i5"]], k=1)
+    assert answer[0].item.id == "i6"
+    assert list((tmp_path / LOGS).glob("events.out.tfevents.*"))
+
+
+def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
+    recipe = toy_recipe()
+    bundle = train(recipe, toy_dataset(), tmp_path)
+    written = (bundle / "manifest.json").stat().st_mtime_ns
+    assert train(recipe, toy_dataset(), tmp_path) == bundle
+    assert (bundle / "manifest.json").stat().st_mtime_ns == written
+    train(recipe, toy_dataset(), tmp_path, restart=True)
+    assert (bundle / "manifest.json").stat().st_mtime_ns > written
+
+
+def test_refuses_the_folder_of_another_run(tmp_path: Path) -> None:
+    train(toy_recipe(), toy_dataset(), tmp_path)
+    with pytest.raises(ConfigError, match=r"differs in seed.* add --restart"):
+        train(toy_recipe(seed=1), toy_dataset(), tmp_path)
+
+
+def test_stops_when_the_minutes_are_used_up(tmp_path: Path) -> None:
+    recipe = toy_recipe(train={"max_steps": 5000, "max_minutes": 0.02})
+    bundle = train(recipe, toy_dataset(), tmp_path)
+    checkpoint = last_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert int(checkpoint.rpartition("-")[2]) < 5000
+    assert "ndcg@10" in Bundle.load(bundle).manifest.metrics
+
+
+ADAPTERS = [("lora", True), ("lora", False), ("qlora", True), ("qlora", False)]
+
+
+@pytest.mark.parametrize(("adapter", "tied"), ADAPTERS)
+@pytest.mark.parametrize("scheme", ["item", "semantic"])
+def test_adapters_train_the_new_tokens(
+    tmp_path: Path, adapter: str, tied: bool, scheme: str
+) -> None:
+    """At the input and the output, tied or not, in full precision and in 4 bits."""
+    base = tiny_base(tmp_path / "base", tied=tied)
+    recipe = toy_recipe(
+        prompt={"template": "next_item", "max_tokens": 512},
+        spelling={"scheme": scheme, "sources": ["cooccurrence"], "levels": 2, "codes": 4},
+        model={"base": base, "adapter": adapter, "dtype": "float32"},
+        train={"max_steps": 12, "learning_rate": 0.02},
+    )
+    dataset = toy_dataset()
+    model = prepare_materials(recipe, dataset, Template.load("next_item")).model
+    before = get_peft_model_state_dict(model, save_embedding_layers=False)
+    bundle = train(recipe, dataset, tmp_path / "run")
+    after = load_file(bundle / "adapter" / "adapter_model.safetensors")
+    new_tokens = [name for name in after if "trainable_tokens_delta" in name]
+    assert len(new_tokens) == (1 if tied else 2)
+    for name in new_tokens:
+        moved = (after[name].float() - before[name].float()).abs().amax(dim=1)
+        assert (moved > 1e-3).all()
+    (answer,) = Recommender.load(bundle).recommend([["i1", "i2", "i3"]], k=12)
+    assert {r.item.id for r in answer} == {f"i{item}" for item in range(12)} - {"i1", "i2", "i3"}
+
+
+def test_a_loaded_adapter_scores_as_the_trained_model(tmp_path: Path) -> None:
+    base = tiny_base(tmp_path / "base")
+    recipe = toy_recipe(
+        prompt={"template": "next_item", "max_tokens": 512},
+        model={"base": base, "adapter": "lora"},
+        train={"max_steps": 6},
+    )
+    bundle = train(recipe, toy_dataset(), tmp_path / "run")
+    metrics = Bundle.load(bundle).manifest.metrics
+    from rec_gen.data.dataset import Split
+    from training.ranking import rank_examples
+
+    examples = list(toy_dataset().examples(Split.VALID))
+    again = rank_examples(Bundle.load(bundle), examples, beam_width=10, exclude_seen=True)
+    assert again["ndcg@10"] == pytest.approx(metrics["ndcg@10"], abs=1e-6)
+
+
+RUN = """
+import json, sys
+from pathlib import Path
+from tests.toy import toy_dataset, toy_recipe
+from training.sft import train
+train(toy_recipe(**json.loads(sys.argv[2])), toy_dataset(), Path(sys.argv[1]))
+"""
+
+
+def start(folder: Path, changes: dict[str, Any]) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", RUN, str(folder), json.dumps(changes)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+    changes = {"train": {"max_steps": 80}, "validation": {"every_steps": 10, "patience": 99}}
+    killed = start(tmp_path / "killed", changes)
+    deadline = time.monotonic() + 120
+    while last_checkpoint(tmp_path / "killed") is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed" / "bundle").exists()
+    assert start(tmp_path / "killed", changes).wait() == 0
+    assert start(tmp_path / "whole", changes).wait() == 0
+    losses = []
+    for name in ("killed", "whole"):
+        state = tmp_path / name / CHECKPOINTS / "checkpoint-80" / "trainer_state.json"
+        logs = json.loads(state.read_text())["log_history"]
+        losses.append([log["loss"] for log in logs if "loss" in log])
+    assert losses[0] == losses[1]
+    weights = [
+        load_file(tmp_path / name / "bundle" / "model" / "model.safetensors")
+        for name in ("killed", "whole")
+    ]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
