@@ -9,8 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rec_gen.bundle import Bundle, Manifest
+from rec_gen.catalog import Catalog
 from rec_gen.decoding.runtime import Frontier, Runtime
 from rec_gen.decoding.search import Score
+from rec_gen.prompting import PromptConfig
+from rec_gen.spelling import (
+    Scheme,
+    Spellings,
+    spell_codes,
+    spell_items,
+    spell_titles,
+    tokenize_new,
+    tokenize_titles,
+)
+from rec_gen.templates import Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -129,3 +142,41 @@ def tiny_model(
     }  # fmt: skip
     config = AutoConfig.for_model(model_type, vocab_size=vocabulary, **{**shape, **settings})
     return AutoModelForCausalLM.from_config(config).eval()
+
+
+def random_bundle(catalog: Catalog, scheme: Scheme, seed: int = 0) -> Bundle:
+    """An untrained bundle: random weights, and random codes where the scheme is `semantic`."""
+    tokenizer = tiny_tokenizer()
+    spellings = _spell(catalog, scheme, tokenizer, seed)
+    prompt = PromptConfig(template="sequence", max_history=10, max_tokens=900)
+    template = Template.load(prompt.template)
+    manifest = Manifest(
+        name="random",
+        prompt=prompt,
+        template_text=template.text,
+        scheme=scheme,
+        base=None,
+        dtype="float32",
+        quantization="none",
+        vocabulary=len(tokenizer),
+        seed=seed,
+        dataset="none",
+        fingerprint=catalog.fingerprint,
+        metrics={},
+        recipe={},
+        versions={},
+        files={},
+    )
+    model = tiny_model(len(tokenizer), seed)
+    return Bundle(manifest, catalog, spellings, template, tokenizer, model)
+
+
+def _spell(
+    catalog: Catalog, scheme: Scheme, tokenizer: "PreTrainedTokenizerBase", seed: int
+) -> Spellings:
+    if scheme == "title":
+        return tokenize_titles(spell_titles(catalog), tokenizer)
+    if scheme == "item":
+        return tokenize_new("item", [[name] for name in spell_items(catalog)], tokenizer)
+    codes = np.random.default_rng(seed).integers(0, 16, size=(len(catalog), 3))
+    return tokenize_new("semantic", spell_codes(codes), tokenizer)

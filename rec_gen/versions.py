@@ -1,7 +1,10 @@
 """The versions that a result rests on."""
 
+import os
+import platform
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
+from typing import Any
 
 PACKAGES = (
     "rec_gen", "torch", "transformers", "trl", "peft", "bitsandbytes", "vllm", "numpy", "scipy",
@@ -17,3 +20,11 @@ def installed_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def machine() -> dict[str, Any]:
+    """The machine and the versions, as every benchmark reports them."""
+    return {
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": installed_versions(),
+    }

@@ -28,7 +28,7 @@ def toy_dataset(users: int = 24, length: int = 9, seed: int = 0) -> Dataset:
             split = {length - 1: Split.TEST, length - 2: Split.VALID}.get(time, Split.TRAIN)
             rows.append((f"u{user}", item, time, split.value))
             item = (item + (1 if user % 2 else -1)) % ITEMS
-    columns = {
+    columns: dict[str, Any] = {
         "user": pl.String,
         "item": pl.UInt32,
         "time": pl.Int64,

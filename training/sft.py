@@ -11,7 +11,7 @@ import torch
 from datasets import Dataset as Rows
 from datasets import disable_progress_bars
 from torch.utils.tensorboard import SummaryWriter
-from transformers import EarlyStoppingCallback
+from transformers import EarlyStoppingCallback, PrinterCallback
 from transformers.integrations import TensorBoardCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -22,6 +22,7 @@ from rec_gen.files import write_text
 from rec_gen.templates import Template
 from rec_gen.versions import installed_versions
 from training.examples import Row, every_item, held_out, last_item
+from training.progress import ProgressCallback
 from training.ranking import NDCG, RECALL, rank_examples, sample_examples
 from training.recipe import Recipe
 from training.setup import Materials, prepare_materials
@@ -148,7 +149,7 @@ def _trainer(recipe: Recipe, dataset: Dataset, bundle: Bundle, folder: Path) -> 
         raise ConfigError(f"{dataset.name}: the split has no validation example to choose by")
     build = every_item if recipe.train.loss == "every-item" else last_item
     rows = build(dataset.sequences(), renderer, bundle.spellings)
-    return RankingTrainer(
+    trainer = RankingTrainer(
         rank=lambda: rank_examples(bundle, held, validation.beam_width, validation.exclude_seen),
         model=bundle.model,
         args=_arguments(recipe, folder / CHECKPOINTS),
@@ -159,8 +160,11 @@ def _trainer(recipe: Recipe, dataset: Dataset, bundle: Bundle, folder: Path) -> 
             TensorBoardCallback(SummaryWriter(str(folder / LOGS))),
             EarlyStoppingCallback(validation.patience),
             LastStepCallback(recipe.train.max_minutes),
+            ProgressCallback(),
         ],
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _rows(rows: Iterable[Row]) -> Rows:
@@ -201,6 +205,7 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         dataloader_pin_memory=torch.cuda.is_available(),
         logging_steps=min(10, train.max_steps),
         report_to="none",
+        disable_tqdm=True,
     )
 
 

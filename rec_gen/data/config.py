@@ -59,13 +59,12 @@ class SplitConfig(Config):
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
-        unused = self.model_fields_set - {"kind"} - _SPLIT_KEYS[self.kind]
-        if unused:
+        if unused := self.changed() - {"kind"} - _SPLIT_KEYS[self.kind]:
             raise ValueError(f"the split '{self.kind}' has no key '{min(unused)}'; remove it")
         if (self.valid_from is None) != (self.test_from is None):
             raise ValueError("give both valid_from and test_from, or neither")
         if self.valid_from and self.test_from:
-            if self.model_fields_set & {"valid", "test"}:
+            if self.changed() & {"valid", "test"}:
                 raise ValueError("give shares (valid, test) or dates (valid_from, test_from)")
             if self.valid_from >= self.test_from:
                 raise ValueError("valid_from must be earlier than test_from")
@@ -73,13 +72,10 @@ class SplitConfig(Config):
             raise ValueError("valid and test together must be less than 1")
         return self
 
-    def describe(self) -> str:
-        """The split in a few words."""
-        if self.kind != "global-time":
-            return self.kind
-        if self.valid_from and self.test_from:
-            return f"global-time, valid from {self.valid_from}, test from {self.test_from}"
-        return f"global-time, valid {self.valid:g}, test {self.test:g}"
+    def changed(self) -> set[str]:
+        """The keys whose values are not the default."""
+        fields = type(self).model_fields.items()
+        return {name for name, field in fields if getattr(self, name) != field.default}
 
 
 class InteractionTable(Config):
@@ -176,7 +172,7 @@ class DataConfig(Config):
         if self.source:
             if self.source not in _GIVEN_SOURCES:
                 raise ValueError(f"{self.source} has no given split; choose another split.kind")
-            if split.model_fields_set - {"kind"}:
+            if split.changed() - {"kind"}:
                 raise ValueError(f"{self.source} brings its split; give split.kind alone")
         elif (split.column is not None) == files or (
             (split.valid_path is None) != (split.test_path is None)

@@ -12,6 +12,7 @@ from rec_gen.errors import DataError
 ROW = "#row"
 """The column that numbers the records of a table, from 0."""
 
+csv.field_size_limit(1 << 30)
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -83,30 +84,39 @@ def open_table(path: Path) -> RawTable:
     Raises:
         DataError: The file is missing, empty, of another kind, or its header cannot be read.
     """
-    separator = _SEPARATORS.get(path.suffix.lower())
+    suffix = path.suffix.lower()
+    separator = _SEPARATORS.get(suffix)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; correct the path")
     try:
-        if path.suffix.lower() == ".parquet":
-            table = RawTable(path, pl.scan_parquet(path, row_index_name=ROW))
-        elif separator:
+        if separator:
+            _check_header(path, separator)
             scan = pl.scan_csv(path, separator=separator, infer_schema=False, row_index_name=ROW)
-            table = RawTable(path, scan, separator)
+        elif suffix == ".parquet":
+            scan = pl.scan_parquet(path, row_index_name=ROW)
         else:
             raise DataError(f"{path}: is no .csv, .tsv or .parquet file; convert or rename it")
-        schema = table.schema
-        empty = table.collect(table.frame.head(1)).is_empty()
-    except pl.exceptions.NoDataError:
-        empty = True
-    except pl.exceptions.PolarsError as error:
+        table = RawTable(path, scan, separator)
+        empty = table.collect(scan.head(1)).is_empty()
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error) as error:
         raise _explain(path, separator, error) from error
     if empty:
-        raise DataError(f"{path}: is empty; it needs a header and at least one row")
-    for column in schema:
-        repeated = column.removesuffix("_duplicated_0")
-        if separator and repeated != column and repeated in schema:
-            raise row_error(path, 1, repeated, "stands twice in the header; rename one of the two")
+        raise _empty_error(path)
     return table
+
+
+def _check_header(path: Path, separator: str) -> None:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(filter(None, csv.reader(file, delimiter=separator)), None)
+    if header is None:
+        raise _empty_error(path)
+    for column in header:
+        if header.count(column) > 1:
+            raise row_error(path, 1, column, "stands twice in the header; rename one of the two")
+
+
+def _empty_error(path: Path) -> DataError:
+    return DataError(f"{path}: is empty; it needs a header and at least one row")
 
 
 def _explain(path: Path, separator: str | None, error: Exception) -> DataError:
@@ -124,7 +134,6 @@ def _first_malformed(path: Path, separator: str) -> tuple[int, str] | None:
                 line.decode("utf-8")
             except UnicodeDecodeError:
                 return number, "is not UTF-8; save the file in this encoding"
-    csv.field_size_limit(1 << 30)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=separator, strict=True)
         row, width = 1, 0

@@ -2,29 +2,31 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import polars as pl
 
 from rec_gen.catalog import Catalog
 from rec_gen.data.checks import BLANK, Fault, sift
-from rec_gen.data.config import BadRows, DataConfig, InteractionTable, ItemTable
+from rec_gen.data.config import BadRows, InteractionTable, ItemTable, SplitConfig
 from rec_gen.data.dataset import Split
 from rec_gen.data.readers import ROW, RawTable, open_table
 from rec_gen.data.times import time_reader
 from rec_gen.errors import DataError
 
+SPLIT = pl.Enum(Split)
+
 
 @dataclass(frozen=True)
 class Tables:
-    """What was read, checked but neither ordered nor split.
+    """What was read: checked, but neither ordered nor split.
 
     Attributes:
         catalog: The items.
         interactions: `user` (string), `item` (UInt32 catalog position) and, where the input has
             them, `time` (Int64 microseconds), `rating`, `weight` (Float32) and `split` (Enum).
             Without times, a user's rows stand oldest first.
-        left_out: The number of bad rows by table (`items`, `interactions`) and reason.
+        left_out: The number of rows left out, by table (`items`, `interactions`) and reason.
     """
 
     catalog: Catalog
@@ -32,21 +34,144 @@ class Tables:
     left_out: dict[str, dict[str, int]]
 
 
-def read_tables(config: DataConfig) -> Tables:
-    """Read own tables.
+def read_own_tables(
+    interactions: InteractionTable, items: ItemTable, split: SplitConfig, bad_rows: BadRows
+) -> Tables:
+    """Read the tables that a configuration names.
 
     Raises:
         DataError: A table lacks a column, cannot be read, or has a bad row.
     """
-    assert config.items and config.interactions  # noqa: S101
-    catalog, bad_items = read_items(open_table(config.items.path), config.items, config.bad_rows)
-    columns = config.interactions.model_dump(exclude={"path"}, exclude_none=True)
+    catalog, bad_items = read_catalog(items, bad_rows)
+    roles = interactions.model_dump(exclude={"path"}, exclude_none=True)
+    files = {interactions.path: Split.TRAIN, split.valid_path: Split.VALID}
+    files[split.test_path] = Split.TEST
     parts, bad = [], Counter[str]()
-    for path, split in _interaction_files(config.interactions, config):
-        roles = {**columns, "split": config.split.column} if config.split.column else columns
-        rows, counts = read_interactions(open_table(path), roles, catalog, config.bad_rows)
+    for path, name in files.items():
+        if path is None:
+            continue
+        if split.column:
+            roles["split"] = split.column
+        rows, counts = read_interactions(open_table(path), roles, catalog, bad_rows)
         bad.update(counts)
-        if split:
-            rows = rows.with_columns(pl.lit(split, pl.Enum(Split)).alias("split"))
+        if split.kind == "given" and not split.column:
+            rows = rows.with_columns(pl.lit(name, SPLIT).alias("split"))
         parts.append(rows)
     return Tables(catalog, pl.concat(parts), {"items": bad_items, "interactions": dict(bad)})
+
+
+def read_catalog(config: ItemTable, bad_rows: BadRows) -> tuple[Catalog, dict[str, int]]:
+    """Read a table of items.
+
+    Returns:
+        The catalog in the order of the file, and the number of rows left out by reason.
+
+    Raises:
+        DataError: A column is missing, or an id or a title is empty or an id stands twice.
+    """
+    table = open_table(config.path)
+    table.require([config.id], "set items.id to one of its columns")
+    table.require([config.title], "set items.title to one of its columns")
+    metadata = config.columns
+    if metadata is None:
+        metadata = tuple(c for c in table.schema if c not in (config.id, config.title))
+    table.require(metadata, "set items.columns to some of its columns")
+    for name in ("item", "title"):
+        if name in metadata:
+            mend = "rename it, or list the columns to keep in items.columns without it"
+            raise DataError(f"{config.path}: metadata column '{name}' has a reserved name; {mend}")
+    return sift_items(table, {"item": config.id, "title": config.title}, metadata, bad_rows)
+
+
+def sift_items(
+    table: RawTable, roles: Mapping[str, str], metadata: tuple[str, ...], bad_rows: BadRows
+) -> tuple[Catalog, dict[str, int]]:
+    """Check a table of items whose columns are known to be there; see `read_catalog`."""
+    item, title = pl.col("item"), pl.col("title")
+    first = pl.when(item.is_not_null() & title.is_not_null()).then(item).is_first_distinct()
+    faults = [
+        Fault(roles["item"], pl.all_horizontal(pl.all().exclude(ROW).is_null()), BLANK),
+        Fault(roles["item"], item.is_null(), "item id is empty"),
+        Fault(roles["title"], title.is_null(), "title is empty"),
+        Fault(
+            roles["item"], ~first, "item id stands twice",
+            "'{value}' stands more than once; remove the repeated row",
+        ),
+    ]  # fmt: skip
+    named = [_text(table, column).alias(role) for role, column in roles.items()]
+    frame = table.frame.select(ROW, *named, *metadata)
+    rows, left_out = sift(table, frame, faults, bad_rows)
+    if rows.is_empty():
+        raise DataError(f"{table.path}: no item is left; mend its rows")
+    return Catalog(rows.drop(ROW)), left_out
+
+
+def read_interactions(
+    table: RawTable, roles: Mapping[str, str], catalog: Catalog, bad_rows: BadRows
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Check a table of interactions.
+
+    Args:
+        table: The table.
+        roles: The column of `user`, `item` and, where there are any, of `time`, `rating`,
+            `weight` and `split`.
+        catalog: The items that may occur.
+        bad_rows: What happens to a bad row.
+
+    Returns:
+        The interactions as in `Tables`, and the number of rows left out by reason.
+
+    Raises:
+        DataError: A column is missing, or a row is bad.
+    """
+    for role, column in roles.items():
+        key = "split.column" if role == "split" else f"interactions.{role}"
+        table.require([column], f"set {key} to one of its columns")
+    user, item = _text(table, roles["user"]), _text(table, roles["item"])
+    place = item.cast(pl.Enum(catalog.ids), strict=False).to_physical().cast(pl.UInt32)
+    blank = pl.all_horizontal(pl.col(column).is_null() for column in roles.values())
+    parsed = {"user": user, "item": place, "blank": blank, "unnamed": item.is_null()}
+    faults = [
+        Fault(roles["item"], pl.col("blank"), BLANK),
+        Fault(roles["user"], pl.col("user").is_null(), "user id is empty"),
+        Fault(roles["item"], pl.col("unnamed"), "item id is empty"),
+        Fault(
+            roles["item"], pl.col("item").is_null(), "item is not in the catalog",
+            "item '{value}' is not in the table of items; add it there",
+        ),
+    ]  # fmt: skip
+    for role, column in roles.items():
+        if role not in ("user", "item"):
+            parsed[role], expected = _value(table, role, column)
+            reason, problem = f"{role} is empty or unreadable", f"'{{value}}' is not {expected}"
+            faults.append(Fault(column, pl.col(role).is_null(), reason, f"{problem}; correct it"))
+    frame = table.frame.select(ROW, **parsed)
+    rows, left_out = sift(table, frame, faults, bad_rows)
+    return rows.drop(ROW, "blank", "unnamed"), left_out
+
+
+def _value(table: RawTable, role: str, column: str) -> tuple[pl.Expr, str]:
+    """How a column is read into a role, and what its values must be."""
+    if role == "time":
+        reader = time_reader(table, column)
+        return reader.microseconds, reader.expected
+    if role == "split":
+        return _text(table, column).cast(SPLIT, strict=False), "one of " + ", ".join(Split)
+    dtype, cell = table.schema[column], pl.col(column)
+    if dtype == pl.String:
+        cell = cell.str.strip_chars()
+    elif not dtype.is_numeric():
+        raise DataError(f"{table.path}: column '{column}' is {dtype}; write it as numbers")
+    number = cell.cast(pl.Float32, strict=False)
+    return pl.when(number.is_finite()).then(number), "a number"
+
+
+def _text(table: RawTable, column: str) -> pl.Expr:
+    """A column of ids or titles as text without blanks around it, null where nothing is left."""
+    dtype, cell = table.schema[column], pl.col(column)
+    if dtype.is_integer():
+        return cell.cast(pl.String)
+    if dtype not in (pl.String, pl.Categorical, pl.Enum):
+        raise DataError(f"{table.path}: column '{column}' is {dtype}; write it as text or integers")
+    stripped = cell.cast(pl.String).str.strip_chars()
+    return pl.when(stripped != "").then(stripped)

@@ -1,0 +1,167 @@
+"""Preparing a data set: read, check, order, split, store."""
+
+import platform
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+
+from rec_gen.catalog import Catalog
+from rec_gen.data.config import DataConfig, SourceName
+from rec_gen.data.dataset import MANIFEST, SPLITS, Dataset
+from rec_gen.data.sources import SOURCES
+from rec_gen.data.splits import order, out_of_order, split
+from rec_gen.data.tables import SPLIT, Tables, read_own_tables
+from rec_gen.errors import DataError
+from rec_gen.files import cache_folder, new_folder
+
+Counts = dict[str, dict[str, int]]
+"""What was left out, by users, items or interactions and by reason."""
+
+_REVISION = 1
+"""Raised when the same input is prepared differently, so that stored data is prepared anew."""
+
+
+def prepare(config: DataConfig, out: Path) -> Dataset:
+    """Prepare a data set and write it to a folder, replacing a prepared data set there.
+
+    Raises:
+        DataError: The source or a table is missing or wrong, nothing is left, or the folder
+            holds something else.
+    """
+    if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
+        raise DataError(f"{out}: is not a prepared data set; choose another folder to write")
+    dataset = _assemble(_read(config), config)
+    with new_folder(out) as folder:
+        dataset.save(folder)
+    return dataset
+
+
+def load_dataset(config: DataConfig, folder: Path | None = None) -> Dataset:
+    """Load a prepared data set.
+
+    Args:
+        config: The data set.
+        folder: Where it was prepared; by default it is kept in the cache folder, and prepared
+            there unless the same configuration and the same input files were before.
+
+    Raises:
+        DataError: The data set cannot be prepared, or was changed since.
+    """
+    if folder is not None:
+        return Dataset.load(folder)
+    cached = cache_folder() / "prepared" / f"{config.name}-{_key(config)}"
+    return Dataset.load(cached) if cached.is_dir() else prepare(config, cached)
+
+
+def summarize(dataset: Dataset) -> list[str]:
+    """What a data set holds and what was left out, as lines for people."""
+    manifest = dataset.manifest
+    counts = {name: f"{count:,} {name}" for name, count in manifest["counts"].items()}
+    totals = [counts.pop(name) for name in ("users", "items", "interactions")]
+    lines = [
+        f"{dataset.name}: {', '.join(totals)}",
+        f"split: {manifest['split']}: {', '.join(counts.values())}",
+    ]
+    left_out = [
+        f"left out: {count:,} {what}: {reason}"
+        for what, reasons in manifest["left_out"].items()
+        for reason, count in reasons.items()
+    ]
+    return lines + (left_out or ["nothing was left out"])
+
+
+def _read(config: DataConfig) -> Tables:
+    if config.interactions and config.items:
+        return read_own_tables(config.interactions, config.items, config.split, config.bad_rows)
+    source = SOURCES[cast(SourceName, config.source)]
+    return source.read(source.locate())
+
+
+def _key(config: DataConfig) -> str:
+    """A digest of the configuration and of the input files' sizes and times of change."""
+    digest = blake2b(f"{_REVISION} {config.model_dump_json()}".encode(), digest_size=6)
+    for path in _files(config):
+        stat = path.stat()
+        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def _files(config: DataConfig) -> list[Path]:
+    if config.source:
+        path = SOURCES[config.source].locate()
+        return sorted(path.iterdir()) if path.is_dir() else [path]
+    tables, split = (config.interactions, config.items), config.split
+    paths = [*(table.path for table in tables if table), split.valid_path, split.test_path]
+    return [path for path in paths if path and path.is_file()]
+
+
+def _assemble(tables: Tables, config: DataConfig) -> Dataset:
+    """Order and split what was read; users and rows that fall out are counted."""
+    catalog = tables.catalog
+    left_out: Counts = {"users": {}, "items": {}, "interactions": {}}
+    left_out |= {what: dict(reasons) for what, reasons in tables.left_out.items()}
+    users = tables.interactions["user"].unique().sort()
+    code = pl.col("user").cast(pl.Enum(users)).to_physical().cast(pl.UInt32)
+    frame = _drop_short(tables.interactions.with_columns(code), config, left_out)
+    frame = order(frame, users.to_list(), catalog.ids, config.seed)
+    codes, description = split(frame, config.split, config.name)
+    late = out_of_order(frame["user"].to_numpy(), codes)
+    if late.any():
+        if config.bad_rows == "error":
+            user, item = frame.row(int(late.argmax()))[:2]
+            raise DataError(
+                f"{config.name}: user '{users[user]}': item '{catalog.ids[item]}' comes after one "
+                "of a later split; correct the given split, "
+                'or leave such rows out with bad_rows = "skip"'
+            )
+        frame, codes = frame.filter(~late), codes[~late]
+        left_out["interactions"]["comes after one of a later split"] = int(late.sum())
+    seconds = pl.col("time") // 1_000_000 if "time" in frame.columns else pl.lit(None, pl.Int64)
+    frame = frame.select(
+        users.gather(frame["user"]),
+        "item",
+        seconds.alias("time"),
+        pl.Series("split", SPLITS, dtype=SPLIT).gather(codes),
+        pl.col("^(rating|weight)$"),
+    )
+    return Dataset(catalog, frame, _manifest(config, frame, catalog, description, left_out))
+
+
+def _drop_short(frame: pl.DataFrame, config: DataConfig, left_out: Counts) -> pl.DataFrame:
+    """Leave out users with too few interactions."""
+    lengths = np.bincount(frame["user"].to_numpy())
+    short = lengths < config.min_interactions
+    if not short.any():
+        return frame
+    reason = f"fewer than {config.min_interactions} interactions"
+    left_out["users"][reason] = int(short.sum())
+    left_out["interactions"][f"of users with {reason}"] = int(lengths[short].sum())
+    if short.all():
+        raise DataError(f"{config.name}: all users have {reason}; lower min_interactions")
+    return frame.filter(~short[frame["user"].to_numpy()])
+
+
+def _manifest(
+    config: DataConfig, frame: pl.DataFrame, catalog: Catalog, description: str, left_out: Counts
+) -> dict[str, Any]:
+    sizes = dict(frame["split"].value_counts().iter_rows())
+    return {
+        "name": config.name,
+        "split": description,
+        "seed": config.seed,
+        "counts": {
+            "users": frame["user"].n_unique(),
+            "items": len(catalog),
+            "interactions": len(frame),
+            **{str(name): sizes[name] for name in SPLITS if name in sizes},
+        },
+        "left_out": {what: reasons for what, reasons in left_out.items() if reasons},
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in ("numpy", "polars")},
+        },
+    }

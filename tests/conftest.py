@@ -1,0 +1,20 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps caches out of the home directory, and finds data beside the checkout."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "RECGEN_CACHE" not in os.environ:
+            patch.setenv("RECGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        if "RECGEN_DATA" not in os.environ and SHARED.is_dir():
+            patch.setenv("RECGEN_DATA", str(SHARED))
+        yield

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from rec_gen.errors import SpellingError
+from rec_gen.semantic_ids import cooccurrence_vectors, item_vectors, residual_kmeans
+
+
+def cosine(left: np.ndarray, right: np.ndarray) -> float:
+    return float(left @ right / (np.linalg.norm(left) * np.linalg.norm(right)))
+
+
+def test_each_level_quantises_what_the_last_left_over() -> None:
+    vectors = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+    errors = []
+    for levels in (1, 2, 3):
+        codes = residual_kmeans(vectors, levels, 8, seed=0)
+        assert codes.shape == (300, levels)
+        assert codes.min() >= 0
+        assert codes.max() < 8
+        groups = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
+        means = np.stack([vectors[groups == g].mean(axis=0) for g in range(groups.max() + 1)])
+        errors.append(float(((vectors - means[groups]) ** 2).mean()))
+    assert errors[0] > errors[1] > errors[2]
+    again = residual_kmeans(vectors, 3, 8, seed=0)
+    assert (again == residual_kmeans(vectors, 3, 8, seed=0)).all()
+
+
+def test_items_of_the_same_histories_are_alike() -> None:
+    histories = [np.array([0, 1, 2], np.int32), np.array([3, 4, 5], np.int32)] * 10
+    vectors = cooccurrence_vectors(histories, 7, seed=0)
+    assert cosine(vectors[0], vectors[1]) > 0.9 > 0.1 > cosine(vectors[0], vectors[3])
+    assert not vectors[6].any()
+
+
+def test_titles_of_one_kind_are_alike() -> None:
+    titles = ["Chocolate cake", "Vanilla cake with cream", "Electric drill", "Cordless power drill"]
+    vectors = item_vectors(titles, [], ["text"], seed=0)
+    assert cosine(vectors[0], vectors[1]) > cosine(vectors[0], vectors[2])
+    assert cosine(vectors[2], vectors[3]) > cosine(vectors[1], vectors[3])
+
+
+def test_joined_sources_weigh_alike() -> None:
+    histories = [np.array([0, 1], np.int32), np.array([2, 3], np.int32)]
+    titles = ["Chocolate cake", "Vanilla cake", "Electric drill", "Power drill"]
+    text = item_vectors(titles, histories, ["text"], seed=0)
+    joined = item_vectors(titles, histories, ["text", "cooccurrence"], seed=0)
+    other = joined[:, text.shape[1] :]
+    assert (joined[:, : text.shape[1]] == text).all()
+    assert other.std() * other.shape[1] ** 0.5 == pytest.approx(1, abs=1e-4)
+
+
+def test_one_item_has_no_code() -> None:
+    with pytest.raises(SpellingError, match="at least two items"):
+        residual_kmeans(np.zeros((1, 4), np.float32), 3, 8, seed=0)

@@ -1,0 +1,84 @@
+"""What a person sees of a training run: one bar, and one line for each validation."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from training.ranking import NDCG, RECALL
+
+
+class ProgressCallback(TrainerCallback):  # type: ignore[misc]
+    """Shows the step, the training loss, the time left, and what each validation found."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("training", loss="…")
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Start the bar where the run goes on."""
+        self._progress.update(self._task, total=state.max_steps, completed=state.global_step)
+        self._progress.start()
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **kwargs: Any,
+    ) -> None:
+        """Show the loss, or a line for a validation."""
+        if "loss" in logs:
+            self._progress.update(self._task, loss=f"{logs['loss']:.3f}")
+        if f"eval_{NDCG}" in logs:
+            self._progress.console.print(
+                f"step {state.global_step}: validation loss {logs['eval_loss']:.3f}, "
+                f"NDCG@10 {logs[f'eval_{NDCG}']:.4f}, recall@10 {logs[f'eval_{RECALL}']:.4f}",
+                highlight=False,
+            )
+
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Close the bar and say which step is kept."""
+        self._progress.stop()
+        self._progress.console.print(
+            f"best step {state.best_global_step}: NDCG@10 {state.best_metric:.4f}", highlight=False
+        )
