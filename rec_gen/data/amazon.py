@@ -29,8 +29,9 @@ def read_beauty(folder: Path) -> Tables:
     path = folder / "sequences.txt"
     rows = [
         (line, user, item)
-        for line, (user, *items) in enumerate(map(str.split, _lines(path)))
-        for item in items
+        for line, cells in enumerate(map(str.split, _lines(path)))
+        for user in cells[:1]
+        for item in cells[1:]
     ]
     frame = pl.DataFrame(rows, schema=[ROW, "user", "item"], orient="row").lazy()
     roles = {"user": "user", "item": "item"}

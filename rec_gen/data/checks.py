@@ -49,9 +49,10 @@ def sift(
     marks = [pl.when(fault.is_bad).then(pl.lit(n, pl.UInt8)) for n, fault in enumerate(faults)]
     rows = table.collect(frame.with_columns(pl.coalesce(marks).alias("#fault")))
     bad = rows.select(ROW, "#fault").drop_nulls()
-    for number, record in bad.sort(ROW).select("#fault", ROW).iter_rows():
-        if bad_rows == "error" and faults[number].reason != BLANK:
-            _raise(table, record, faults[number])
+    if bad_rows == "error":
+        for record, number in bad.sort(ROW).iter_rows():
+            if faults[number].reason != BLANK:
+                _raise(table, record, faults[number])
     counts = bad["#fault"].value_counts().sort("#fault").iter_rows()
     good = rows.filter(pl.col("#fault").is_null()) if len(bad) else rows
     return good.drop("#fault"), {faults[number].reason: count for number, count in counts}
@@ -59,7 +60,7 @@ def sift(
 
 def _raise(table: RawTable, record: int, fault: Fault) -> None:
     cell = table.frame.filter(pl.col(ROW) == record).select(fault.column)
-    value = str(table.collect(cell).item() or "").strip()
+    value = " ".join(str(table.collect(cell).item() or "").split())
     problem = fault.problem.replace("{value}", value) if value else "is empty; fill it in"
     skip = 'or leave such rows out with bad_rows = "skip"'
     raise row_error(table.path, table.row(record), fault.column, f"{problem}, {skip}")

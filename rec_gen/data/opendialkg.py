@@ -1,7 +1,7 @@
 """OpenDialKG (Moon et al., 2019): recommendations in conversations, as iEvaLM splits them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Split
-from rec_gen.data.readers import ROW, RawTable
+from rec_gen.data.readers import ROW, RawTable, row_error
 from rec_gen.data.tables import Tables, read_interactions
 from rec_gen.errors import DataError
 
@@ -23,18 +23,17 @@ def read_opendialkg(folder: Path) -> Tables:
     are the items that the turn recommends. Turns of one dialog may lie in several splits, so that
     a whole dialog as one user would show a held-out item to training.
     """
-    names = _parse(folder / "entity2id.json", json.loads)
-    ids = {str(item) for item in _parse(folder / "item_ids.json", json.loads)}
+    names = _load(folder / "entity2id.json")
+    ids = {str(item) for item in _load(folder / "item_ids.json")}
     known = {name: str(number) for name, number in names.items() if str(number) in ids}
     catalog = _catalog(folder, known)
     rows: list[tuple[str, str, Split]] = []
     unknown = 0
     for split in (Split.TRAIN, Split.VALID, Split.TEST):
-        for turn in _parse(folder / f"{split}.jsonl", _json_lines):
-            user = f"{turn['dialog_id']}-{turn['turn_id']}"
-            mentioned = [known[name] for name in turn["entity"] if name in known]
-            targets = [known[name] for name in turn["rec"] if name in known]
-            unknown += len(turn["rec"]) - len(targets)
+        for user, entities, recommended in _turns(folder / f"{split}.jsonl"):
+            mentioned = [known[name] for name in entities if name in known]
+            targets = [known[name] for name in recommended if name in known]
+            unknown += len(recommended) - len(targets)
             rows += [(user, item, Split.CONTEXT) for item in mentioned if targets]
             rows += [(user, item, split) for item in targets]
     frame = pl.DataFrame(rows, schema=["user", "item", "split"], orient="row")
@@ -47,8 +46,7 @@ def read_opendialkg(folder: Path) -> Tables:
 
 def _catalog(folder: Path, known: dict[str, str]) -> Catalog:
     """Items with their facts; the facts are numbered otherwise and found by name."""
-    info = _parse(folder / "id2info.json", json.loads)
-    facts = {fact["name"]: fact for fact in info.values()}
+    facts = {fact.get("name"): fact for fact in _load(folder / "id2info.json").values()}
     rows = []
     for name, item in known.items():
         fact = facts.get(name, {})
@@ -60,12 +58,27 @@ def _catalog(folder: Path, known: dict[str, str]) -> Catalog:
     return Catalog(pl.DataFrame(rows, schema_overrides={"year": pl.String, **lists}))
 
 
-def _json_lines(text: str) -> list[Any]:
-    return [json.loads(line) for line in text.splitlines()]
+def _turns(path: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Each turn's id, the entities mentioned before it, and the titles that it recommends."""
+    for row, line in enumerate(_read(path).split("\n"), start=1):
+        if line:
+            try:
+                turn = json.loads(line)
+                yield f"{turn['dialog_id']}-{turn['turn_id']}", turn["entity"], turn["rec"]
+            except (ValueError, KeyError, TypeError) as error:
+                problem = f"is no recommending turn ({error!r}); restore the file"
+                raise row_error(path, row, None, problem) from error
 
 
-def _parse(path: Path, parse: Callable[[str], Any]) -> Any:
+def _load(path: Path) -> Any:
     try:
-        return parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(_read(path))
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON ({error}); restore the file") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); restore the file") from error

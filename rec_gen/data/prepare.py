@@ -60,18 +60,22 @@ def load_dataset(config: DataConfig, folder: Path | None = None) -> Dataset:
 def summarize(dataset: Dataset) -> list[str]:
     """What a data set holds and what was left out, as lines for people."""
     manifest = dataset.manifest
-    counts = {name: f"{count:,} {name}" for name, count in manifest["counts"].items()}
+    counts = {name: _count(name, count) for name, count in manifest["counts"].items()}
     totals = [counts.pop(name) for name in ("users", "items", "interactions")]
     lines = [
         f"{dataset.name}: {', '.join(totals)}",
         f"split: {manifest['split']}: {', '.join(counts.values())}",
     ]
     left_out = [
-        f"left out: {count:,} {what}: {reason}"
+        f"left out: {_count(what, count)}: {reason}"
         for what, reasons in manifest["left_out"].items()
         for reason, count in reasons.items()
     ]
     return lines + (left_out or ["nothing was left out"])
+
+
+def _count(what: str, count: int) -> str:
+    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
 
 
 def _read(config: DataConfig) -> Tables:
@@ -135,13 +139,14 @@ def _drop_short(frame: pl.DataFrame, config: DataConfig, left_out: Counts) -> pl
     """Leave out users with too few interactions."""
     lengths = np.bincount(frame["user"].to_numpy())
     short = lengths < config.min_interactions
+    if short.all():
+        problem = f"no user has {config.min_interactions} interactions or more"
+        raise DataError(f"{config.name}: {problem}; give more, or lower min_interactions")
     if not short.any():
         return frame
     reason = f"fewer than {config.min_interactions} interactions"
     left_out["users"][reason] = int(short.sum())
     left_out["interactions"][f"of users with {reason}"] = int(lengths[short].sum())
-    if short.all():
-        raise DataError(f"{config.name}: all users have {reason}; lower min_interactions")
     return frame.filter(~short[frame["user"].to_numpy()])
 
 

@@ -44,17 +44,16 @@ def read_own_tables(
     """
     catalog, bad_items = read_catalog(items, bad_rows)
     roles = interactions.model_dump(exclude={"path"}, exclude_none=True)
-    files = {interactions.path: Split.TRAIN, split.valid_path: Split.VALID}
-    files[split.test_path] = Split.TEST
+    if split.column:
+        roles["split"] = split.column
+    paths = (interactions.path, split.valid_path, split.test_path)
     parts, bad = [], Counter[str]()
-    for path, name in files.items():
+    for path, name in zip(paths, (Split.TRAIN, Split.VALID, Split.TEST), strict=True):
         if path is None:
             continue
-        if split.column:
-            roles["split"] = split.column
         rows, counts = read_interactions(open_table(path), roles, catalog, bad_rows)
         bad.update(counts)
-        if split.kind == "given" and not split.column:
+        if split.test_path:
             rows = rows.with_columns(pl.lit(name, SPLIT).alias("split"))
         parts.append(rows)
     return Tables(catalog, pl.concat(parts), {"items": bad_items, "interactions": dict(bad)})

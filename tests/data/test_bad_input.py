@@ -35,6 +35,7 @@ def refusal(config: DataConfig, tmp_path: Path) -> str:
         ("v,a,3,3", "v,a,3,inf", 7, "stars", "'inf' is not a number"),
         ("v,a,3,3", "v,a,3", 7, "stars", "is empty"),
         ("v,c,1,1", "v,x,1,1", 5, "item", "item 'x' is not in the table of items"),
+        ("v,c,1,1", '"v","x\ny",1,1', 5, "item", "item 'x y' is not in the table of items"),
         ("v,c,1,1", "v, ,1,1", 5, "item", "is empty"),
         ("v,c,1,1", ",c,1,1", 5, "user", "is empty"),
         ("v,c,1,1", '"",c,1,1', 5, "user", "is empty"),
@@ -177,7 +178,13 @@ def test_training_after_test(tmp_path: Path) -> None:
 
 def test_all_users_too_short(tmp_path: Path) -> None:
     message = refusal(shop(tmp_path, min_interactions=4), tmp_path)
-    assert message == "shop: all users have fewer than 4 interactions; lower min_interactions"
+    assert message.startswith("shop: no user has 4 interactions or more; give more, or lower")
+
+
+def test_all_rows_bad(tmp_path: Path) -> None:
+    sales = "user,item,time\nu,x,1\n"
+    message = refusal(shop(tmp_path, sales, bad_rows="skip"), tmp_path)
+    assert message.startswith("shop: no user has 3 interactions or more")
 
 
 def test_folder_with_other_things(tmp_path: Path) -> None:

@@ -71,11 +71,11 @@ def test_each_reason_is_shown_with_its_count(tmp_path: Path) -> None:
     sales = INTERACTIONS + "w,a,1\nw,b,2\nu,x,4\nu,y,4\nu,a,later\n\n"
     config = shop(tmp_path, sales, ITEMS + "d,\n", bad_rows="skip")
     assert summarize(prepare(config, tmp_path / "out"))[2:] == [
-        "left out: 1 users: fewer than 3 interactions",
-        "left out: 1 items: title is empty",
-        "left out: 1 interactions: blank line",
+        "left out: 1 user: fewer than 3 interactions",
+        "left out: 1 item: title is empty",
+        "left out: 1 interaction: blank line",
         "left out: 2 interactions: item is not in the catalog",
-        "left out: 1 interactions: time is empty or unreadable",
+        "left out: 1 interaction: time is empty or unreadable",
         "left out: 2 interactions: of users with fewer than 3 interactions",
     ]
 

@@ -1,5 +1,6 @@
 """The named data sets, where they can be had."""
 
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from zipfile import ZipFile
@@ -12,6 +13,7 @@ from rec_gen.data.config import DataConfig, SourceName
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.data.download import Archive
 from rec_gen.data.movielens import ARCHIVES_100K, read_100k
+from rec_gen.data.opendialkg import read_opendialkg
 from rec_gen.data.prepare import load_dataset
 from rec_gen.data.sources import SOURCES, find_folder
 from rec_gen.errors import DataError
@@ -185,6 +187,16 @@ def test_opendialkg_turns() -> None:
     (example,) = examples["3-1"]
     assert [titles[place] for place in example.history] == ["Fight Club (1996)"]
     assert titles[example.target] == "Panic Room (2002)"
+
+
+def test_opendialkg_turn_that_does_not_fit(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(locate("opendialkg"), tmp_path / "opendialkg"))
+    with (folder / "valid.jsonl").open("a") as file:
+        file.write('{"dialog_id": 1, "turn_id": 2}\n')
+    with pytest.raises(DataError) as caught:
+        read_opendialkg(folder)
+    place = f"{folder / 'valid.jsonl'}: row 1189: is no recommending turn"
+    assert str(caught.value).startswith(place)
 
 
 def test_split_of_ones_own_on_a_source() -> None:

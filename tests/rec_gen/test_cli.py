@@ -1,0 +1,133 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rec_gen.cli import main
+
+SHOP = """
+[interactions]
+path = "{folder}/log.csv"
+
+[items]
+path = "{folder}/items.csv"
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop's own tables, their mapping, and a model that was trained on them."""
+    folder = tmp_path_factory.mktemp("shop")
+    items = [f"p{item},Product {item},{item}.5" for item in range(8)]
+    (folder / "items.csv").write_text("\n".join(["item,title,price", *items, ""]))
+    rows = [f"u{user},p{(user + step) % 8},{100 * step}" for user in range(12) for step in range(5)]
+    (folder / "log.csv").write_text("\n".join(["user,item,time", *rows, ""]))
+    (folder / "shop.toml").write_text(SHOP.format(folder=folder))
+    trained = run("train", "quickstart", "--data", folder / "shop.toml", "--out", folder / "run",
+                  "--set", "max_steps=20", "--set", "every_steps=10")  # fmt: skip
+    assert trained.exit_code == 0, trained.output
+    return folder
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def error(*arguments: object) -> tuple[int, str]:
+    result = run(*arguments)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("recgen: ")]
+    assert len(lines) == 1, result.output
+    return result.exit_code, lines[0]
+
+
+def test_prepare_says_what_it_kept(shop: Path, tmp_path: Path) -> None:
+    result = run("prepare", shop / "shop.toml", "--out", tmp_path / "data")
+    assert result.exit_code == 0, result.output
+    assert "12 users, 8 items, 60 interactions" in result.output
+    assert "nothing was left out" in result.output
+    assert (tmp_path / "data" / "dataset.json").exists()
+
+
+def test_recommend_answers_each_request(shop: Path) -> None:
+    result = run("recommend", shop / "run" / "bundle", "--history", "p1,p2", "--user", "u3",
+                 "-k", 3, "--block", "p5", "--json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["request"] for answer in answers] == ["p1,p2", "u3"]
+    for answer in answers:
+        ids = [item["id"] for item in answer["items"]]
+        assert len(set(ids)) == len(ids) >= 2
+        assert "p5" not in ids
+    text = run("recommend", shop / "run" / "bundle", "--history", "p1", "-k", 1).output
+    assert "Product" in text
+
+
+def test_evaluate_writes_the_table_and_the_file(shop: Path, tmp_path: Path) -> None:
+    result = run("evaluate", shop / "run" / "bundle", "--json", tmp_path / "result.json")
+    assert result.exit_code == 0, result.output
+    assert "Markov + KNN" in result.output
+    report = json.loads((tmp_path / "result.json").read_text())
+    assert report["examples"] == 12
+    assert report["systems"]["model"]["ndcg@10"]["mean"] > 0
+
+
+def test_training_again_changes_nothing(shop: Path) -> None:
+    manifest = shop / "run" / "bundle" / "manifest.json"
+    before = manifest.stat().st_mtime_ns
+    arguments = ["train", "quickstart", "--data", shop / "shop.toml", "--out", shop / "run"]
+    assert run(*arguments, "--set", "max_steps=20", "--set", "every_steps=10").exit_code == 0
+    assert manifest.stat().st_mtime_ns == before
+    code, line = error(*arguments, "--set", "max_steps=21", "--set", "every_steps=10")
+    assert (code, "--restart" in line) == (2, True)
+
+
+def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> None:
+    bundle = shop / "run" / "bundle"
+    for expected, message, arguments in [
+        (1, "item 'p9' is not in the catalog", ["recommend", bundle, "--history", "p9"]),
+        (2, "at least one --history or --user", ["recommend", bundle]),
+        (1, "user 'x' is not in the data set", ["recommend", bundle, "--user", "x"]),
+        (1, "is not a bundle", ["recommend", tmp_path, "--history", "p1"]),
+        (2, "none.toml: cannot be read", ["train", tmp_path / "none.toml"]),
+        (2, "key 'source'", ["prepare", "movielens-101k"]),
+        (2, "key 'data.sauce'", ["train", "quickstart", "--set", "data.sauce=1"]),
+        (1, "no template 'nothing'", ["prompts", "show", "nothing"]),
+        (1, "trained on another template", ["recommend", bundle, "--history", "p1",
+                                             "--template", "next_item"]),
+    ]:  # fmt: skip
+        code, line = error(*arguments)
+        assert code == expected, line
+        assert message in line
+
+
+def test_prompts_are_listed_shown_and_checked(tmp_path: Path) -> None:
+    assert "next_item  task next_item, version 1" in run("prompts", "list").output
+    assert "{{ item.spelling }}" in run("prompts", "show", "sequence").output
+    assert "next_item: ok, version 1, reads spelling" in run("prompts", "lint").output
+    bad = tmp_path / "bad.jinja"
+    bad.write_text("{#\ntask: x\nversion: 1\ninputs: history\n#}\n{{ history[0].title }}")
+    assert error("prompts", "lint", bad)[1].endswith("never prints item.spelling")
+
+
+def test_render_shows_a_users_titles(shop: Path) -> None:
+    result = run("prompts", "render", "next_item", "--data", shop / "shop.toml", "--user", "u2",
+                 "--max-history", 2)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Product 5\nProduct 6\n\nWhat comes next?" in result.stdout
+    assert "2 of 5 items" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["prepare"], ["train"], ["recommend"], ["evaluate"], ["prompts", "render"]]
+)
+def test_help_shows_examples(command: list[str]) -> None:
+    assert f"recgen {' '.join(command)}".strip() in run(*command, "--help").output
+
+
+def test_the_command_is_installed() -> None:
+    command = Path(sys.executable).with_name("recgen")
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("recgen, version ")
