@@ -1,6 +1,7 @@
 """The command `recgen`: one subcommand a job, each importing what it needs when it runs."""
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -257,10 +258,11 @@ def lint_prompts(names: Sequence[str]) -> None:
 
 def _quiet() -> None:
     """Leave the libraries' notices out of what people read."""
-    from transformers import logging
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
 
 
 def _data_config(source: str, overrides: Sequence[str]) -> "DataConfig":
@@ -283,13 +285,13 @@ def _recipe(name: str, data: str | None, overrides: Sequence[str]) -> "Recipe":
 
 
 def _train(recipe: "Recipe", out: Path, restart: bool) -> Path:
+    _quiet()
     try:
         from training.sft import train
     except ImportError as error:
         raise ConfigError(f"training needs '{error.name}': pip install 'rec_gen[train]'") from error
     from rec_gen.data.prepare import load_dataset
 
-    _quiet()
     return train(recipe, load_dataset(recipe.data), out, restart=restart)
 
 

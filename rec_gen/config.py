@@ -44,7 +44,9 @@ def parse_config(
     try:
         return schema.model_validate(table)
     except ValidationError as error:
-        first, count = error.errors()[0], error.error_count()
+        # a default that could not be made only follows from another error
+        errors = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
+        first, count = errors[0], len(errors)
         key = ".".join(str(part) for part in first["loc"]) or "(top level)"
         more = f" (and {count - 1} more)" if count > 1 else ""
         raise ConfigError(f"{origin}: key '{key}': {first['msg']}{more}") from error

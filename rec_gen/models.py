@@ -1,7 +1,6 @@
 """Base models by name: the hub, a local folder, or a model that a pip package carries."""
 
 import importlib.util
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,8 +80,6 @@ def load_text_encoder() -> Any:
 def _nf4(dtype: Any) -> Any:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingPackageError("bitsandbytes", "train")
-    # a kernel package for CPUs that bitsandbytes looks for and does not need
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

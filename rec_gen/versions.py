@@ -7,7 +7,8 @@ from platform import python_version
 from typing import Any
 
 PACKAGES = (
-    "rec_gen", "torch", "transformers", "trl", "peft", "bitsandbytes", "vllm", "numpy", "scipy",
+    "rec_gen", "torch", "transformers", "trl", "peft", "bitsandbytes", "vllm", "numpy", "polars",
+    "scipy",
 )  # fmt: skip
 
 

@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from rec_gen.data.config import DataConfig
+from rec_gen.data.dataset import Dataset
+from rec_gen.data.prepare import load_dataset
+from rec_gen.errors import DataError
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -18,3 +23,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if "RECGEN_DATA" not in os.environ and SHARED.is_dir():
             patch.setenv("RECGEN_DATA", str(SHARED))
         yield
+
+
+@pytest.fixture(scope="session")
+def movielens(folders: None) -> Dataset:  # noqa: ARG001
+    """MovieLens-100K, where it can be had."""
+    try:
+        return load_dataset(DataConfig(source="movielens-100k"))
+    except DataError as error:
+        pytest.skip(str(error))

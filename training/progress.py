@@ -63,11 +63,12 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
         """Show the loss, or a line for a validation."""
         if "loss" in logs:
             self._progress.update(self._task, loss=f"{logs['loss']:.3f}")
+            if not self._progress.console.is_terminal:
+                self._say(f"step {state.global_step} of {state.max_steps}: loss {logs['loss']:.3f}")
         if f"eval_{NDCG}" in logs:
-            self._progress.console.print(
+            self._say(
                 f"step {state.global_step}: validation loss {logs['eval_loss']:.3f}, "
-                f"NDCG@10 {logs[f'eval_{NDCG}']:.4f}, recall@10 {logs[f'eval_{RECALL}']:.4f}",
-                highlight=False,
+                f"NDCG@10 {logs[f'eval_{NDCG}']:.4f}, recall@10 {logs[f'eval_{RECALL}']:.4f}"
             )
 
     def on_train_end(
@@ -79,6 +80,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Close the bar and say which step is kept."""
         self._progress.stop()
-        self._progress.console.print(
-            f"best step {state.best_global_step}: NDCG@10 {state.best_metric:.4f}", highlight=False
-        )
+        self._say(f"best step {state.best_global_step}: NDCG@10 {state.best_metric:.4f}")
+
+    def _say(self, line: str) -> None:
+        self._progress.console.print(line, highlight=False)

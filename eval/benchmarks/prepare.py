@@ -4,17 +4,17 @@ python -m eval.benchmarks.prepare --rows 10000000 --json prepare.json
 """
 
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 import numpy as np
 import polars as pl
+
+from rec_gen.files import write_text
+from rec_gen.versions import machine
 
 _CHUNK = 1_000_000
 _ROWS_PER_USER, _ITEMS = 20, 100_000
@@ -65,24 +65,15 @@ def main(rows: int, json_path: Path | None) -> None:
         child = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds, peak = (float(figure) for figure in child.stdout.split())
     peak_bytes = peak * (1 if sys.platform == "darwin" else 1024)
-    result = {
-        "benchmark": "prepare",
-        "figures": {
-            "seconds": round(seconds, 1),
-            "peak_gb": round(peak_bytes / 1e9, 2),
-            "rows": rows,
-        },
-        "machine": {
-            "system": platform.platform(),
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "polars": version("polars"),
-        },
+    figures = {
+        "seconds": round(seconds, 1),
+        "peak_gb": round(peak_bytes / 1e9, 2),
+        "rows": rows,
     }
-    text = json.dumps(result, indent=2)
+    text = json.dumps({"figures": figures} | machine(), indent=2)
     click.echo(text)
     if json_path:
-        json_path.write_text(text + "\n", encoding="utf-8")
+        write_text(json_path, text + "\n")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,8 @@ def test_training_again_changes_nothing(shop: Path) -> None:
 
 def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> None:
     bundle = shop / "run" / "bundle"
-    for expected, message, arguments in [
+    other = ["recommend", bundle, "--history", "p1", "--template", "next_item"]
+    cases: list[tuple[int, str, list[object]]] = [
         (1, "item 'p9' is not in the catalog", ["recommend", bundle, "--history", "p9"]),
         (2, "at least one --history or --user", ["recommend", bundle]),
         (1, "user 'x' is not in the data set", ["recommend", bundle, "--user", "x"]),
@@ -95,9 +96,9 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (2, "key 'source'", ["prepare", "movielens-101k"]),
         (2, "key 'data.sauce'", ["train", "quickstart", "--set", "data.sauce=1"]),
         (1, "no template 'nothing'", ["prompts", "show", "nothing"]),
-        (1, "trained on another template", ["recommend", bundle, "--history", "p1",
-                                             "--template", "next_item"]),
-    ]:  # fmt: skip
+        (1, "trained on another template", other),
+    ]
+    for expected, message, arguments in cases:
         code, line = error(*arguments)
         assert code == expected, line
         assert message in line

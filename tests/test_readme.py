@@ -1,0 +1,68 @@
+"""Every command of the README runs: here, or as a target of make in CI."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rec_gen.data.dataset import Dataset
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHORTER = ["--set", "max_steps=2", "--set", "every_steps=2", "--set", "users=4"]
+"""Added to each training command: the command is tested, not the model."""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+
+
+def test_make_targets_run_in_ci() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    targets = [command for command in COMMANDS if command.startswith("make ")]
+    assert COMMANDS[:2] == targets == ["make quickstart", "make test"]
+    assert set(targets) <= set(script)
+
+
+@pytest.fixture(scope="module")
+def place(movielens: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """A folder as the README's reader has it: a trained quickstart, recipes, own tables."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "training").symlink_to(ROOT / "training")
+    (folder / "shop.toml").write_text(blocks("toml")[0])
+    sales = [f"c{row // 5},p{(row // 5 + row) % 6},{row * 3600}" for row in range(60)]
+    (folder / "sales.csv").write_text("\n".join(["customer,sku,sold_at", *sales]))
+    products = [f"p{product},Product {product}" for product in range(6)]
+    (folder / "products.csv").write_text("\n".join(["sku,name", *products]))
+    execute(folder, ["recgen", "train", "quickstart", *SHORTER])
+    return folder
+
+
+def execute(folder: Path, command: list[str]) -> str:
+    tool = Path(sys.executable).with_name(command[0])
+    environment = {**os.environ, "COLUMNS": "100"}
+    done = subprocess.run(
+        [tool, *command[1:]], cwd=folder, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_commands_and_code_run(place: Path) -> None:
+    commands = [shlex.split(command) for command in COMMANDS]
+    ran = [command for command in commands if command[0] == "recgen"]
+    others = [command for command in commands if command[0] not in ("recgen", "make")]
+    assert others == [["source", ".venv/bin/activate"]]
+    for command in ran:
+        shorter = SHORTER if command[1] == "train" else []
+        assert execute(place, [*command, *shorter])
+    (code,) = blocks("python")
+    assert len(execute(place, ["python", "-c", code]).splitlines()) == 5
