@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
-from rec_gen.data.config import DataConfig
 
 from rec_gen.config import Config
+from rec_gen.data.config import DataConfig
 from rec_gen.models import Dtype, Quantization
 from rec_gen.prompting import PromptConfig
 from rec_gen.semantic_ids import Source
