@@ -19,7 +19,7 @@ lint: .venv/tests.stamp  ## style, types and import contracts
 clean:  ## remove the environment and the runs
 	rm -rf .venv runs
 
-freeze: .venv/tests.stamp  ## rewrite the frozen requirements from .venv
+freeze:  ## rewrite the frozen requirements from what .venv holds
 	$(BIN)/python requirements/freeze.py
 
 .venv/%.stamp: requirements/%.txt requirements/quickstart.txt pyproject.toml

@@ -10,11 +10,11 @@ from rich.progress import track
 
 from eval.baselines import Baseline, ItemKNN, MarkovKNN, Popularity
 from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
-from eval.metrics import mean_ranks, mrr, ndcg, recall
 from eval.report import MODEL, Evaluation
 from rec_gen.catalog import Catalog, Item
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
+from rec_gen.metrics import mean_ranks, mrr, ndcg, recall
 from rec_gen.versions import installed_versions
 
 Floats = npt.NDArray[np.float64]

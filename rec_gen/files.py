@@ -1,10 +1,10 @@
 """Folders that rec_gen keeps, and writing that leaves nothing half-written."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -46,8 +46,5 @@ def write_text(path: Path, text: str) -> None:
 
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's content."""
-    digest = sha256()
     with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

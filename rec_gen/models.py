@@ -79,7 +79,7 @@ def load_text_encoder() -> Any:
 
 def _nf4(dtype: Any) -> Any:
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingPackageError("bitsandbytes", "train")
+        raise MissingPackageError("bitsandbytes", "serve")
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -106,6 +106,8 @@ def _converted(packaged: Path) -> Path:
     """SmolLM2 as safetensors in the cache, read once from the GGUF file of the package."""
     folder = cache_folder() / "models" / "smollm2-135m"
     if not folder.exists():
+        if importlib.util.find_spec("gguf") is None:
+            raise MissingPackageError("gguf", "serve")
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from jinja2 import TemplateError
+from pydantic import Field
 
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
@@ -36,8 +37,8 @@ class PromptConfig(Config):
     """
 
     template: str = "next_item"
-    max_history: int = 50
-    max_tokens: int = 1024
+    max_history: int = Field(default=50, ge=1)
+    max_tokens: int = Field(default=1024, ge=1)
 
 
 @dataclass(frozen=True)
@@ -138,17 +139,20 @@ class PromptRenderer:
             for place, position in enumerate(shown)
         ]
         try:
-            marked = self.template.compiled.render(history=items)
-            return list(split_marks(self._wrap(marked)))
-        except TemplateError as error:
+            marked = self.template.render(history=items)
+        except PromptError as error:
+            fields = ", ".join(self._metadata()) or "nothing else"
             raise PromptError(
-                f"template '{self.template.name}': {error.message}; items of this catalog have "
-                f"id, title, spelling and {', '.join(self._metadata()) or 'nothing else'}"
+                f"{error}; items of this catalog have id, title, spelling and {fields}"
             ) from error
+        try:
+            return list(split_marks(self._wrap(marked)))
         except ValueError as error:
             raise PromptError(
                 f"template '{self.template.name}': {error}; print item.spelling without filters"
             ) from error
+        except TemplateError as error:
+            raise PromptError(f"the tokenizer's chat template fails: {error}") from error
 
     def _wrap(self, marked: str) -> str:
         if not self._tokenizer.chat_template:

@@ -12,7 +12,7 @@ from rec_gen.decoding.filters import eligible_items
 from rec_gen.decoding.search import Score, SearchResult, beam_search
 from rec_gen.decoding.transformers_runtime import TransformersRuntime
 from rec_gen.decoding.trie import CatalogTrie
-from rec_gen.errors import DataError, NoEligibleItemError
+from rec_gen.errors import NoEligibleItemError
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,4 @@ class Recommender:
         return [Recommendation(self.catalog[item], score) for item, score in pairs]
 
     def _positions(self, items: Iterable[str]) -> list[int]:
-        try:
-            return [self.catalog.positions[item] for item in items]
-        except KeyError as error:
-            raise DataError(f"item {error} is not in the catalog; check its id") from error
+        return [self.catalog.position(item) for item in items]

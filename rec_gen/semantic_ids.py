@@ -36,7 +36,12 @@ def item_vectors(
 
     Returns:
         float32 [items, dimensions].
+
+    Raises:
+        SpellingError: There are fewer than two items.
     """
+    if len(texts) < 2:
+        raise SpellingError("semantic IDs need at least two items; spell by title or item")
     parts = []
     for source in sources:
         if source == "text":
@@ -91,16 +96,11 @@ def residual_kmeans(vectors: Vectors, levels: int, codes: int, seed: int) -> npt
 
     Returns:
         int64 [items, levels].
-
-    Raises:
-        SpellingError: There are fewer than two items.
     """
     try:
         from sklearn.cluster import KMeans
     except ImportError as error:
         raise MissingPackageError("scikit-learn", "train") from error
-    if len(vectors) < 2:
-        raise SpellingError("semantic IDs need at least two items; spell by title or item")
     residual, columns = vectors.astype(np.float32, copy=True), []
     for level in range(levels):
         means = KMeans(min(codes, len(vectors)), n_init=1, random_state=seed + level)

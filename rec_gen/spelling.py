@@ -71,6 +71,27 @@ class Spellings:
         return cls(scheme, frame["text"].to_list(), [t.to_numpy() for t in frame["tokens"]])
 
 
+def spell(
+    catalog: Catalog,
+    scheme: Scheme,
+    tokenizer: "PreTrainedTokenizerBase",
+    codes: npt.NDArray[np.int64] | None = None,
+) -> Spellings:
+    """Spell a catalog; tokens that a tokenizer lacks are added to it.
+
+    Args:
+        catalog: The items.
+        scheme: How to write them.
+        tokenizer: Whose tokens are used.
+        codes: For `semantic`, int64 [items, levels].
+    """
+    if scheme == "title":
+        return tokenize_titles(spell_titles(catalog), tokenizer)
+    if codes is not None:
+        return tokenize_new("semantic", spell_codes(codes), tokenizer)
+    return tokenize_new("item", [[name] for name in spell_items(catalog)], tokenizer)
+
+
 def spell_titles(catalog: Catalog) -> list[str]:
     """Titles as one line each; equal ones get the shortest metadata that tells them apart.
 

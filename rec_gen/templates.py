@@ -1,14 +1,15 @@
 """Prompt templates: Jinja text whose first comment says what it is for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, meta
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
 from jinja2 import Template as JinjaTemplate
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -17,6 +18,8 @@ from rec_gen.errors import PromptError
 _HEADER = re.compile(r"\s*\{#-?(.*?)-?#\}", re.DOTALL)
 _REQUIRED = ("task", "version", "inputs")
 _KNOWN = (*_REQUIRED, "system")
+SUPPLIED = ("history",)
+"""The inputs that a prompt can be rendered with."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,19 @@ class Template:
         return sha256(self.text.encode()).hexdigest()
 
     @cached_property
-    def compiled(self) -> JinjaTemplate:
-        """The template, ready to render in a sandbox where an unknown name is an error."""
+    def _compiled(self) -> JinjaTemplate:
         return _environment().from_string(self.text)
+
+    def render(self, history: Sequence[Any]) -> str:
+        """Render the template in a sandbox where an unknown name is an error.
+
+        Raises:
+            PromptError: The template fails on these items.
+        """
+        try:
+            return self._compiled.render(history=history)
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise PromptError(f"template '{self.name}': {error}") from error
 
     @classmethod
     def parse(cls, name: str, text: str) -> "Template":
@@ -82,6 +95,12 @@ class Template:
             raise PromptError(
                 f"template '{self.name}', line {error.lineno}: {error.message}"
             ) from error
+        unknown = sorted(set(self.inputs) - set(SUPPLIED))
+        if unknown:
+            raise PromptError(
+                f"template '{self.name}': the header lists the input '{unknown[0]}'; "
+                f"there is only {', '.join(SUPPLIED)}"
+            )
         unlisted = sorted(read - set(self.inputs))
         if unlisted:
             raise PromptError(

@@ -14,15 +14,7 @@ from rec_gen.catalog import Catalog
 from rec_gen.decoding.runtime import Frontier, Runtime
 from rec_gen.decoding.search import Score
 from rec_gen.prompting import PromptConfig
-from rec_gen.spelling import (
-    Scheme,
-    Spellings,
-    spell_codes,
-    spell_items,
-    spell_titles,
-    tokenize_new,
-    tokenize_titles,
-)
+from rec_gen.spelling import Scheme, spell
 from rec_gen.templates import Template
 
 if TYPE_CHECKING:
@@ -147,7 +139,8 @@ def tiny_model(
 def random_bundle(catalog: Catalog, scheme: Scheme, seed: int = 0) -> Bundle:
     """An untrained bundle: random weights, and random codes where the scheme is `semantic`."""
     tokenizer = tiny_tokenizer()
-    spellings = _spell(catalog, scheme, tokenizer, seed)
+    codes = np.random.default_rng(seed).integers(0, 16, size=(len(catalog), 3))
+    spellings = spell(catalog, scheme, tokenizer, codes if scheme == "semantic" else None)
     prompt = PromptConfig(template="sequence", max_history=10, max_tokens=900)
     template = Template.load(prompt.template)
     manifest = Manifest(
@@ -169,14 +162,3 @@ def random_bundle(catalog: Catalog, scheme: Scheme, seed: int = 0) -> Bundle:
     )
     model = tiny_model(len(tokenizer), seed)
     return Bundle(manifest, catalog, spellings, template, tokenizer, model)
-
-
-def _spell(
-    catalog: Catalog, scheme: Scheme, tokenizer: "PreTrainedTokenizerBase", seed: int
-) -> Spellings:
-    if scheme == "title":
-        return tokenize_titles(spell_titles(catalog), tokenizer)
-    if scheme == "item":
-        return tokenize_new("item", [[name] for name in spell_items(catalog)], tokenizer)
-    codes = np.random.default_rng(seed).integers(0, 16, size=(len(catalog), 3))
-    return tokenize_new("semantic", spell_codes(codes), tokenizer)

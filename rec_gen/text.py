@@ -29,7 +29,10 @@ class TextEncoder:
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._tokenizer = tokenizer
         names = sorted(tokenizer.get_added_vocab(), key=len, reverse=True)
-        self._markup = re.compile("|".join(re.escape(name) for name in names if name) or r"(?!)")
+        # an added token of one character cannot be cut, and names nothing that opens a turn
+        several = [re.escape(name) for name in names if len(name) > 1]
+        # overlapping names are found too, as each match is a look-ahead
+        self._markup = re.compile(f"(?={'|'.join(several)})" if several else r"(?!)")
         self.trusted = lru_cache(maxsize=4096)(self._encode)
 
     def _encode(self, text: str) -> list[int]:
@@ -41,8 +44,6 @@ class TextEncoder:
         A tokenizer turns the names of its added tokens, such as `<|im_start|>`, into those tokens
         wherever they stand. Here each such name is cut in two, so that it stays plain text.
         """
-        match = self._markup.search(text)
-        if match is None or len(match.group()) < 2:
-            return self._encode(text)
-        middle = match.start() + 1
-        return self.untrusted(text[:middle]) + self.untrusted(text[middle:])
+        cuts = [match.start() + 1 for match in self._markup.finditer(text)]
+        pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        return [token for piece in pieces for token in self._encode(piece)]

@@ -1,8 +1,8 @@
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rec_gen.data.config import DataConfig
 from rec_gen.data.dataset import Dataset
@@ -10,18 +10,16 @@ from rec_gen.data.prepare import load_dataset
 from rec_gen.errors import DataError
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+settings.register_profile("rec_gen", deadline=None)
+settings.load_profile("rec_gen")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps caches out of the home directory, and finds data beside the checkout."""
+    """Keeps caches out of the home directory."""
     with pytest.MonkeyPatch.context() as patch:
         if "RECGEN_CACHE" not in os.environ:
             patch.setenv("RECGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        if "RECGEN_DATA" not in os.environ and SHARED.is_dir():
-            patch.setenv("RECGEN_DATA", str(SHARED))
         yield
 
 

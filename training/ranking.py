@@ -6,6 +6,7 @@ import numpy as np
 
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Example
+from rec_gen.metrics import ndcg, recall
 from rec_gen.recommender import Recommender
 
 NDCG, RECALL = "ndcg@10", "recall@10"
@@ -34,9 +35,9 @@ def rank_examples(
         exclude_seen=exclude_seen,
         beam_width=beam_width,
     )
-    gains = np.zeros(len(examples))
+    ranks = np.full(len(examples), np.inf)
     for row, (example, answer) in enumerate(zip(examples, answers, strict=True)):
-        for rank, recommendation in enumerate(answer):
-            if recommendation.item.id == ids[example.target]:
-                gains[row] = 1 / np.log2(rank + 2)
-    return {NDCG: float(gains.mean()), RECALL: float((gains > 0).mean())}
+        found = [recommendation.item.id for recommendation in answer]
+        if ids[example.target] in found:
+            ranks[row] = found.index(ids[example.target])
+    return {NDCG: float(ndcg(ranks, 10).mean()), RECALL: float(recall(ranks, 10).mean())}

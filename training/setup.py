@@ -9,14 +9,7 @@ from rec_gen.data.dataset import Dataset
 from rec_gen.errors import ConfigError, MissingPackageError
 from rec_gen.models import load_model, load_tokenizer
 from rec_gen.semantic_ids import item_vectors, residual_kmeans
-from rec_gen.spelling import (
-    Spellings,
-    spell_codes,
-    spell_items,
-    spell_titles,
-    tokenize_new,
-    tokenize_titles,
-)
+from rec_gen.spelling import Spellings, spell
 from rec_gen.templates import Template
 from training.recipe import ModelConfig, Recipe, SpellingConfig
 
@@ -72,15 +65,12 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
 def _spell(
     config: SpellingConfig, dataset: Dataset, tokenizer: "PreTrainedTokenizerBase", seed: int
 ) -> Spellings:
-    catalog = dataset.catalog
-    if config.scheme == "title":
-        return tokenize_titles(spell_titles(catalog), tokenizer)
-    if config.scheme == "item":
-        return tokenize_new("item", [[name] for name in spell_items(catalog)], tokenizer)
+    if config.scheme != "semantic":
+        return spell(dataset.catalog, config.scheme, tokenizer)
     histories = (sequence.items for sequence in dataset.sequences())
-    vectors = item_vectors(catalog.titles, histories, config.sources, seed)
+    vectors = item_vectors(dataset.catalog.titles, histories, config.sources, seed)
     codes = residual_kmeans(vectors, config.levels, config.codes, seed)
-    return tokenize_new("semantic", spell_codes(codes), tokenizer)
+    return spell(dataset.catalog, "semantic", tokenizer, codes)
 
 
 def _new_tokenizer(

@@ -13,11 +13,11 @@ from rich.console import Console
 from eval.baselines import Histories, Popularity, Scores
 from eval.evaluate import evaluate, rank_baseline, rank_recommender
 from eval.intervals import Interval
-from eval.metrics import mrr, ndcg, recall
 from eval.report import Evaluation, verdict
 from rec_gen.catalog import Catalog, Item
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
+from rec_gen.metrics import mrr, ndcg, recall
 
 Draw = Callable[..., Dataset]
 

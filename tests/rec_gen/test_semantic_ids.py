@@ -51,4 +51,4 @@ def test_joined_sources_weigh_alike() -> None:
 
 def test_one_item_has_no_code() -> None:
     with pytest.raises(SpellingError, match="at least two items"):
-        residual_kmeans(np.zeros((1, 4), np.float32), 3, 8, seed=0)
+        item_vectors(["Alone"], [], ["cooccurrence"], seed=0)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, top_k_accuracy_score
 
-from eval.metrics import mean_ranks, mrr, ndcg, recall
+from rec_gen.metrics import mean_ranks, mrr, ndcg, recall
 
 METRICS = (recall, ndcg, mrr)
 ranks_of = st.lists(
