@@ -1,7 +1,7 @@
 """Held-out evaluation over the full catalog: the model beside the counted baselines."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +11,17 @@ from rich.progress import track
 from eval.baselines import Baseline, ItemKNN, MarkovKNN, Popularity
 from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
 from eval.report import MODEL, Evaluation
-from rec_gen.catalog import Catalog, Item
+from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
-from rec_gen.metrics import mean_ranks, mrr, ndcg, recall
+from rec_gen.metrics import CUTOFFS, mean_ranks, mrr, ndcg, recall
 from rec_gen.versions import installed_versions
+
+if TYPE_CHECKING:
+    from rec_gen.recommender import Recommendation
 
 Floats = npt.NDArray[np.float64]
 
-CUTOFFS = (5, 10, 20)
 METRICS = {f"{metric.__name__}@{k}": (metric, k) for metric in (recall, ndcg, mrr) for k in CUTOFFS}
 BATCH = 64
 
@@ -33,29 +35,17 @@ SEEN_EXCLUDED = "Items of the history are excluded, and a target among them is a
 SEEN_KEPT = "Items of the history may be recommended again."
 
 
-class Recommendation(Protocol):
-    """One place of a recommended list."""
-
-    @property
-    def item(self) -> Item:
-        """The recommended item."""
-
-    @property
-    def score(self) -> float:
-        """Its score, higher is better."""
-
-
-class Recommender(Protocol):
+class Lister(Protocol):
     """What is evaluated."""
 
     def recommend(
         self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
-    ) -> Sequence[Sequence[Recommendation]]:
+    ) -> Sequence[Sequence["Recommendation"]]:
         """Recommend up to `k` items, best first, for each history of item ids, oldest first."""
 
 
 def evaluate(
-    recommender: Recommender, dataset: Dataset, split: Split, exclude_seen: bool, seed: int
+    recommender: Lister, dataset: Dataset, split: Split, exclude_seen: bool, seed: int
 ) -> Evaluation:
     """Measure a model and the baselines on the same held-out interactions.
 
@@ -120,7 +110,7 @@ def rank_baseline(baseline: Baseline, examples: Sequence[Example], exclude_seen:
 
 
 def rank_recommender(
-    recommender: Recommender,
+    recommender: Lister,
     catalog: Catalog,
     examples: Sequence[Example],
     exclude_seen: bool,

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from eval.intervals import Interval
 from rec_gen.files import write_text
+from rec_gen.metrics import CUTOFFS
 
 MODEL = "model"
-COLUMNS = {"recall@10": "Recall@10", "ndcg@10": "NDCG@10", "mrr@10": "MRR@10"}
+COLUMNS = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
 VERDICT = "ndcg@10"
 MINUS = "\N{MINUS SIGN}"
 
@@ -56,19 +57,22 @@ class Evaluation:
         write_text(path, self.to_json())
 
     def render(self, console: Console) -> None:
-        """Print one row per system, then one verdict per baseline."""
+        """Print one row per system and cutoff, then one verdict per baseline."""
         size = f"{self.examples:,} examples of {self.users:,} users"
         table = Table(title=f"{self.dataset}, {self.split}: {size}", box=box.SIMPLE_HEAD, padding=0)
         table.add_column("")
         for title in COLUMNS.values():
             table.add_column(title, justify="right", no_wrap=True)
-        for system, metrics in self.systems.items():
-            table.add_row(system, *(_interval(metrics[metric]) for metric in COLUMNS))
+        for k in CUTOFFS:
+            table.add_section()
+            for system, metrics in self.systems.items():
+                cells = (_interval(metrics[f"{metric}@{k}"]) for metric in COLUMNS)
+                table.add_row(f"{system} @{k}", *cells)
         console.print(table)
         for baseline, metrics in self.differences.items():
             difference = metrics[VERDICT]
             console.print(
-                f"{MODEL} {MINUS} {baseline}, {COLUMNS[VERDICT]}: "
+                f"{MODEL} {MINUS} {baseline}, NDCG@10: "
                 f"{_interval(difference, signed=True)}: {verdict(difference)}",
                 markup=False,
                 highlight=False,

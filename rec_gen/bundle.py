@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
-from rec_gen.errors import BundleError, MissingPackageError
+from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
+from rec_gen.errors import BundleError, DataError, MissingPackageError, ModelError
 from rec_gen.files import file_sha256, new_folder
 from rec_gen.models import Dtype, Quantization, load_model, load_tokenizer
 from rec_gen.prompting import PromptConfig, PromptRenderer
@@ -37,9 +38,10 @@ class Manifest(Config):
         template_text: The template that the model was trained on.
         scheme: How items are spelled.
         base: The base model of an adapter; None when the bundle holds a whole model.
+        base_digest: The digest of the base model's weights.
         dtype: The type of the weights.
         quantization: How the base model of an adapter was quantised.
-        vocabulary: The number of tokens that the tokenizer knows.
+        tokenizer: The digest of each part of the tokenizer.
         seed: The seed of the training run.
         dataset: The data set's name.
         fingerprint: The data set's fingerprint.
@@ -47,6 +49,7 @@ class Manifest(Config):
         recipe: The whole recipe.
         versions: Python and the packages that trained the model.
         files: The SHA-256 of every other file.
+        digest: The digest of this manifest itself, without this field.
     """
 
     format: int = FORMAT
@@ -55,9 +58,10 @@ class Manifest(Config):
     template_text: str
     scheme: Scheme
     base: str | None
+    base_digest: str | None
     dtype: Dtype
     quantization: Quantization
-    vocabulary: int
+    tokenizer: dict[str, str]
     seed: int
     dataset: str
     fingerprint: str
@@ -65,6 +69,12 @@ class Manifest(Config):
     recipe: dict[str, Any]
     versions: dict[str, str]
     files: dict[str, str]
+    digest: str = ""
+
+    def seal(self) -> "Manifest":
+        """The same manifest with its digest."""
+        text = self.model_dump_json(exclude={"digest"})
+        return self.model_copy(update={"digest": text_digest(text)})
 
 
 @dataclass(frozen=True)
@@ -103,10 +113,12 @@ class Bundle:
             if self.manifest.base is None:
                 self.model.save_pretrained(folder / MODEL)
             else:
+                for adapter in self.model.peft_config.values():
+                    adapter.base_model_name_or_path = self.manifest.base
                 self.model.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
                 (folder / ADAPTER / "README.md").unlink(missing_ok=True)
             files = {name: file_sha256(folder / name) for name in _files(folder)}
-            manifest = self.manifest.model_copy(update={"files": files})
+            manifest = self.manifest.model_copy(update={"files": files}).seal()
             (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
 
     @classmethod
@@ -132,7 +144,7 @@ class Bundle:
             Spellings.load(path / SPELLINGS, manifest.scheme, catalog),
             Template.parse(manifest.prompt.template, manifest.template_text),
             tokenizer,
-            _load_model(path, manifest),
+            _load_model(path, manifest, len(tokenizer)),
         )
 
 
@@ -149,11 +161,14 @@ def _read_manifest(path: Path) -> Manifest:
                 f"{path}: has format {table.get('format')}, this version reads {FORMAT}: "
                 "train it again"
             )
-        return Manifest.model_validate(table)
+        manifest = Manifest.model_validate(table)
     except OSError as error:
         raise BundleError(f"{path}: is not a bundle: {MANIFEST} cannot be read") from error
     except (ValueError, ValidationError, AttributeError) as error:
         raise BundleError(f"{path}/{MANIFEST}: is damaged: train the bundle again") from error
+    if manifest.seal().digest != manifest.digest:
+        raise BundleError(f"{path}: {MANIFEST} was changed after training: restore it")
+    return manifest
 
 
 def _refuse_changes(path: Path, manifest: Manifest) -> None:
@@ -165,7 +180,10 @@ def _refuse_changes(path: Path, manifest: Manifest) -> None:
             raise BundleError(f"{path}: {name} does not belong to the bundle")
     for name, expected in manifest.files.items():
         if file_sha256(path / name) != expected:
-            _refuse_change(path, name, manifest)
+            try:
+                _refuse_change(path, name, manifest)
+            except (DataError, ModelError, OSError, ValueError) as error:
+                raise BundleError(f"{path}: {name} is damaged: restore it") from error
 
 
 def _refuse_change(path: Path, name: str, manifest: Manifest) -> None:
@@ -175,8 +193,9 @@ def _refuse_change(path: Path, name: str, manifest: Manifest) -> None:
         Spellings.load(path / SPELLINGS, manifest.scheme, Catalog.load(path / CATALOG))
     detail = ""
     if name.startswith(TOKENIZER):
-        size = len(load_tokenizer(str(path / TOKENIZER)))
-        detail = f" ({size} tokens, trained with {manifest.vocabulary})"
+        present = tokenizer_digests(load_tokenizer(str(path / TOKENIZER)))
+        changed = [part for part, digest in present.items() if digest != manifest.tokenizer[part]]
+        detail = f" ({', '.join(changed)})" if changed else ""
     raise BundleError(
         f"{path}: {name} was changed after training{detail}: restore it, or train again"
     )
@@ -192,7 +211,7 @@ def _refuse_other_template(path: Path, manifest: Manifest, text: str) -> None:
     )
 
 
-def _load_model(path: Path, manifest: Manifest) -> "PreTrainedModel":
+def _load_model(path: Path, manifest: Manifest, tokens: int) -> "PreTrainedModel":
     if manifest.base is None:
         return load_model(str(path / MODEL), manifest.dtype).eval()
     try:
@@ -200,7 +219,12 @@ def _load_model(path: Path, manifest: Manifest) -> "PreTrainedModel":
     except ImportError as error:
         raise MissingPackageError("peft", "serve") from error
     base = load_model(manifest.base, manifest.dtype, manifest.quantization)
-    fit_vocabulary(base, manifest.vocabulary)
+    if weights_digest(base) != manifest.base_digest:
+        raise BundleError(
+            f"{path}: the base model '{manifest.base}' has other weights than in training: "
+            "install the one that was used"
+        )
+    fit_vocabulary(base, tokens)
     return PeftModel.from_pretrained(base, path / ADAPTER).eval()
 
 

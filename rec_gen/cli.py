@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rec_gen.errors import ConfigError, RecGenError
+from rec_gen.errors import ConfigError, MissingPackageError, RecGenError
 
 if TYPE_CHECKING:
     from rec_gen.data.config import DataConfig
@@ -60,17 +60,17 @@ def prepare(source: str, out: Path | None, overrides: Sequence[str]) -> None:
     recgen prepare movielens-100k
     recgen prepare shop.toml --out data/shop --set split.kind=global-time
     """
-    from rec_gen.data.prepare import load_dataset, prepare, summarize
+    from rec_gen.data.prepare import cached_folder, prepare, summarize
 
     config = _data_config(source, overrides)
-    dataset = prepare(config, out) if out else load_dataset(config)
+    dataset = prepare(config, out or cached_folder(config))
     click.echo("\n".join(summarize(dataset)))
 
 
 @main.command()
 @click.argument("recipe")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/NAME.")
-@click.option("--data", help="Data set, instead of the recipe's: a name or a TOML file.")
+@click.option("--data", help="Instead of the recipe's: a name, a TOML file or a prepared folder.")
 @click.option("--max-minutes", type=float, help="Stop training after this time.")
 @click.option("--restart", is_flag=True, help="Begin anew, although the folder holds a run.")
 @OVERRIDES
@@ -100,7 +100,12 @@ def train(
 
 @main.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--history", "histories", multiple=True, help="Item ids, oldest first: 50,172,181.")
+@click.option(
+    "--history",
+    "histories",
+    multiple=True,
+    help="Item ids, oldest first, or a JSON list.",
+)
 @click.option("--user", "users", multiple=True, help="A user of the bundle's data set.")
 @click.option("-k", default=10, show_default=True, help="Items to recommend.")
 @click.option("--include-seen", is_flag=True, help="Items of the history may be returned.")
@@ -127,17 +132,17 @@ def recommend(
 
     _quiet()
     recommender = Recommender.load(bundle, template=template)
-    requests = {history: [i for i in history.split(",") if i] for history in histories}
+    requests = [(history, _ids(history)) for history in histories]
     if users:
         dataset = _bundle_dataset(recommender)
         ids = recommender.catalog.ids
-        requests |= {user: [ids[place] for place in dataset.history(user)] for user in users}
+        requests += [(user, [ids[place] for place in dataset.history(user)]) for user in users]
     if not requests:
         raise ConfigError("give at least one --history or --user")
     answers = recommender.recommend(
-        list(requests.values()), k, exclude_seen=not include_seen, block=block
+        [history for _, history in requests], k, exclude_seen=not include_seen, block=block
     )
-    for request, answer in zip(requests, answers, strict=True):
+    for (request, _), answer in zip(requests, answers, strict=True):
         if as_json:
             rows = [{"id": r.item.id, "title": r.item.title, "score": r.score} for r in answer]
             click.echo(json.dumps({"request": request, "items": rows}, ensure_ascii=False))
@@ -265,11 +270,25 @@ def _quiet() -> None:
     transformers_logging.disable_progress_bar()
 
 
+def _ids(history: str) -> list[str]:
+    """Item ids, separated by commas or as a JSON list of strings."""
+    if not history.startswith("["):
+        return [item for item in history.split(",") if item]
+    try:
+        items = json.loads(history)
+    except ValueError as error:
+        raise ConfigError(f"--history {history}: is not a JSON list: {error}") from error
+    return [str(item) for item in items]
+
+
 def _data_config(source: str, overrides: Sequence[str]) -> "DataConfig":
     from rec_gen.config import parse_config, read_toml
     from rec_gen.data.config import DataConfig
 
-    table = read_toml(Path(source)) if source.endswith(".toml") else {"source": source}
+    if source.endswith(".toml"):
+        table = read_toml(Path(source))
+    else:
+        table = {"prepared": source} if Path(source).is_dir() else {"source": source}
     return parse_config(DataConfig, table, overrides, source)
 
 
@@ -288,8 +307,8 @@ def _train(recipe: "Recipe", out: Path, restart: bool) -> Path:
     _quiet()
     try:
         from training.sft import train
-    except ImportError as error:
-        raise ConfigError(f"training needs '{error.name}': pip install 'rec_gen[train]'") from error
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "trl", "train") from error
     from rec_gen.data.prepare import load_dataset
 
     return train(recipe, load_dataset(recipe.data), out, restart=restart)

@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+CUTOFFS = (5, 10, 20)
+"""The lengths of list that reports show."""
+
 
 def recall(ranks: Floats, k: int) -> Floats:
     """Recall@k, with a single target the same as the hit rate: 1 inside the first k, else 0.

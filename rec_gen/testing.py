@@ -13,6 +13,7 @@ from rec_gen.bundle import Bundle, Manifest
 from rec_gen.catalog import Catalog
 from rec_gen.decoding.runtime import Frontier, Runtime
 from rec_gen.decoding.search import Score
+from rec_gen.digests import tokenizer_digests
 from rec_gen.prompting import PromptConfig
 from rec_gen.spelling import Scheme, spell
 from rec_gen.templates import Template
@@ -149,9 +150,10 @@ def random_bundle(catalog: Catalog, scheme: Scheme, seed: int = 0) -> Bundle:
         template_text=template.text,
         scheme=scheme,
         base=None,
+        base_digest=None,
         dtype="float32",
         quantization="none",
-        vocabulary=len(tokenizer),
+        tokenizer=tokenizer_digests(tokenizer),
         seed=seed,
         dataset="none",
         fingerprint=catalog.fingerprint,

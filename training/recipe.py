@@ -8,6 +8,7 @@ from pydantic import Field
 
 from rec_gen.config import Config
 from rec_gen.data.config import DataConfig
+from rec_gen.errors import ConfigError
 from rec_gen.models import Dtype, Quantization
 from rec_gen.prompting import PromptConfig
 from rec_gen.semantic_ids import Source
@@ -126,6 +127,14 @@ class Recipe(Config):
 
 
 def recipe_path(name: str) -> Path:
-    """The file of a recipe: a path as it is, or the name of one that comes with the package."""
-    packaged = Path(str(resources.files("training.recipes").joinpath(f"{name}.toml")))
+    """The file of a recipe: a path as it is, or the name of one that comes with the package.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    folder = Path(str(resources.files("training.recipes")))
+    packaged = folder / f"{name}.toml"
+    if not packaged.exists() and not name.endswith(".toml"):
+        names = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+        raise ConfigError(f"no recipe '{name}': choose one of {names}, or give a TOML file")
     return packaged if packaged.exists() else Path(name)

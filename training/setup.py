@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rec_gen.bundle import fit_vocabulary
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset
+from rec_gen.digests import weights_digest
 from rec_gen.errors import ConfigError, MissingPackageError
 from rec_gen.models import load_model, load_tokenizer
 from rec_gen.semantic_ids import item_vectors, residual_kmeans
@@ -27,11 +28,13 @@ class Materials:
         tokenizer: The tokenizer, with the tokens that the spellings added.
         spellings: The catalog's spellings.
         model: The model, wrapped by PEFT where an adapter is trained.
+        base_digest: The digest of the base model's weights; None from scratch.
     """
 
     tokenizer: "PreTrainedTokenizerBase"
     spellings: Spellings
     model: "PreTrainedModel"
+    base_digest: str | None
 
 
 def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> Materials:
@@ -54,12 +57,13 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
     if config.base == "scratch":
         if config.adapter != "none":
             raise ConfigError("model.adapter: a model from scratch is trained whole; use 'none'")
-        return Materials(tokenizer, spellings, _new_model(recipe, tokenizer))
+        return Materials(tokenizer, spellings, _new_model(recipe, tokenizer), None)
     model = load_model(config.base, config.dtype, config.quantization)
+    digest = weights_digest(model)
     fit_vocabulary(model, len(tokenizer))
     if config.adapter != "none":
         model = _add_adapter(model, config, new_tokens)
-    return Materials(tokenizer, spellings, model)
+    return Materials(tokenizer, spellings, model, digest)
 
 
 def _spell(

@@ -17,6 +17,7 @@ from trl import SFTConfig, SFTTrainer
 
 from rec_gen.bundle import Bundle, Manifest
 from rec_gen.data.dataset import Dataset, Split
+from rec_gen.digests import tokenizer_digests
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
 from rec_gen.templates import Template
@@ -31,7 +32,7 @@ from training.stopping import LastStepCallback
 if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
 
-BUNDLE, CHECKPOINTS, LOGS, RECIPE = "bundle", "checkpoints", "logs", "recipe.json"
+BUNDLE, CHECKPOINTS, LOGS, RUN = "bundle", "checkpoints", "logs", "run.json"
 
 
 class RankingTrainer(SFTTrainer):  # type: ignore[misc]
@@ -67,20 +68,21 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         The bundle's folder.
 
     Raises:
-        ConfigError: The folder holds a run of another recipe.
+        ConfigError: The folder holds a run of another recipe, data set or template.
         RecGenError: A model, a package, a template or a spelling is not to be had.
     """
+    template = Template.load(recipe.prompt.template)
+    identity = _identity(recipe, dataset, template)
     if restart:
         for part in (BUNDLE, CHECKPOINTS, LOGS):
             shutil.rmtree(folder / part, ignore_errors=True)
     else:
-        _refuse_other_run(recipe, folder)
+        _refuse_other_run(identity, folder)
     if (folder / BUNDLE).exists():
         return folder / BUNDLE
-    template = Template.load(recipe.prompt.template)
     materials = prepare_materials(recipe, dataset, template)
     bundle = _bundle(recipe, dataset, template, materials)
-    write_text(folder / RECIPE, recipe.model_dump_json(indent=2))
+    write_text(folder / RUN, json.dumps(identity, indent=2))
     trainer = _trainer(recipe, dataset, bundle, folder)
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     best = {name: _best(trainer, name) for name in (NDCG, RECALL, "loss")}
@@ -100,16 +102,33 @@ def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def _refuse_other_run(recipe: Recipe, folder: Path) -> None:
-    if (folder / RECIPE).exists():
-        earlier = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-        mine = json.loads(recipe.model_dump_json())
-        differing = [key for key in mine if mine[key] != earlier.get(key)]
+def _identity(recipe: Recipe, dataset: Dataset, template: Template) -> dict[str, Any]:
+    """What makes two runs the same; how long one may take does not."""
+    return {
+        **recipe.model_dump(mode="json", exclude={"train": {"max_minutes"}}),
+        "the data's content": dataset.fingerprint,
+        "the template's text": template.sha256,
+    }
+
+
+def _refuse_other_run(identity: dict[str, Any], folder: Path) -> None:
+    if (folder / RUN).exists():
+        earlier = _flat(json.loads((folder / RUN).read_text(encoding="utf-8")))
+        mine = _flat(identity)
+        differing = sorted(k for k in {*mine, *earlier} if mine.get(k) != earlier.get(k))
         if differing:
             raise ConfigError(
-                f"{folder}: holds a run of another recipe (it differs in {', '.join(differing)}): "
+                f"{folder}: holds another run (it differs in {', '.join(differing)}): "
                 "choose another --out, or add --restart to replace it"
             )
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
+        flat |= inner or {f"{prefix}{key}": value}
+    return flat
 
 
 def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Materials) -> Bundle:
@@ -120,9 +139,10 @@ def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Mat
         template_text=template.text,
         scheme=recipe.spelling.scheme,
         base=recipe.model.base if adapted else None,
+        base_digest=materials.base_digest if adapted else None,
         dtype=recipe.model.dtype,
         quantization=recipe.model.quantization,
-        vocabulary=len(materials.tokenizer),
+        tokenizer=tokenizer_digests(materials.tokenizer),
         seed=recipe.seed,
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,

@@ -115,7 +115,9 @@ class ItemTable(Config):
 
 
 def _default_name(values: dict[str, Any]) -> str:
-    table = values.get("interactions")
+    table, folder = values.get("interactions"), values.get("prepared")
+    if folder:
+        return re.sub(r"[^\w.-]+", "-", folder.name) or "prepared"
     return values.get("source") or (re.sub(r"[^\w.-]+", "-", table.path.stem) if table else "")
 
 
@@ -134,6 +136,7 @@ class DataConfig(Config):
 
     Attributes:
         source: A named source.
+        prepared: A folder that `recgen prepare --out` wrote, instead of a source.
         interactions: The table of interactions, instead of a source.
         items: The table of items, instead of a source.
         name: The data set's name; default: the source's, or that of the interactions' file.
@@ -144,6 +147,7 @@ class DataConfig(Config):
     """
 
     source: SourceName | None = None
+    prepared: Path | None = None
     interactions: InteractionTable | None = None
     items: ItemTable | None = None
     name: str = Field(default_factory=_default_name, pattern=r"^[\w.-]+$")
@@ -155,10 +159,13 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         tables = [self.interactions is not None, self.items is not None]
-        if self.source and any(tables):
-            raise ValueError("give either source or the tables interactions and items, not both")
-        if not self.source and not all(tables):
+        origins = [self.source is not None, self.prepared is not None, any(tables)]
+        if sum(origins) > 1:
+            raise ValueError("give source, prepared or the tables, not both")
+        if not any(origins) or (any(tables) and not all(tables)):
             raise ValueError("give a source, or both tables interactions and items")
+        if self.source and self.bad_rows == "skip":
+            raise ValueError("bad_rows is for your own tables; a named source is read as it is")
         return self
 
     @model_validator(mode="after")

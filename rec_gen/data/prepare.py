@@ -32,6 +32,8 @@ def prepare(config: DataConfig, out: Path) -> Dataset:
         DataError: The source or a table is missing or wrong, nothing is left, or the folder
             holds something else.
     """
+    if config.prepared:
+        raise DataError(f"{config.prepared}: is prepared already; name its source or its tables")
     if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
         raise DataError(f"{out}: is not a prepared data set; choose another folder to write")
     dataset = _assemble(_read(config), config)
@@ -40,21 +42,28 @@ def prepare(config: DataConfig, out: Path) -> Dataset:
     return dataset
 
 
-def load_dataset(config: DataConfig, folder: Path | None = None) -> Dataset:
+def load_dataset(config: DataConfig) -> Dataset:
     """Load a prepared data set.
 
-    Args:
-        config: The data set.
-        folder: Where it was prepared; by default it is kept in the cache folder, and prepared
-            there unless the same configuration and the same input files were before.
+    Unless the configuration names a prepared folder, the data set is kept in the cache folder,
+    and prepared there unless the same configuration and the same input files were before.
 
     Raises:
         DataError: The data set cannot be prepared, or was changed since.
     """
-    if folder is not None:
-        return Dataset.load(folder)
-    cached = cache_folder() / "prepared" / f"{config.name}-{_key(config)}"
+    if config.prepared:
+        return Dataset.load(config.prepared)
+    cached = cached_folder(config)
     return Dataset.load(cached) if cached.is_dir() else prepare(config, cached)
+
+
+def cached_folder(config: DataConfig) -> Path:
+    """Where the cache keeps a data set.
+
+    Raises:
+        DataError: The source is missing.
+    """
+    return cache_folder() / "prepared" / f"{config.name}-{_key(config)}"
 
 
 def summarize(dataset: Dataset) -> list[str]:

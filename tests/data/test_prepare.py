@@ -15,7 +15,7 @@ from tests.data.shop import INTERACTIONS, ITEMS, shop
 
 def test_what_is_prepared_loads_again(tmp_path: Path) -> None:
     prepared = prepare(shop(tmp_path), tmp_path / "out")
-    loaded = load_dataset(shop(tmp_path), tmp_path / "out")
+    loaded = load_dataset(DataConfig(prepared=tmp_path / "out"))
     assert loaded.fingerprint == prepared.fingerprint
     assert loaded.manifest == prepared.manifest
     assert loaded.frame.equals(prepared.frame)

@@ -14,18 +14,13 @@ from eval.baselines import Histories, Popularity, Scores
 from eval.evaluate import evaluate, rank_baseline, rank_recommender
 from eval.intervals import Interval
 from eval.report import Evaluation, verdict
-from rec_gen.catalog import Catalog, Item
+from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
 from rec_gen.metrics import mrr, ndcg, recall
+from rec_gen.recommender import Recommendation
 
 Draw = Callable[..., Dataset]
-
-
-@dataclass(frozen=True)
-class Scored:
-    item: Item
-    score: float
 
 
 @dataclass(frozen=True)
@@ -44,13 +39,13 @@ class Rotation:
 
     def recommend(
         self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
-    ) -> list[list[Scored]]:
+    ) -> list[list[Recommendation]]:
         items, lists = list(self.catalog), []
         for history in histories:
             start = self.catalog.position(history[-1])
             round_it = enumerate(items[start:] + items[:start])
             eligible = [
-                Scored(item, -step)
+                Recommendation(item, -step)
                 for step, item in round_it
                 if not (exclude_seen and item.id in history)
             ]

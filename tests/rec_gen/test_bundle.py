@@ -8,7 +8,8 @@ import pytest
 from rec_gen.bundle import Bundle
 from rec_gen.errors import BundleError
 from rec_gen.recommender import Recommender
-from tests.toy import toy_dataset, toy_recipe
+from rec_gen.testing import tiny_model
+from tests.toy import tiny_base, toy_dataset, toy_recipe
 from training.sft import train
 
 
@@ -69,12 +70,36 @@ def test_names_the_changed_tokenizer(bundle: Path) -> None:
     file = bundle / "tokenizer" / "tokenizer.json"
     table = json.loads(file.read_text())
     table["added_tokens"].pop()
-    trained = Bundle.load(bundle).manifest.vocabulary
     file.write_text(json.dumps(table))
-    change = (
-        f"tokenizer.json was changed after training ({trained - 1} tokens, trained with {trained})"
+    assert "tokenizer.json was changed after training (added tokens)" in refusal(bundle)
+    file.write_text("{")
+    assert "tokenizer/tokenizer.json is damaged" in refusal(bundle)
+
+
+def test_names_the_changed_chat_template(bundle: Path) -> None:
+    file = bundle / "tokenizer" / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": "x"}))
+    assert "(chat template)" in refusal(bundle)
+
+
+def test_refuses_an_edited_manifest(bundle: Path) -> None:
+    file = bundle / "manifest.json"
+    file.write_text(
+        file.read_text()
+        .replace('"max_history":50', '"max_history":1')
+        .replace('"max_history": 50', '"max_history": 1')
     )
-    assert change in refusal(bundle)
+    assert "manifest.json was changed after training" in refusal(bundle)
+
+
+def test_an_adapter_wants_its_base(tmp_path: Path) -> None:
+    base = tiny_base(tmp_path / "base")
+    prompt = {"template": "next_item", "max_tokens": 512}
+    recipe = toy_recipe(prompt=prompt, model={"base": base, "adapter": "lora"})
+    bundle = train(recipe, toy_dataset(), tmp_path / "run")
+    assert len(Recommender.load(bundle).recommend([["i1"]], k=3)[0]) == 3
+    tiny_model(260, seed=1, model_type="llama", hidden_size=64, head_dim=32).save_pretrained(base)
+    assert f"the base model '{base}' has other weights than in training" in refusal(bundle)
 
 
 @pytest.mark.parametrize(

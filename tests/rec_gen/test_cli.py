@@ -51,6 +51,23 @@ def test_prepare_says_what_it_kept(shop: Path, tmp_path: Path) -> None:
     assert (tmp_path / "data" / "dataset.json").exists()
 
 
+def test_a_prepared_folder_serves_as_data(shop: Path, tmp_path: Path) -> None:
+    assert run("prepare", shop / "shop.toml", "--out", tmp_path / "data").exit_code == 0
+    arguments = ["train", "quickstart", "--data", tmp_path / "data", "--out", tmp_path / "run"]
+    done = run(*arguments, "--set", "max_steps=2", "--set", "every_steps=2")
+    assert done.exit_code == 0, done.output
+    assert run("evaluate", tmp_path / "run" / "bundle", "--split", "valid").exit_code == 0
+
+
+def test_equal_requests_get_an_answer_each(shop: Path) -> None:
+    result = run("recommend", shop / "run" / "bundle", "--history", "p1", "--history", "p1",
+                 "--history", '["p1", "p2"]', "--include-seen", "-k", 8, "--json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["request"] for answer in answers] == ["p1", "p1", '["p1", "p2"]']
+    assert all(len(answer["items"]) == 8 for answer in answers)
+
+
 def test_recommend_answers_each_request(shop: Path) -> None:
     result = run("recommend", shop / "run" / "bundle", "--history", "p1,p2", "--user", "u3",
                  "-k", 3, "--block", "p5", "--json")  # fmt: skip
@@ -94,6 +111,8 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (1, "is not a bundle", ["recommend", tmp_path, "--history", "p1"]),
         (2, "none.toml: cannot be read", ["train", tmp_path / "none.toml"]),
         (2, "key 'source'", ["prepare", "movielens-101k"]),
+        (2, "is not a JSON list", ["recommend", bundle, "--history", "[p1"]),
+        (2, "choose one of quickstart, qwen3", ["train", "quikstart"]),
         (2, "key 'data.sauce'", ["train", "quickstart", "--set", "data.sauce=1"]),
         (1, "no template 'nothing'", ["prompts", "show", "nothing"]),
         (1, "trained on another template", other),

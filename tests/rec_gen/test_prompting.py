@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rec_gen.catalog import Catalog
@@ -10,6 +10,7 @@ from rec_gen.prompting import PromptConfig, PromptRenderer
 from rec_gen.spelling import spell_titles, tokenize_titles
 from rec_gen.templates import Template
 from rec_gen.testing import tiny_tokenizer
+from rec_gen.text import TextEncoder
 
 HEADER = "{#\ntask: next_item\nversion: 1\ninputs: history\n#}\n"
 
@@ -71,7 +72,6 @@ def test_data_cannot_open_a_turn(catalog: Catalog, expression: str) -> None:
     assert len(hostile) == 3  # the user's turn and the assistant's opening
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(1, 400))
 def test_the_longest_latest_history_that_fits(history: list[int], max_tokens: int) -> None:
     import polars as pl
@@ -119,6 +119,7 @@ def test_the_sandbox_holds(catalog: Catalog) -> None:
         ("{# task: x\nversion: 1\ninputs: history\nauthor: me #}", "'author: me' is not one of"),
         (HEADER + "{{ histroy }}", "reads 'histroy': list it under 'inputs'"),
         (HEADER + "{% for item in history %}", "line 6"),
+        ("{# task: x\nversion: 1\ninputs: history, user #}", "the input 'user'; there is only"),
     ],
 )
 def test_a_wrong_template_says_what_to_mend(text: str, message: str) -> None:
@@ -135,3 +136,23 @@ def test_templates_load_by_name_and_by_path(tmp_path: Path) -> None:
         Template.load("next-item")
     with pytest.raises(PromptError, match="cannot be read"):
         Template.load(str(tmp_path / "none.jinja"))
+
+
+@pytest.mark.parametrize(
+    "expression", ["{{ item.year + item.title }}", "{{ 1 / 0 }}", "{{ item.genres.x.y }}"]
+)
+def test_a_failing_template_is_named(catalog: Catalog, expression: str) -> None:
+    render = renderer(catalog, f"{{% for item in history %}}{expression}{{% endfor %}}")
+    with pytest.raises(PromptError, match=r"template 'test': .*; items of this catalog have"):
+        render.render([0])
+
+
+def test_text_full_of_markup_stays_text() -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    tokenizer.add_tokens(["~", "<<|", "aa", "ab"])
+    encoder = TextEncoder(tokenizer)
+    names = {token for name, token in tokenizer.get_added_vocab().items() if len(name) > 1}
+    for text in ("<|im_end|>" * 2000, "~ <|im_start|>", "<<|im_start|>", "aaab", "a" * 50):
+        ids = encoder.untrusted(text)
+        assert names.isdisjoint(ids)
+        assert tokenizer.decode(ids) == text

@@ -60,12 +60,3 @@ def test_names_the_request_that_has_nothing_left(recommender: Recommender) -> No
     histories = [["i1"]] * 3 + [sorted(ALL)]
     with pytest.raises(NoEligibleItemError, match="request 3: no item is left"):
         recommender.recommend(histories, batch_size=2)
-
-
-def test_the_tokenizers_padding_side_changes_nothing(recommender: Recommender) -> None:
-    histories = [["i1"], ["i2", "i3", "i4"]]
-    before = recommender.recommend(histories)
-    recommender.bundle.tokenizer.padding_side = "left"
-    left = recommender.recommend(histories)
-    recommender.bundle.tokenizer.padding_side = "right"
-    assert before == left == recommender.recommend(histories)

@@ -44,8 +44,20 @@ def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
 
 def test_refuses_the_folder_of_another_run(tmp_path: Path) -> None:
     train(toy_recipe(), toy_dataset(), tmp_path)
-    with pytest.raises(ConfigError, match=r"differs in seed.* add --restart"):
+    with pytest.raises(ConfigError, match=r"differs in seed\): .* add --restart"):
         train(toy_recipe(seed=1), toy_dataset(), tmp_path)
+
+
+def test_refuses_to_go_on_with_other_data(tmp_path: Path) -> None:
+    train(toy_recipe(), toy_dataset(), tmp_path)
+    with pytest.raises(ConfigError, match="differs in the data's content"):
+        train(toy_recipe(), toy_dataset(seed=1), tmp_path)
+
+
+def test_a_run_may_go_on_with_another_time_limit(tmp_path: Path) -> None:
+    bundle = train(toy_recipe(), toy_dataset(), tmp_path)
+    again = toy_recipe(train={"max_minutes": 5.0})
+    assert train(again, toy_dataset(), tmp_path) == bundle
 
 
 def test_stops_when_the_minutes_are_used_up(tmp_path: Path) -> None:
@@ -119,25 +131,30 @@ def start(folder: Path, changes: dict[str, Any]) -> "subprocess.Popen[bytes]":
 
 
 @pytest.mark.slow
-def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("checkpoints", [0, 1, 4])
+def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path: Path, checkpoints: int) -> None:
     changes = {"train": {"max_steps": 80}, "validation": {"every_steps": 10, "patience": 99}}
-    killed = start(tmp_path / "killed", changes)
+    folder, whole = tmp_path / "killed", tmp_path / "whole"
+    running = start(folder, changes)
     deadline = time.monotonic() + 120
-    while last_checkpoint(tmp_path / "killed") is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
-    assert not (tmp_path / "killed" / "bundle").exists()
-    assert start(tmp_path / "killed", changes).wait() == 0
-    assert start(tmp_path / "whole", changes).wait() == 0
+    while written(folder) < 10 * checkpoints or not (folder / "run.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(running.pid, signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    assert not (folder / "bundle").exists()
+    assert start(folder, changes).wait() == 0
+    assert start(whole, changes).wait() == 0
     losses = []
-    for name in ("killed", "whole"):
-        state = tmp_path / name / CHECKPOINTS / "checkpoint-80" / "trainer_state.json"
-        logs = json.loads(state.read_text())["log_history"]
-        losses.append([log["loss"] for log in logs if "loss" in log])
+    for run in (folder, whole):
+        state = json.loads((run / CHECKPOINTS / "checkpoint-80" / "trainer_state.json").read_text())
+        losses.append([log["loss"] for log in state["log_history"] if "loss" in log])
     assert losses[0] == losses[1]
-    weights = [
-        load_file(tmp_path / name / "bundle" / "model" / "model.safetensors")
-        for name in ("killed", "whole")
-    ]
+    weights = [load_file(run / "bundle" / "model" / "model.safetensors") for run in (folder, whole)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+
+
+def written(folder: Path) -> int:
+    """The step of the last checkpoint; 0 before the first."""
+    checkpoint = last_checkpoint(folder)
+    return int(checkpoint.rpartition("-")[2]) if checkpoint else 0
