@@ -1,6 +1,6 @@
 """Held-out evaluation over the full catalog: the model beside the counted baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -106,7 +106,7 @@ def rank_baseline(baseline: Baseline, examples: Sequence[Example], exclude_seen:
             for row, example in zip(scores, part, strict=True):
                 row[example.history] = -np.inf
         ranks[batch] = mean_ranks(scores, np.array([example.target for example in part]))
-    return _miss_repeats(ranks, examples) if exclude_seen else ranks
+    return np.where(_repeated(examples), np.inf, ranks) if exclude_seen else ranks
 
 
 def rank_recommender(
@@ -129,26 +129,27 @@ def rank_recommender(
         float64 [n], infinity where the list does not hold the target.
     """
     ranks = np.full(len(examples), np.inf)
+    repeated = _repeated(examples) if exclude_seen else np.zeros(len(examples), dtype=bool)
+    asked = np.flatnonzero(~repeated)
     console = Console(stderr=True)
-    for batch in track(_batches(examples), "evaluating", console=console, transient=True):
-        part = examples[batch]
+    for batch in track(_batches(asked), "evaluating", console=console, transient=True):
+        part = [examples[row] for row in asked[batch]]
         histories = [[catalog.ids[place] for place in example.history] for example in part]
         lists = recommender.recommend(histories, k=k, exclude_seen=exclude_seen)
-        for row, (example, found) in enumerate(zip(part, lists, strict=True), batch.start):
+        for row, example, found in zip(asked[batch], part, lists, strict=True):
             ids = [recommendation.item.id for recommendation in found]
             target = catalog.ids[example.target]
             if target in ids:
                 ranks[row] = ids.index(target)
-    return _miss_repeats(ranks, examples) if exclude_seen else ranks
+    return ranks
 
 
-def _batches(examples: Sequence[Example]) -> list[slice]:
-    return [slice(start, start + BATCH) for start in range(0, len(examples), BATCH)]
+def _batches(rows: Sized) -> list[slice]:
+    return [slice(start, start + BATCH) for start in range(0, len(rows), BATCH)]
 
 
-def _miss_repeats(ranks: Floats, examples: Sequence[Example]) -> Floats:
-    repeated = [example.target in example.history for example in examples]
-    return np.where(repeated, np.inf, ranks)
+def _repeated(examples: Sequence[Example]) -> npt.NDArray[np.bool_]:
+    return np.array([example.target in example.history for example in examples], dtype=bool)
 
 
 def _values(ranks: Floats) -> Floats:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
+from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
 from rec_gen.errors import BundleError, DataError, MissingPackageError, ModelError
 from rec_gen.files import file_sha256, new_folder
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FORMAT = 1
-MANIFEST, CATALOG, SPELLINGS, TEMPLATE = (
-    "manifest.json", "catalog.parquet", "spellings.parquet", "template.jinja",
+MANIFEST, CATALOG, SPELLINGS, TRIE, TEMPLATE = (
+    "manifest.json", "catalog.parquet", "spellings.parquet", "trie.safetensors", "template.jinja",
 )  # fmt: skip
 TOKENIZER, MODEL, ADAPTER = "tokenizer", "model", "adapter"
 
@@ -85,6 +86,7 @@ class Bundle:
         manifest: What the bundle says of itself.
         catalog: The items.
         spellings: How they are written.
+        trie: The spellings, as the search walks them.
         template: The prompt that the model was trained on.
         tokenizer: The tokenizer with its added tokens.
         model: The model; a PEFT model when only an adapter was trained.
@@ -93,6 +95,7 @@ class Bundle:
     manifest: Manifest
     catalog: Catalog
     spellings: Spellings
+    trie: CatalogTrie
     template: Template
     tokenizer: "PreTrainedTokenizerBase"
     model: "PreTrainedModel"
@@ -108,6 +111,7 @@ class Bundle:
         with new_folder(path) as folder:
             self.catalog.save(folder / CATALOG)
             self.spellings.save(folder / SPELLINGS, self.catalog)
+            self.trie.save(folder / TRIE)
             (folder / TEMPLATE).write_text(self.template.text, encoding="utf-8")
             self.tokenizer.save_pretrained(folder / TOKENIZER)
             if self.manifest.base is None:
@@ -142,6 +146,7 @@ class Bundle:
             manifest,
             catalog,
             Spellings.load(path / SPELLINGS, manifest.scheme, catalog),
+            CatalogTrie.load(path / TRIE),
             Template.parse(manifest.prompt.template, manifest.template_text),
             tokenizer,
             _load_model(path, manifest, len(tokenizer)),
@@ -149,7 +154,8 @@ class Bundle:
 
 
 def _files(folder: Path) -> list[str]:
-    names = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    files = (file for file in folder.rglob("*") if file.is_file() or file.is_symlink())
+    names = (file.relative_to(folder).as_posix() for file in files)
     return sorted(name for name in names if name != MANIFEST)
 
 
@@ -176,7 +182,7 @@ def _refuse_changes(path: Path, manifest: Manifest) -> None:
     for name in sorted({*manifest.files, *present}):
         if name not in present:
             raise BundleError(f"{path}: {name} is missing")
-        if name not in manifest.files:
+        if name not in manifest.files or (path / name).is_symlink():
             raise BundleError(f"{path}: {name} does not belong to the bundle")
     for name, expected in manifest.files.items():
         if file_sha256(path / name) != expected:

@@ -14,6 +14,7 @@ from rec_gen.errors import ConfigError, MissingPackageError, RecGenError
 if TYPE_CHECKING:
     from rec_gen.data.config import DataConfig
     from rec_gen.data.dataset import Dataset
+    from rec_gen.decoding.search import Score
     from rec_gen.recommender import Recommendation, Recommender
     from training.recipe import Recipe
 
@@ -23,7 +24,7 @@ OVERRIDES = click.option(
 
 
 class _Group(click.Group):
-    """Prints any `RecGenError` as one line and leaves with its exit code."""
+    """Prints an error that a user can mend as one line and leaves with its exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -31,6 +32,9 @@ class _Group(click.Group):
         except RecGenError as error:
             click.echo(f"recgen: {error}", err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            click.echo(f"recgen: {error.filename}: {error.strerror}", err=True)
+            sys.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -110,6 +114,9 @@ def train(
 @click.option("-k", default=10, show_default=True, help="Items to recommend.")
 @click.option("--include-seen", is_flag=True, help="Items of the history may be returned.")
 @click.option("--block", multiple=True, metavar="ITEM", help="Never return this item.")
+@click.option("--score", type=click.Choice(["lm", "catalog"]), default="lm", show_default=True)
+@click.option("--beam-width", default=20, show_default=True, help="Prefixes that go on at once.")
+@click.option("--exact", is_flag=True, help="Search on until the answer is certain.")
 @click.option("--template", help="Refuse the bundle unless it was trained on this template.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def recommend(
@@ -119,6 +126,9 @@ def recommend(
     k: int,
     include_seen: bool,
     block: Sequence[str],
+    score: "Score",
+    beam_width: int,
+    exact: bool,
     template: str | None,
     as_json: bool,
 ) -> None:
@@ -140,7 +150,13 @@ def recommend(
     if not requests:
         raise ConfigError("give at least one --history or --user")
     answers = recommender.recommend(
-        [history for _, history in requests], k, exclude_seen=not include_seen, block=block
+        [history for _, history in requests],
+        k,
+        exclude_seen=not include_seen,
+        block=block,
+        score=score,
+        beam_width=beam_width,
+        exact=exact,
     )
     for (request, _), answer in zip(requests, answers, strict=True):
         if as_json:
@@ -164,6 +180,8 @@ def evaluate(bundle: Path, split: str, include_seen: bool, json_path: Path | Non
     from rec_gen.recommender import Recommender
 
     _quiet()
+    if json_path and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
+        raise ConfigError(f"--json {json_path}: is not a file in an existing folder")
     recommender = Recommender.load(bundle)
     dataset = _bundle_dataset(recommender)
     _evaluate(recommender, dataset, split, include_seen, json_path)
@@ -273,7 +291,7 @@ def _quiet() -> None:
 def _ids(history: str) -> list[str]:
     """Item ids, separated by commas or as a JSON list of strings."""
     if not history.startswith("["):
-        return [item for item in history.split(",") if item]
+        return [item.strip() for item in history.split(",") if item.strip()]
     try:
         items = json.loads(history)
     except ValueError as error:

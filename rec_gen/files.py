@@ -1,10 +1,11 @@
 """Folders that rec_gen keeps, and writing that leaves nothing half-written."""
 
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -21,23 +22,35 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     A folder that is already at `path` is replaced; after an error it stays as it was.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial
-        replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
-        if path.exists():
-            path.rename(replaced)
-        partial.rename(path)
-        shutil.rmtree(replaced, ignore_errors=True)
+        _swap(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _swap(partial: Path, path: Path) -> None:
+    replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
+    while partial.exists():
+        with suppress(FileNotFoundError):
+            path.rename(replaced)
+        try:
+            partial.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        finally:  # another process may have put its own there in between: try again
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file beside its final place and move it there once it is complete."""
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")

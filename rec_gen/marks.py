@@ -1,18 +1,19 @@
-"""Invisible marks that carry two facts from a template to the tokenizer.
+"""Marks that carry two facts from a template to the tokenizer.
 
-Jinja and chat templates see only strings. Private-use characters, which `clean_text` takes out of
-all data, therefore mark what came from data (never markup) and where an item is spelled.
+Jinja and chat templates see only strings. What came from data (never markup), and where an item is
+spelled, is therefore marked inside the string. The marks hold a secret of this process, so that no
+data can forge one, whatever a template's filters make of it.
 """
 
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_OPEN, _CLOSE = "\ue000", "\ue001"
-_ITEM, _END = "\ue002", "\ue003"
-_PART = re.compile(f"([{_OPEN}{_CLOSE}]|{_ITEM}[0-9]+{_END})")
-_ANY = re.compile(f"[{_OPEN}{_CLOSE}{_ITEM}{_END}]")
+_SECRET = secrets.token_hex(8)
+_OPEN, _CLOSE = f"\ue000{_SECRET}(", f"\ue000{_SECRET})"
+_PART = re.compile(f"(\ue000{_SECRET}(?:[()]|[0-9]+;))")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Segment:
 
 def mark_item(place: int) -> str:
     """What a template prints for the spelling of a history's item."""
-    return f"{_ITEM}{place}{_END}"
+    return f"\ue000{_SECRET}{place};"
 
 
 def mark_untrusted(value: Any) -> str:
@@ -52,9 +53,9 @@ def split_marks(marked: str) -> Iterator[Segment]:
             depth += 1
         elif part == _CLOSE:
             depth -= 1
-        elif part.startswith(_ITEM) and part.endswith(_END):
-            yield Segment("", trusted=False, item=int(part[1:-1]))
-        elif _ANY.search(part):
+        elif _PART.fullmatch(part):
+            yield Segment("", trusted=False, item=int(part[len(_OPEN) - 1 : -1]))
+        elif _SECRET in part:
             raise ValueError("a mark is torn")
         else:
             yield Segment(part, trusted=depth == 0)

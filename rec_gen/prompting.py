@@ -126,11 +126,20 @@ class PromptRenderer:
                 ids += encode(segment.text)
                 texts.append(segment.text)
             else:
+                if segment.item >= kept:
+                    raise PromptError(
+                        f"template '{self.template.name}': changes item.spelling; print it as it is"
+                    )
                 position = int(shown[segment.item])
                 start = len(ids)
                 ids += self._spellings.tokens[position].tolist()
                 spans.append(Span(len(history) - kept + segment.item, start, len(ids)))
                 texts.append(self._spellings.texts[position])
+        if not ids:
+            raise PromptError(
+                f"template '{self.template.name}' renders nothing for an empty history, and the "
+                "tokenizer has no first token: begin the template with a text"
+            )
         return Prompt(ids, "".join(texts), spans, kept)
 
     def _segments(self, shown: Positions) -> list[Segment]:
@@ -178,7 +187,9 @@ def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, Mapping):
-        return {key: _clean(inner) for key, inner in value.items()}
+        return {_clean(key): _clean(inner) for key, inner in value.items()}
+    if isinstance(value, bytes):
+        return clean_text(value.decode("utf-8", errors="replace"))
     if isinstance(value, list | tuple | np.ndarray):
         return [_clean(inner) for inner in value]
     return value

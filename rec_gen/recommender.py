@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 
 from rec_gen.bundle import Bundle
 from rec_gen.catalog import Item
-from rec_gen.decoding.filters import eligible_items
-from rec_gen.decoding.search import Score, SearchResult, beam_search
-from rec_gen.decoding.transformers_runtime import TransformersRuntime
-from rec_gen.decoding.trie import CatalogTrie
-from rec_gen.errors import NoEligibleItemError
+from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
+from rec_gen.decoding.runtimes import runtime_for
+from rec_gen.decoding.search import Score, SearchResult, search
+from rec_gen.errors import DataError, DecodingError, NoEligibleItemError
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Recommender:
         self.bundle = bundle
         self.catalog = bundle.catalog
         self._renderer = bundle.renderer()
-        self._runtime = TransformersRuntime(bundle.model)
-        self._trie = CatalogTrie.build(bundle.spellings.tokens).to(self._runtime.device)
+        self._runtime = runtime_for(bundle.model)
+        self._trie = bundle.trie.to(self._runtime.device)
+        self._all = LeafFilter(self._trie)
 
     @classmethod
     def load(
@@ -71,6 +72,7 @@ class Recommender:
         allow: Iterable[str] | None = None,
         score: Score = "lm",
         beam_width: int = 20,
+        exact: bool = False,
         batch_size: int = 32,
     ) -> list[list[Recommendation]]:
         """Recommend items after each history.
@@ -81,8 +83,9 @@ class Recommender:
             exclude_seen: Never return an item of the history.
             block: Item ids that are never returned.
             allow: The only item ids that may be returned; None allows the whole catalog.
-            score: `lm` or `catalog`, see `rec_gen.decoding.search.beam_search`.
-            beam_width: Prefixes kept for each request; more find likelier items.
+            score: `lm` or `catalog`, see `rec_gen.decoding.search.search`.
+            beam_width: Prefixes that go on at once; more find likelier items.
+            exact: Search on until the likeliest items are found for certain.
             batch_size: Requests that run together.
 
         Returns:
@@ -91,28 +94,45 @@ class Recommender:
 
         Raises:
             DataError: An item id is not in the catalog.
+            DecodingError: `k`, `beam_width`, `batch_size` or `score` has no meaning.
             NoEligibleItemError: Every item is filtered for a request.
         """
-        blocked = self._positions(block)
-        allowed = None if allow is None else self._positions(allow)
+        if score not in get_args(Score) or min(k, beam_width, batch_size) < 1:
+            raise DecodingError(
+                f"score is '{score}', k {k}, beam_width {beam_width}, batch_size {batch_size}: "
+                "give the score lm or catalog, and at least 1 for the others"
+            )
         read = [self._positions(history) for history in histories]
+        shared = self._shared_filter(block, allow)
         results: list[SearchResult] = []
         for start in range(0, len(read), batch_size):
             batch = read[start : start + batch_size]
-            excluded = [[*blocked, *(seen if exclude_seen else ())] for seen in batch]
-            prompts = [self._renderer.render(seen).ids for seen in batch]
-            eligible = eligible_items(len(self.catalog), excluded, allowed)
             try:
-                results += beam_search(
-                    self._runtime, prompts, self._trie, eligible, k, beam_width, score
-                )
+                leaves = EligibleLeaves(shared, batch if exclude_seen else [[]] * len(batch))
             except NoEligibleItemError as error:
                 raise NoEligibleItemError(start + error.request) from None
+            prompts = [self._renderer.render(seen).ids for seen in batch]
+            results += search(
+                self._runtime, prompts, self._trie, leaves, k, beam_width, score, exact=exact
+            )
         return [self._answer(result) for result in results]
+
+    def _shared_filter(self, block: Iterable[str], allow: Iterable[str] | None) -> LeafFilter:
+        """What all requests may return, before each one's history is taken out."""
+        blocked = self._positions(block)
+        if allow is None and not blocked:
+            return self._all
+        eligible = torch.full((len(self.catalog),), fill_value=allow is None)
+        if allow is not None:
+            eligible[torch.tensor(self._positions(allow), dtype=torch.int64)] = True
+        eligible[torch.tensor(blocked, dtype=torch.int64)] = False
+        return LeafFilter(self._trie, eligible)
 
     def _answer(self, result: SearchResult) -> list[Recommendation]:
         pairs = zip(result.items, result.scores, strict=True)
         return [Recommendation(self.catalog[item], score) for item, score in pairs]
 
     def _positions(self, items: Iterable[str]) -> list[int]:
+        if isinstance(items, str):
+            raise DataError(f"'{items}' stands where a list of item ids belongs")
         return [self.catalog.position(item) for item in items]

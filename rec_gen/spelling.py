@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ Scheme = Literal["title", "semantic", "item"]
 
 TERMINATOR = "\n"
 """Ends every spelled title, so that "Alien" does not begin "Aliens"."""
+
+LONGEST_SUFFIX = 40
+"""Characters of metadata at most that tell equal titles apart; beyond that the id does."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,11 @@ def _tell_apart(catalog: Catalog, title: str, group: list[int], taken: set[str])
     rows = catalog.frame[group]
     metadata = [name for name in rows.columns if name not in ("item", "title")]
     for columns in (metadata, ["item"]):
+        suffixes = [[_suffix(value) for value in rows[column].to_list()] for column in columns]
         suffixed = [
-            [f"{title} [{clean_text(str(value))}]" for value in rows[column]] for column in columns
+            [f"{title} [{suffix}]" for suffix in column]
+            for column in suffixes
+            if columns == ["item"] or max(map(len, column)) <= LONGEST_SUFFIX
         ]
         told_apart = [
             texts for texts in suffixed if len(set(texts)) == len(texts) and taken.isdisjoint(texts)
@@ -129,6 +135,10 @@ def _tell_apart(catalog: Catalog, title: str, group: list[int], taken: set[str])
             return min(told_apart, key=lambda texts: max(map(len, texts)))
     ids = ", ".join(f"'{item}'" for item in rows["item"])
     raise SpellingError(f"items {ids}: nothing tells their title '{title}' apart")
+
+
+def _suffix(value: Any) -> str:
+    return clean_text(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def spell_items(catalog: Catalog) -> list[str]:

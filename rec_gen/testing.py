@@ -11,8 +11,9 @@ import torch
 
 from rec_gen.bundle import Bundle, Manifest
 from rec_gen.catalog import Catalog
-from rec_gen.decoding.runtime import Frontier, Runtime
+from rec_gen.decoding.runtime import ROOT, Frontier, Runtime
 from rec_gen.decoding.search import Score
+from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
 from rec_gen.prompting import PromptConfig
 from rec_gen.spelling import Scheme, spell
@@ -51,25 +52,63 @@ class HashRuntime:
         self._scale = scale
         self._overrides = dict(overrides or {})
 
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> Frontier:
-        """Look up the prompts."""
-        return self._look_up([tuple(prompt) for prompt in prompts])
+    def read(self, prompts: Sequence[Sequence[int]]) -> "HashSession":
+        """Remember the prompts."""
+        return HashSession(self, prompts)
 
-    def extend(self, frontier: Frontier, parents: torch.Tensor, tokens: torch.Tensor) -> Frontier:
-        """Look up the longer prefixes."""
-        pairs = zip(parents.tolist(), tokens.tolist(), strict=True)
-        return self._look_up([(*frontier.cache[parent], token) for parent, token in pairs])
-
-    def _look_up(self, prefixes: list[tuple[int, ...]]) -> Frontier:
-        return Frontier(torch.stack([self._logits(prefix) for prefix in prefixes]), prefixes)
-
-    def _logits(self, prefix: tuple[int, ...]) -> torch.Tensor:
+    def logits_after(self, prefix: tuple[int, ...]) -> torch.Tensor:
+        """The logits after a prefix, float32 [vocabulary]."""
         digest = blake2b(repr((self._seed, prefix)).encode(), digest_size=8).digest()
         drawn = np.random.default_rng(int.from_bytes(digest, "big")).normal(size=self._vocabulary)
         logits = torch.from_numpy(drawn * self._scale).float()
         for token, value in self._overrides.items():
             logits[token] = value
         return logits
+
+
+class HashSession:
+    """What a `HashRuntime` has read: the prefix at each slot; a state is its logits."""
+
+    def __init__(self, runtime: HashRuntime, prompts: Sequence[Sequence[int]]) -> None:
+        self._runtime = runtime
+        self._prefixes = {(row, ROOT): tuple(prompt) for row, prompt in enumerate(prompts)}
+        self._count = len(prompts)
+
+    def start(self) -> Frontier:
+        """The states at the ends of the prompts."""
+        return self._frontier([(row, ROOT) for row in range(self._count)])
+
+    def extend(
+        self,
+        requests: torch.Tensor,
+        parents: torch.Tensor,
+        tokens: torch.Tensor,
+        lengths: torch.Tensor,
+    ) -> Frontier:
+        """Read runs of tokens, each below a slot of the tree of its request."""
+        places = []
+        runs = tokens.split(lengths.tolist())  # type: ignore[no-untyped-call]
+        for request, parent, run in zip(requests.tolist(), parents.tolist(), runs, strict=True):
+            for token in run.tolist():
+                place = (request, len(self._prefixes))
+                self._prefixes[place] = (*self._prefixes[request, parent], token)
+                places.append(place)
+                parent = place[1]
+        return self._frontier(places)
+
+    def logits(
+        self, hidden: torch.Tensor, places: torch.Tensor, tokens: torch.Tensor
+    ) -> torch.Tensor:
+        """Unnormalised scores, float32 [pairs], of tokens after states."""
+        return hidden[places, tokens]
+
+    def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The log-sum-exp over the vocabulary, float32 [tokens]."""
+        return hidden.logsumexp(dim=1)
+
+    def _frontier(self, places: list[tuple[int, int]]) -> Frontier:
+        states = [self._runtime.logits_after(self._prefixes[place]) for place in places]
+        return Frontier(torch.stack(states), torch.tensor([slot for _, slot in places]))
 
 
 def brute_force(
@@ -91,10 +130,13 @@ def brute_force(
             children[path[:depth]].add(token)
     steps = {}
     for prefix, tokens in children.items():
-        logits = runtime.prefill([[*prompt, *prefix]]).logits[0].double()
-        known = list(tokens) if score == "catalog" else slice(None)
-        total = logits[known].logsumexp(0)
-        steps.update({(prefix, token): float(logits[token] - total) for token in tokens})
+        known = torch.tensor(sorted(tokens))
+        session = runtime.read([[*prompt, *prefix]])
+        state = session.start().hidden
+        logits = session.logits(state, torch.zeros_like(known), known).double()
+        total = logits.logsumexp(0) if score == "catalog" else session.normalizers(state)[0]
+        scores = (logits - total).tolist()
+        steps.update({(prefix, token): s for token, s in zip(known.tolist(), scores, strict=True)})
     return {
         item: sum(steps[path[:depth], token] for depth, token in enumerate(path))
         for item, path in paths.items()
@@ -163,4 +205,5 @@ def random_bundle(catalog: Catalog, scheme: Scheme, seed: int = 0) -> Bundle:
         files={},
     )
     model = tiny_model(len(tokenizer), seed)
-    return Bundle(manifest, catalog, spellings, template, tokenizer, model)
+    trie = CatalogTrie.build(spellings.tokens)
+    return Bundle(manifest, catalog, spellings, trie, template, tokenizer, model)

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rec_gen.data.dataset import Example, Sequence
-from rec_gen.prompting import PromptRenderer
+from rec_gen.errors import PromptError
+from rec_gen.prompting import Prompt, PromptRenderer
 from rec_gen.spelling import Spellings
 
 IGNORED = -100
@@ -25,12 +26,17 @@ def every_item(
 
     Yields:
         `input_ids` and `labels`, of one length.
+
+    Raises:
+        PromptError: The template does not spell the latest items once each and oldest first, so
+            that an item would be learnt from what came after it.
     """
     for sequence in sequences:
         stop = len(sequence.items)
         while stop > 0:
             history, answer = sequence.items[: stop - 1], int(sequence.items[stop - 1])
             prompt = renderer.render(history)
+            first = _first_place(prompt, stop - 1)
             ids = prompt.ids + spellings.tokens[answer].tolist()
             labels = np.full(len(ids), IGNORED)
             for span in prompt.spans:
@@ -40,9 +46,21 @@ def every_item(
                 labels[len(prompt.ids) :] = ids[len(prompt.ids) :]
             if (labels != IGNORED).any():
                 yield {"input_ids": ids, "labels": labels.tolist()}
-            if prompt.kept == stop - 1:
+            if first == 0:
                 break
-            stop -= (prompt.kept + 2) // 2
+            stop -= (stop - first + 1) // 2
+
+
+def _first_place(prompt: Prompt, stop: int) -> int:
+    """The place of the oldest item that a prompt spells; `stop` when it spells none."""
+    places = [span.place for span in prompt.spans]
+    first = places[0] if places else stop
+    if places != list(range(first, stop)) or (stop and not places):
+        raise PromptError(
+            "the loss on every item needs a template that spells the latest items once each, "
+            'oldest first; use another template, or train.loss = "last-item"'
+        )
+    return first
 
 
 def last_item(

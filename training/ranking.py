@@ -26,18 +26,24 @@ def rank_examples(
     """Recommend ten items after each history and score the held-out item by its id.
 
     Returns:
-        The means of NDCG@10 and recall@10; an item that is not among the ten scores 0.
+        The means of NDCG@10 and recall@10; an item that is not among the ten, or is
+        left out as seen, scores 0.
     """
     ids = bundle.catalog.ids
+    asked = [
+        row
+        for row, example in enumerate(examples)
+        if not (exclude_seen and example.target in example.history)
+    ]
     answers = Recommender(bundle).recommend(
-        [[ids[position] for position in example.history] for example in examples],
+        [[ids[position] for position in examples[row].history] for row in asked],
         k=10,
         exclude_seen=exclude_seen,
         beam_width=beam_width,
     )
     ranks = np.full(len(examples), np.inf)
-    for row, (example, answer) in enumerate(zip(examples, answers, strict=True)):
-        found = [recommendation.item.id for recommendation in answer]
-        if ids[example.target] in found:
-            ranks[row] = found.index(ids[example.target])
+    for row, answer in zip(asked, answers, strict=True):
+        found, target = [r.item.id for r in answer], ids[examples[row].target]
+        if target in found:
+            ranks[row] = found.index(target)
     return {NDCG: float(ndcg(ranks, 10).mean()), RECALL: float(recall(ranks, 10).mean())}

@@ -4,7 +4,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rec_gen.config import Config
 from rec_gen.data.config import DataConfig
@@ -26,7 +26,7 @@ class SpellingConfig(Config):
     """
 
     scheme: Scheme = "item"
-    sources: tuple[Source, ...] = ("text", "cooccurrence")
+    sources: tuple[Source, ...] = Field(default=("text", "cooccurrence"), min_length=1)
     levels: int = Field(default=3, ge=1, le=25)
     codes: int = Field(default=256, ge=2)
 
@@ -54,6 +54,12 @@ class ModelConfig(Config):
     alpha: int = Field(default=32, ge=1)
     dropout: float = Field(default=0.05, ge=0, lt=1)
     dtype: Dtype = "float32"
+
+    @field_validator("base")
+    @classmethod
+    def _whole_path(cls, base: str) -> str:
+        """A local folder is found from any working directory."""
+        return str(Path(base).absolute()) if Path(base).is_dir() else base
 
     @property
     def quantization(self) -> Quantization:
@@ -116,8 +122,8 @@ class Recipe(Config):
         seed: Seeds weights, order and samples.
     """
 
-    name: str = Field(pattern=r"^[\w.-]+$")
-    seed: int = 0
+    name: str = Field(pattern=r"^[\w.-]+$", max_length=100)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataConfig
     prompt: PromptConfig = PromptConfig()
     spelling: SpellingConfig = SpellingConfig()
@@ -133,8 +139,10 @@ def recipe_path(name: str) -> Path:
         ConfigError: There is neither.
     """
     folder = Path(str(resources.files("training.recipes")))
-    packaged = folder / f"{name}.toml"
-    if not packaged.exists() and not name.endswith(".toml"):
-        names = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
-        raise ConfigError(f"no recipe '{name}': choose one of {names}, or give a TOML file")
-    return packaged if packaged.exists() else Path(name)
+    names = sorted(file.stem for file in folder.glob("*.toml"))
+    if name in names:
+        return folder / f"{name}.toml"
+    if not name.endswith(".toml"):
+        choices = ", ".join(names)
+        raise ConfigError(f"no recipe '{name}': choose one of {choices}, or give a TOML file")
+    return Path(name)

@@ -17,6 +17,7 @@ from trl import SFTConfig, SFTTrainer
 
 from rec_gen.bundle import Bundle, Manifest
 from rec_gen.data.dataset import Dataset, Split
+from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
@@ -73,15 +74,16 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     """
     template = Template.load(recipe.prompt.template)
     identity = _identity(recipe, dataset, template)
+    _refuse_other_files(folder)
+    if not restart:
+        _refuse_other_run(identity, folder)
+        if (folder / BUNDLE).exists():
+            return folder / BUNDLE
+    materials = prepare_materials(recipe, dataset, template)
+    bundle = _bundle(recipe, dataset, template, materials)
     if restart:
         for part in (BUNDLE, CHECKPOINTS, LOGS):
             shutil.rmtree(folder / part, ignore_errors=True)
-    else:
-        _refuse_other_run(identity, folder)
-    if (folder / BUNDLE).exists():
-        return folder / BUNDLE
-    materials = prepare_materials(recipe, dataset, template)
-    bundle = _bundle(recipe, dataset, template, materials)
     write_text(folder / RUN, json.dumps(identity, indent=2))
     trainer = _trainer(recipe, dataset, bundle, folder)
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
@@ -93,13 +95,18 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
 
 def last_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end; the trainer's state is written last."""
-    states = (folder / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")
-    newest = max((state.parent for state in states), key=_step, default=None)
-    return str(newest) if newest else None
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
+    files = (folder / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")
+    for file in sorted(files, key=lambda file: -int(file.parent.name.rpartition("-")[2])):
+        try:
+            state = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            continue  # killed while it was written
+        if state["best_global_step"] is not None:
+            # the folder may have been moved since
+            best = folder / CHECKPOINTS / f"checkpoint-{state['best_global_step']}"
+            write_text(file, json.dumps({**state, "best_model_checkpoint": str(best)}, indent=2))
+        return str(file.parent)
+    return None
 
 
 def _identity(recipe: Recipe, dataset: Dataset, template: Template) -> dict[str, Any]:
@@ -109,6 +116,13 @@ def _identity(recipe: Recipe, dataset: Dataset, template: Template) -> dict[str,
         "the data's content": dataset.fingerprint,
         "the template's text": template.sha256,
     }
+
+
+def _refuse_other_files(folder: Path) -> None:
+    if not (folder / RUN).exists() and any(
+        (folder / part).exists() for part in (BUNDLE, CHECKPOINTS)
+    ):
+        raise ConfigError(f"{folder}: holds files of something else; choose another --out")
 
 
 def _refuse_other_run(identity: dict[str, Any], folder: Path) -> None:
@@ -155,6 +169,7 @@ def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Mat
         manifest,
         dataset.catalog,
         materials.spellings,
+        CatalogTrie.build(materials.spellings.tokens),
         template,
         materials.tokenizer,
         materials.model,

@@ -3,11 +3,14 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from rec_gen.config import Config
+
+WholePath = Annotated[Path, AfterValidator(Path.absolute)]
+"""A path that is found from any working directory once it was read."""
 
 BadRows = Literal["error", "skip"]
 SplitKind = Literal["leave-one-out", "global-time", "given"]
@@ -49,8 +52,8 @@ class SplitConfig(Config):
     valid_from: datetime | None = None
     test_from: datetime | None = None
     column: str | None = None
-    valid_path: Path | None = None
-    test_path: Path | None = None
+    valid_path: WholePath | None = None
+    test_path: WholePath | None = None
 
     @field_validator("valid_from", "test_from")
     @classmethod
@@ -90,7 +93,7 @@ class InteractionTable(Config):
         weight: The column of weights, if any.
     """
 
-    path: Path
+    path: WholePath
     user: str = "user"
     item: str = "item"
     time: str = "time"
@@ -108,7 +111,7 @@ class ItemTable(Config):
         columns: The metadata columns to keep; None keeps all.
     """
 
-    path: Path
+    path: WholePath
     id: str = "item"
     title: str = "title"
     columns: tuple[str, ...] | None = None
@@ -147,12 +150,12 @@ class DataConfig(Config):
     """
 
     source: SourceName | None = None
-    prepared: Path | None = None
+    prepared: WholePath | None = None
     interactions: InteractionTable | None = None
     items: ItemTable | None = None
     name: str = Field(default_factory=_default_name, pattern=r"^[\w.-]+$")
     split: SplitConfig = Field(default_factory=_default_split)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     min_interactions: int = Field(default_factory=_default_min_interactions, ge=1)
     bad_rows: BadRows = "error"
 

@@ -95,11 +95,12 @@ def _read(config: DataConfig) -> Tables:
 
 
 def _key(config: DataConfig) -> str:
-    """A digest of the configuration and of the input files' sizes and times of change."""
+    """A digest of the configuration and of the input files' places, sizes and times of change."""
     digest = blake2b(f"{_REVISION} {config.model_dump_json()}".encode(), digest_size=6)
     for path in _files(config):
         stat = path.stat()
-        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+        seen = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+        digest.update(seen.encode())
     return digest.hexdigest()
 
 

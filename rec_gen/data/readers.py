@@ -91,9 +91,11 @@ def open_table(path: Path) -> RawTable:
     try:
         if separator:
             _check_header(path, separator)
-            scan = pl.scan_csv(path, separator=separator, infer_schema=False, row_index_name=ROW)
+            scan = pl.scan_csv(
+                path, separator=separator, infer_schema=False, row_index_name=ROW, glob=False
+            )
         elif suffix == ".parquet":
-            scan = pl.scan_parquet(path, row_index_name=ROW)
+            scan = pl.scan_parquet(path, row_index_name=ROW, glob=False)
         else:
             raise DataError(f"{path}: is no .csv, .tsv or .parquet file; convert or rename it")
         table = RawTable(path, scan, separator)

@@ -2,40 +2,69 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import NoEligibleItemError
 
 
-class EligibleLeaves:
-    """Prefix sums over the sorted leaves of a trie, one row a request.
+class LeafFilter:
+    """Prefix sums over the sorted leaves of a trie; made once for all requests that share it."""
 
-    Attributes:
-        totals: int64 [requests], the number of eligible items of each request.
-    """
-
-    def __init__(self, trie: CatalogTrie, eligible: torch.Tensor) -> None:
+    def __init__(self, trie: CatalogTrie, eligible: torch.Tensor | None = None) -> None:
         """Sum up the eligible items.
 
         Args:
             trie: The catalog.
-            eligible: bool [requests, items], by catalog position.
+            eligible: bool [items], by catalog position; None makes all eligible.
+        """
+        size, device = len(trie), trie.items.device
+        self.leaf_of = torch.empty(size, dtype=torch.int32, device=device)
+        self.leaf_of[trie.items] = torch.arange(size, dtype=torch.int32, device=device)
+        self.sums = torch.arange(size + 1, dtype=torch.int32, device=device)
+        if eligible is not None:
+            by_leaf = eligible.to(device)[trie.items]
+            torch.cumsum(by_leaf, 0, dtype=torch.int32, out=self.sums[1:])
+
+
+class EligibleLeaves:
+    """A shared filter less a few items of each request, such as those it has seen."""
+
+    def __init__(self, shared: LeafFilter, excluded: Sequence[Sequence[int]]) -> None:
+        """Take the excluded items out.
+
+        Args:
+            shared: The filter that all requests share.
+            excluded: For each request, catalog positions.
 
         Raises:
             NoEligibleItemError: A request has no eligible item.
         """
-        by_leaf = eligible[:, trie.items]
-        self._sums = torch.nn.functional.pad(by_leaf.cumsum(dim=1), (1, 0))
-        self.totals = self._sums[:, -1]
-        if not bool(self.totals.all()):
-            raise NoEligibleItemError(int((self.totals == 0).nonzero()[0]))
+        self._sums, device = shared.sums, shared.sums.device
+        self._span = len(shared.sums)
+        requests = np.repeat(np.arange(len(excluded)), [len(items) for items in excluded])
+        items = torch.from_numpy(np.fromiter((i for row in excluded for i in row), np.int64))
+        leaves = shared.leaf_of[items.to(device)].long()
+        hit = self._sums[leaves + 1] > self._sums[leaves]
+        keys = torch.from_numpy(requests).to(device) * self._span + leaves
+        self._excluded = torch.unique(keys[hit])
+        everyone = torch.arange(len(excluded), device=device)
+        zeros = torch.zeros_like(everyone)
+        totals = self.count(everyone, zeros, zeros + self._span - 1)
+        if not bool(totals.all()):
+            raise NoEligibleItemError(int((totals == 0).nonzero()[0]))
 
     def count(
         self, requests: torch.Tensor, start: torch.Tensor, stop: torch.Tensor
     ) -> torch.Tensor:
         """Eligible leaves in `[start, stop)` for each row; all arguments int64 [rows]."""
-        return self._sums[requests, stop] - self._sums[requests, start]
+        shared = (self._sums[stop] - self._sums[start]).long()
+        if not len(self._excluded):
+            return shared
+        base = requests * self._span
+        ends = torch.searchsorted(self._excluded, torch.stack([base + start, base + stop]))
+        return shared - (ends[1] - ends[0])
 
     def first(
         self, requests: torch.Tensor, start: torch.Tensor, stop: torch.Tensor
@@ -47,26 +76,3 @@ class EligibleLeaves:
             found = self.count(requests, low, middle + 1) > 0
             low, high = torch.where(found, low, middle + 1), torch.where(found, middle, high)
         return low
-
-
-def eligible_items(
-    items: int,
-    excluded: Sequence[Sequence[int]],
-    allowed: Sequence[int] | None = None,
-) -> torch.Tensor:
-    """Mask the catalog for each request.
-
-    Args:
-        items: The size of the catalog.
-        excluded: For each request, the catalog positions that it must not return.
-        allowed: The only positions that any request may return; None allows all.
-
-    Returns:
-        bool [requests, items].
-    """
-    mask = torch.full((len(excluded), items), fill_value=allowed is None)
-    if allowed is not None:
-        mask[:, torch.tensor(allowed, dtype=torch.int64)] = True
-    for row, positions in zip(mask, excluded, strict=True):
-        row[torch.tensor(positions, dtype=torch.int64)] = False
-    return mask

@@ -1,27 +1,67 @@
-"""What a search needs of a language model."""
+"""What a search needs of a language model: a tree of tokens that grows below each prompt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
+
+ROOT = -1
+"""The slot that stands for the end of a prompt."""
 
 
 @dataclass(frozen=True)
 class Frontier:
-    """The model's view after the last token of each row.
+    """The model's view after tokens that it has just read.
 
     Attributes:
-        logits: float32 [rows, vocabulary], unnormalised scores of the next token.
-        cache: Whatever the runtime needs to go on from here.
+        hidden: [tokens, width], one state for each token; after `start`, one for each prompt.
+        slots: int64 [tokens], where each token stands in the tree of its request.
     """
 
-    logits: torch.Tensor
-    cache: Any
+    hidden: torch.Tensor
+    slots: torch.Tensor
+
+
+class Session(Protocol):
+    """A batch of prompts that were read once, and the tokens read below them since."""
+
+    def start(self) -> Frontier:
+        """The states at the ends of the prompts; their slots are `ROOT`."""
+
+    def extend(
+        self,
+        requests: torch.Tensor,
+        parents: torch.Tensor,
+        tokens: torch.Tensor,
+        lengths: torch.Tensor,
+    ) -> Frontier:
+        """Read runs of tokens, each below a slot of the tree of its request.
+
+        Args:
+            requests: int64 [runs].
+            parents: int64 [runs], the slot that each run goes on from.
+            tokens: int64 [tokens], all runs in one.
+            lengths: int64 [runs], at least 1.
+        """
+
+    def logits(
+        self, hidden: torch.Tensor, places: torch.Tensor, tokens: torch.Tensor
+    ) -> torch.Tensor:
+        """Unnormalised scores of next tokens, float32 [pairs].
+
+        Args:
+            hidden: States of a frontier.
+            places: int64 [pairs], rows of `hidden`.
+            tokens: int64 [pairs].
+        """
+
+    def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The log-sum-exp over the whole vocabulary after each state, float32 [tokens]."""
 
 
 class Runtime(Protocol):
-    """A causal language model that reads prompts once and is extended token by token."""
+    """A causal language model."""
 
     @property
     def name(self) -> str:
@@ -29,16 +69,7 @@ class Runtime(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the logits are."""
+        """Where the states are."""
 
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> Frontier:
-        """Read the prompts, one row each."""
-
-    def extend(self, frontier: Frontier, parents: torch.Tensor, tokens: torch.Tensor) -> Frontier:
-        """Append one token to copies of earlier rows.
-
-        Args:
-            frontier: The rows to go on from; it may be used up.
-            parents: int64 [rows], the earlier row that each new row copies.
-            tokens: int64 [rows], the token to append to it.
-        """
+    def read(self, prompts: Sequence[Sequence[int]]) -> Session:
+        """Read a batch of prompts."""

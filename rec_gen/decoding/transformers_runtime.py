@@ -1,19 +1,29 @@
-"""The runtime on transformers: any causal language model, on CPU or CUDA."""
+"""The runtime on transformers: prompts are read once, and beams share them as a tree.
+
+A tree of tokens hangs below each prompt in one cache. A token attends to its prompt, to its own
+ancestors and to nothing else, which a four-dimensional attention mask says to any architecture
+(SpecInfer, Miao et al., 2024, verifies draft trees so). No beam copies a cache.
+"""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from rec_gen.decoding.runtime import Frontier
+from rec_gen.decoding.head import Head
+from rec_gen.decoding.runtime import ROOT, Frontier
+
+SUPPORTED = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")
+"""Architectures whose results were compared with brute force."""
 
 
 class TransformersRuntime:
-    """Prompts are padded on the left and read once; beams select rows of the cache."""
+    """A causal language model of transformers, on CPU or CUDA."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
+        # PEFT wraps the causal model; the adapter is inside either way
+        self._plain = model.get_base_model() if hasattr(model, "get_base_model") else model
 
     @property
     def name(self) -> str:
@@ -25,32 +35,126 @@ class TransformersRuntime:
         """The device of the model's weights."""
         return torch.device(self._model.device)
 
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> Frontier:
-        """Read the prompts, one row each."""
-        width = max(map(len, prompts))
-        ids = torch.zeros(len(prompts), width, dtype=torch.int64)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(prompt)
-            mask[row, width - len(prompt) :] = 1
-        return self._forward(ids.to(self.device), mask.to(self.device), DynamicCache())
+    @torch.inference_mode()
+    def read(self, prompts: Sequence[Sequence[int]]) -> "TreeSession":
+        """Read a batch of prompts."""
+        return TreeSession(self._plain, prompts)
 
-    def extend(self, frontier: Frontier, parents: torch.Tensor, tokens: torch.Tensor) -> Frontier:
-        """Append one token to copies of earlier rows; the earlier frontier is used up."""
-        past, mask = frontier.cache
-        past.batch_select_indices(parents)
-        mask = torch.nn.functional.pad(mask[parents], (0, 1), value=1)
-        return self._forward(tokens[:, None], mask, past)
+
+class TreeSession:
+    """The cache of a batch: prompts, padded on the right, and below each its tree of tokens."""
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
+        self._backbone = model.base_model
+        self._config = model.config.get_text_config()
+        self._head = Head(model)
+        self._cache = DynamicCache()
+        device = model.device
+        self._lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        self._width = int(self._lengths.max())
+        ids = torch.zeros(len(prompts), self._width, dtype=torch.int64)
+        for row, prompt in zip(ids, prompts, strict=True):
+            row[: len(prompt)] = torch.tensor(prompt)
+        # what stands right of a prompt cannot be seen from inside it, so this needs no mask
+        states = self._forward(ids.to(device))
+        rows = torch.arange(len(prompts), device=device)
+        self._start = Frontier(states[rows, self._lengths - 1], torch.full_like(rows, ROOT))
+        self._depths = ids.new_zeros(len(prompts), 0).to(device)
+        self._ancestors = torch.zeros(len(prompts), 0, 0, dtype=torch.bool, device=device)
+
+    def start(self) -> Frontier:
+        """The states at the ends of the prompts."""
+        return self._start
 
     @torch.inference_mode()
-    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, past: Any) -> Frontier:
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        output = self._model(
+    def extend(
+        self,
+        requests: torch.Tensor,
+        parents: torch.Tensor,
+        tokens: torch.Tensor,
+        lengths: torch.Tensor,
+    ) -> Frontier:
+        """Read runs of tokens, each below a slot of the tree of its request."""
+        run = torch.arange(len(lengths), device=tokens.device).repeat_interleave(lengths)
+        offset = (
+            torch.arange(len(tokens), device=tokens.device) - (lengths.cumsum(0) - lengths)[run]
+        )
+        request, known = requests[run], self._depths.shape[1]
+        column = _rank_in_group(request, len(self._lengths))
+        shape = (len(self._lengths), int(column.max()) + 1)
+        at = (request, column)
+
+        below = parents[run]
+        depths, run_of = tokens.new_zeros(shape), tokens.new_full(shape, -1)
+        depths[at] = offset + 1
+        run_of[at] = run
+        ancestors = torch.zeros(*shape, known + shape[1], dtype=torch.bool, device=tokens.device)
+        if known:
+            above = self._depths[request, below.clamp(min=0)]
+            depths[at] += torch.where(below == ROOT, 0, above)
+            inherited = self._ancestors[request, below.clamp(min=0)] & (below != ROOT)[:, None]
+            ancestors[..., :known][at] = inherited
+        same_run = run_of[:, :, None] == run_of[:, None, :]
+        ancestors[..., known:] = same_run & (depths[:, :, None] >= depths[:, None, :])
+
+        ids = tokens.new_zeros(shape)
+        ids[at] = tokens
+        self._depths = torch.cat([self._depths, depths], dim=1)
+        self._ancestors = torch.nn.functional.pad(self._ancestors, (0, shape[1]))
+        self._ancestors = torch.cat([self._ancestors, ancestors], dim=1)
+        positions = self._lengths[:, None] + depths - 1
+        states = self._forward(ids, positions, self._mask(positions, ancestors))
+        return Frontier(states[at], column + known)
+
+    def logits(
+        self, hidden: torch.Tensor, places: torch.Tensor, tokens: torch.Tensor
+    ) -> torch.Tensor:
+        """Unnormalised scores, float32 [pairs], of tokens after states."""
+        return self._head.logits(hidden, places, tokens)
+
+    def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The log-sum-exp over the whole vocabulary after each state, float32 [tokens]."""
+        return self._head.normalizers(hidden)
+
+    def _forward(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor | None = None,
+        mask: torch.Tensor | dict[str, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        output = self._backbone(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=past,
+            past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=1,
         )
-        return Frontier(output.logits[:, -1].float(), (output.past_key_values, mask))
+        states: torch.Tensor = output.last_hidden_state
+        return states
+
+    def _mask(
+        self, positions: torch.Tensor, ancestors: torch.Tensor
+    ) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Which keys each token may see, bool [requests, 1, tokens, keys]; by kind of layer."""
+        places = torch.arange(self._width, device=positions.device).expand(len(positions), -1)
+        prompt = (places < self._lengths[:, None])[:, None].expand(-1, positions.shape[1], -1)
+        full = torch.cat([prompt, ancestors], dim=2)[:, None]
+        window: int | None = getattr(self._config, "sliding_window", None)
+        if window is None:
+            return full
+        keys = torch.cat([places, self._lengths[:, None] + self._depths - 1], dim=1)
+        near: torch.Tensor = positions[:, None, :, None] - keys[:, None, None, :] < window
+        kinds = getattr(self._config, "layer_types", None)
+        if kinds is None:
+            return full & near
+        return {"full_attention": full, "sliding_attention": full & near}
+
+
+def _rank_in_group(group: torch.Tensor, groups: int) -> torch.Tensor:
+    """How many earlier rows belong to the same group, int64 [rows]."""
+    order = group.argsort(stable=True)
+    counts = torch.bincount(group, minlength=groups)
+    starts = counts.cumsum(0) - counts
+    rank = torch.empty_like(group)
+    rank[order] = torch.arange(len(group), device=group.device) - starts[group[order]]
+    return rank

@@ -1,103 +1,136 @@
-"""The catalog as a trie over token ids; it knows nothing of text, models or users."""
+"""The catalog as a path-compressed trie over token ids; it knows nothing of text, models or users.
+
+Spellings are sorted, so that every node owns a contiguous range of leaves. Only branching nodes are
+stored; the tokens between two of them, or down to a leaf, are a run that an edge carries.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from hashlib import blake2b
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from rec_gen.errors import SpellingError
+from rec_gen.decoding.ragged import ragged
+from rec_gen.decoding.trie_arrays import Ints, trie_arrays
+from rec_gen.errors import BundleError, SpellingError
+
+FORMAT = "rec_gen-trie-1"
 
 
 @dataclass(frozen=True)
 class CatalogTrie:
-    """All spellings of a catalog, sorted, so that every node owns a contiguous range of leaves.
-
-    Nodes are numbered breadth first from the root, 0, and the children of a node are contiguous.
+    """All spellings of a catalog. All tensors are int32, but for the lengths of runs.
 
     Attributes:
-        items: int64 [leaves], the catalog position of each leaf, in sorted order.
-        tokens: int64 [nodes], the token on the edge into a node; -1 at the root.
-        leaf_start: int64 [nodes], the first leaf below a node.
-        leaf_stop: int64 [nodes], one past the last leaf below a node.
-        child_start: int64 [nodes], the first child of a node.
-        child_stop: int64 [nodes], one past the last child; a leaf's node has no child.
+        items: [leaves], the catalog position of each leaf, in the order of the spellings.
+        edge_start: [nodes + 1], the first edge of each branching node; node 0 is the root.
+        leaf_start: [nodes], the first leaf below a node.
+        leaf_stop: [nodes], one past the last leaf below a node.
+        token: [edges], the token that chooses an edge.
+        target: [edges], the node that an edge leads to; for a leaf, its complement `~leaf`.
+        run_start: [nodes], where the runs of a node's edges begin in `runs`.
+        run_length: int16 [edges], how many tokens are forced after the one that chooses an edge.
+        runs: [tokens], the forced tokens of all edges, edge after edge.
     """
 
     items: torch.Tensor
-    tokens: torch.Tensor
+    edge_start: torch.Tensor
     leaf_start: torch.Tensor
     leaf_stop: torch.Tensor
-    child_start: torch.Tensor
-    child_stop: torch.Tensor
+    token: torch.Tensor
+    target: torch.Tensor
+    run_start: torch.Tensor
+    run_length: torch.Tensor
+    runs: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all tensors."""
+        return sum(getattr(self, field.name).nbytes for field in fields(self))
 
     def to(self, device: torch.device) -> "CatalogTrie":
         """The same trie on another device."""
         return CatalogTrie(*(getattr(self, field.name).to(device) for field in fields(self)))
 
+    def save(self, path: Path) -> None:
+        """Write a file that `load` maps into memory."""
+        tensors = {field.name: getattr(self, field.name).cpu() for field in fields(self)}
+        save_file(tensors, path, {"format": FORMAT, "checksum": _checksum(tensors)})
+
+    @classmethod
+    def load(cls, path: Path) -> "CatalogTrie":
+        """Map a file into memory.
+
+        Raises:
+            BundleError: The file is missing, truncated, damaged or something else.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise BundleError(f"{path}: is not a {FORMAT} file; build the trie again")
+                tensors = {field.name: file.get_tensor(field.name) for field in fields(cls)}
+        except (OSError, SafetensorError) as error:
+            raise BundleError(f"{path}: cannot be read as a trie: {error}") from error
+        if _checksum(tensors) != metadata.get("checksum"):
+            raise BundleError(f"{path}: is damaged; build the trie again")
+        return cls(**tensors)
+
     @classmethod
     def build(cls, spellings: Sequence[npt.NDArray[np.int32]]) -> "CatalogTrie":
-        """Sort the spellings and number the nodes level by level.
-
-        Args:
-            spellings: For each catalog position, its token ids, int32 [length], not empty.
+        """Build from one array of token ids for each catalog position.
 
         Raises:
             SpellingError: There is no item, a spelling is empty, two items share a spelling, or
                 one spelling begins with another.
         """
-        lengths = np.array([len(spelling) for spelling in spellings])
-        if not len(lengths):
+        if not len(spellings):
             raise SpellingError("the catalog is empty: a trie needs at least one item")
-        if not lengths.all():
-            raise SpellingError(f"item {int(lengths.argmin())} has an empty spelling")
-        padded = np.full((len(spellings), int(lengths.max())), -1, dtype=np.int64)
-        padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(spellings)
-        order = np.lexsort(padded.T[::-1])
-        padded, lengths = padded[order], lengths[order]
-        # changed[r, d]: row r differs from the row above somewhere in its first d + 1 tokens
-        changed = np.ones_like(padded, dtype=bool)
-        changed[1:] = np.logical_or.accumulate(padded[1:] != padded[:-1], axis=1)
-        _refuse_clashes(changed, lengths, order)
+        lengths = np.fromiter(map(len, spellings), np.int64, len(spellings))
+        return cls.build_ragged(np.concatenate(spellings), lengths)
 
-        tokens, starts, stops = [np.array([-1])], [np.array([0])], [np.array([len(order)])]
-        for depth in range(padded.shape[1]):
-            bounds = np.append(np.flatnonzero(changed[:, depth]), len(order))
-            rows, ends = bounds[:-1], bounds[1:]
-            inside = lengths[rows] > depth
-            tokens.append(padded[rows[inside], depth])
-            starts.append(rows[inside])
-            stops.append(ends[inside])
-        child_start, child_stop = _number_children(starts, stops)
-        arrays = (np.concatenate(tokens), np.concatenate(starts), np.concatenate(stops))
-        return cls(*map(torch.from_numpy, (order, *arrays, child_start, child_stop)))
+    @classmethod
+    def build_ragged(cls, flat: npt.NDArray[np.int32], lengths: Ints) -> "CatalogTrie":
+        """Build from all token ids in one array and the length of each spelling."""
+        arrays = trie_arrays(flat, lengths)
+        return cls(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
+    def edges(self, nodes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """All edges below nodes, and for each the index of its node; int64 [edges]."""
+        first = self.edge_start[nodes].long()
+        owner, offset = ragged(self.edge_start[nodes + 1].long() - first)
+        return owner, first[owner] + offset
 
-def _refuse_clashes(
-    changed: npt.NDArray[np.bool_], lengths: npt.NDArray[np.int64], order: npt.NDArray[np.int64]
-) -> None:
-    last = np.arange(len(order) - 1), lengths[:-1] - 1
-    clashes = np.flatnonzero(~changed[1:][last])
-    if clashes.size:
-        first, second = (int(order[clashes[0] + step]) for step in (0, 1))
-        raise SpellingError(
-            f"the spelling of item {first} equals, or begins, that of item {second}: "
-            "every item needs a spelling of its own, and none may begin with another"
-        )
+    def leaves(self, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The range of leaves below targets, int64 [targets] each: first and one past the last."""
+        node = targets.clamp(min=0)
+        at_leaf = targets < 0
+        start = torch.where(at_leaf, ~targets, self.leaf_start[node].long())
+        stop = torch.where(at_leaf, ~targets + 1, self.leaf_stop[node].long())
+        return start, stop
+
+    def forced(self, edges: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The forced tokens of edges in one, int64 [tokens], and their number for each edge."""
+        node = torch.searchsorted(self.edge_start, edges.int(), right=True) - 1
+        first = self.edge_start[node].long()
+        owner, offset = ragged(edges - first)
+        earlier = self.run_length[first[owner] + offset].long()
+        begin = self.run_start[node].long().index_add_(0, owner, earlier)
+        lengths = self.run_length[edges].long()
+        owner, offset = ragged(lengths)
+        return self.runs[begin[owner] + offset].long(), lengths
 
 
-def _number_children(
-    starts: list[npt.NDArray[np.int64]], stops: list[npt.NDArray[np.int64]]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    first, last = [], []
-    offset = 0
-    for depth, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-        offset += len(start)
-        below = starts[depth + 1] if depth + 1 < len(starts) else np.array([], dtype=np.int64)
-        first.append(offset + np.searchsorted(below, start))
-        last.append(offset + np.searchsorted(below, stop))
-    return np.concatenate(first), np.concatenate(last)
+def _checksum(tensors: dict[str, torch.Tensor]) -> str:
+    digest = blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(np.ascontiguousarray(tensors[name].numpy()).data)
+    return digest.hexdigest()

@@ -1,3 +1,5 @@
+import os
+
 """Preparing, storing and summing up a data set."""
 
 import re
@@ -114,3 +116,22 @@ def test_example_of_the_guide_works(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shown = re.search(r"```text\n(.*?)```", guide, re.DOTALL)
     assert shown
     assert summarize(dataset) == shown.group(1).splitlines()
+
+
+def test_equal_looking_files_elsewhere_are_other_data(tmp_path: Path) -> None:
+    prepared = []
+    for name, user in (("a", "ann"), ("b", "bob")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "[1].csv").write_text(
+            "user,item,time\n" + "".join(f"{user},x,{t}\n" for t in "123")
+        )
+        (folder / "items.csv").write_text("item,title\nx,X\n")
+        for file in folder.iterdir():
+            os.utime(file, ns=(0, 0))
+        tables = {
+            "interactions": {"path": folder / "[1].csv"},
+            "items": {"path": folder / "items.csv"},
+        }
+        prepared.append(load_dataset(DataConfig.model_validate(tables)).users)
+    assert prepared == [["ann"], ["bob"]]

@@ -7,19 +7,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
+from rec_gen.decoding.reread_runtime import RereadRuntime
 from rec_gen.decoding.runtime import Runtime
-from rec_gen.decoding.search import Score, SearchResult, beam_search
+from rec_gen.decoding.runtimes import SUPPORTED, runtime_for
+from rec_gen.decoding.search import Score, SearchResult, search
 from rec_gen.decoding.transformers_runtime import TransformersRuntime
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError, ModelError, NoEligibleItemError
 from rec_gen.testing import HashRuntime, brute_force, tiny_model
 from tests.strategies import VOCABULARY, spellings
 
+WINDOWED = ("gemma3_text", "mistral")
 SCORES = st.sampled_from(["lm", "catalog"])
 PROMPTS: list[list[int]] = [[1, 2, 3], [4], [2, 2, 5, 0, 1, 3, 3]]
 
 
-def search(
+def run(
     runtime: Runtime,
     catalog: Sequence[np.ndarray],
     prompts: Sequence[Sequence[int]],
@@ -28,11 +32,14 @@ def search(
     k: int = 5,
     beam_width: int = 1000,
     score: Score = "lm",
+    exact: bool = False,
 ) -> list[SearchResult]:
     if eligible is None:
         eligible = torch.ones(len(prompts), len(catalog), dtype=torch.bool)
     trie = CatalogTrie.build(catalog)
-    return beam_search(runtime, prompts, trie, eligible, k, beam_width, score)
+    excluded = [(~row).nonzero()[:, 0].tolist() for row in eligible]
+    leaves = EligibleLeaves(LeafFilter(trie), excluded)
+    return search(runtime, prompts, trie, leaves, k, beam_width, score, exact=exact)
 
 
 @st.composite
@@ -56,7 +63,7 @@ def test_a_wide_beam_equals_brute_force(
 ) -> None:
     catalog, masks = drawn
     runtime = HashRuntime(VOCABULARY, seed)
-    results = search(
+    results = run(
         runtime, catalog, PROMPTS, eligible=torch.tensor(masks), k=k, beam_width=99, score=score
     )
     for prompt, mask, result in zip(PROMPTS, masks, results, strict=True):
@@ -85,7 +92,7 @@ def test_a_narrow_beam_keeps_the_promise(
     catalog, masks = drawn
     runtime = HashRuntime(VOCABULARY, overrides=overrides)
     try:
-        results = search(
+        results = run(
             runtime,
             catalog,
             PROMPTS,
@@ -108,15 +115,19 @@ def test_a_narrow_beam_keeps_the_promise(
             assert result.scores == pytest.approx(best, abs=1e-6)
 
 
-@pytest.mark.parametrize("model_type", ["qwen3", "llama", "gemma3_text", "mistral"])
+@pytest.mark.parametrize("model_type", [*SUPPORTED, "gpt2"])
 @pytest.mark.parametrize("score", ["lm", "catalog"])
 def test_transformers_equals_brute_force(model_type: str, score: Score) -> None:
     rng = np.random.default_rng(0)
     rows = {tuple(rng.integers(0, 20, size=4)) for _ in range(200)}
     catalog = [np.array(row, dtype=np.int32) for row in rows]
     prompts = [rng.integers(0, 20, size=n).tolist() for n in (3, 17, 9)]
-    runtime = TransformersRuntime(tiny_model(20, model_type=model_type))
-    results = search(runtime, catalog, prompts, k=10, score=score)
+    settings = {"gpt2": {"n_embd": 32, "n_layer": 1, "n_head": 2}}.get(
+        model_type, {"sliding_window": 8} if model_type in WINDOWED else {}
+    )
+    runtime = runtime_for(tiny_model(20, model_type=model_type, **settings))
+    assert isinstance(runtime, RereadRuntime) == (model_type not in SUPPORTED)
+    results = run(runtime, catalog, prompts, k=10, score=score)
     for prompt, result in zip(prompts, results, strict=True):
         expected = brute_force(runtime, prompt, catalog, [True] * len(catalog), score)
         best = sorted(expected, key=lambda item: -expected[item])[:10]
@@ -129,8 +140,8 @@ def test_transformers_equals_brute_force(model_type: str, score: Score) -> None:
 def test_batch_mates_change_nothing(order: list[int], count: int) -> None:
     catalog = [np.array([a, b], dtype=np.int32) for a in range(6) for b in range(6)]
     runtime = TransformersRuntime(tiny_model(VOCABULARY))
-    alone = [search(runtime, catalog, [prompt])[0] for prompt in PROMPTS]
-    batch = search(runtime, catalog, [PROMPTS[index] for index in order[:count]])
+    alone = [run(runtime, catalog, [prompt])[0] for prompt in PROMPTS]
+    batch = run(runtime, catalog, [PROMPTS[index] for index in order[:count]])
     for index, together in zip(order, batch, strict=False):
         assert together.items == alone[index].items
         assert together.scores == pytest.approx(alone[index].scores, abs=1e-4)
@@ -139,40 +150,63 @@ def test_batch_mates_change_nothing(order: list[int], count: int) -> None:
 @pytest.mark.parametrize("score", ["lm", "catalog"])
 def test_one_item_and_shared_beginnings(score: Score) -> None:
     one = [np.array([1, 1, 1], dtype=np.int32)]
-    assert search(HashRuntime(VOCABULARY), one, PROMPTS, score=score)[0].items == [0]
+    assert run(HashRuntime(VOCABULARY), one, PROMPTS, score=score)[0].items == [0]
     twins = [np.array([1, 1, 1, last], dtype=np.int32) for last in range(VOCABULARY)]
-    result = search(HashRuntime(VOCABULARY), twins, PROMPTS, k=9, beam_width=1, score=score)[0]
+    result = run(HashRuntime(VOCABULARY), twins, PROMPTS, k=9, beam_width=1, score=score)[0]
     assert sorted(result.items) == list(range(VOCABULARY))
 
 
-def test_a_decided_tail_needs_no_forward_under_catalog() -> None:
-    class CountingRuntime(HashRuntime):
-        forwards = 0
+@given(filtered(), SCORES, st.integers(1, 10), st.integers(1, 3), st.integers(0, 99))
+def test_exact_equals_brute_force_at_any_width(
+    drawn: tuple[list[np.ndarray], list[list[bool]]], score: Score, k: int, width: int, seed: int
+) -> None:
+    catalog, masks = drawn
+    runtime = HashRuntime(VOCABULARY, seed)
+    results = run(
+        runtime,
+        catalog,
+        PROMPTS,
+        eligible=torch.tensor(masks),
+        k=k,
+        beam_width=width,
+        score=score,
+        exact=True,
+    )
+    for prompt, mask, result in zip(PROMPTS, masks, results, strict=True):
+        expected = brute_force(runtime, prompt, catalog, mask, score)
+        assert result.items == sorted(expected, key=lambda item: -expected[item])[:k]
+        assert result.certified
 
-        def _look_up(self, prefixes: list[tuple[int, ...]]):  # type: ignore[no-untyped-def]  # noqa: ANN202
-            type(self).forwards += 1
-            return super()._look_up(prefixes)
 
+class CountingRuntime(HashRuntime):
+    reads = 0
+
+    def logits_after(self, prefix: tuple[int, ...]) -> torch.Tensor:
+        self.reads += 1
+        return super().logits_after(prefix)
+
+
+def test_a_decided_tail_is_not_read_under_catalog() -> None:
     catalog = [np.array([first, 0, 1, 2, 3], dtype=np.int32) for first in range(VOCABULARY)]
-    result = search(CountingRuntime(VOCABULARY), catalog, [[1]], score="catalog")[0]
-    assert CountingRuntime.forwards == 1
-    assert len(result.items) == 5
+    runtime = CountingRuntime(VOCABULARY)
+    assert len(run(runtime, catalog, [[1]], score="catalog")[0].items) == 5
+    assert runtime.reads == 1
 
 
 def test_fails_closed_when_all_is_filtered() -> None:
     catalog = [np.array([token], dtype=np.int32) for token in range(3)]
     eligible = torch.tensor([[True, True, True], [False, False, False]])
     with pytest.raises(NoEligibleItemError, match="request 1: no item is left"):
-        search(HashRuntime(VOCABULARY), catalog, PROMPTS[:2], eligible=eligible)
+        run(HashRuntime(VOCABULARY), catalog, PROMPTS[:2], eligible=eligible)
 
 
 def test_names_a_model_that_gives_nan() -> None:
     catalog = [np.array([token], dtype=np.int32) for token in range(3)]
     for score in ("lm", "catalog"):
         with pytest.raises(ModelError, match="hash model 0: the model gives NaN"):
-            search(HashRuntime(VOCABULARY, overrides={1: math.nan}), catalog, PROMPTS, score=score)
+            run(HashRuntime(VOCABULARY, overrides={1: math.nan}), catalog, PROMPTS, score=score)
 
 
 def test_refuses_to_return_nothing() -> None:
     with pytest.raises(DecodingError, match="at least 1"):
-        search(HashRuntime(VOCABULARY), [np.array([1], dtype=np.int32)], PROMPTS, k=0)
+        run(HashRuntime(VOCABULARY), [np.array([1], dtype=np.int32)], PROMPTS, k=0)

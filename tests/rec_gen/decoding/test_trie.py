@@ -1,23 +1,29 @@
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from rec_gen.decoding.trie import CatalogTrie
-from rec_gen.errors import SpellingError
+from rec_gen.errors import BundleError, SpellingError
 from tests.strategies import spellings
 
 
 def walk(trie: CatalogTrie, node: int = 0) -> dict[tuple[int, ...], int]:
     """Every path from a node to a leaf, with the item there."""
-    children = range(int(trie.child_start[node]), int(trie.child_stop[node]))
-    if not children:
-        return {(): int(trie.items[trie.leaf_start[node]])}
-    return {
-        (int(trie.tokens[child]), *path): item
-        for child in children
-        for path, item in walk(trie, child).items()
-    }
+    paths = {}
+    begin = int(trie.run_start[node])
+    for edge in range(int(trie.edge_start[node]), int(trie.edge_start[node + 1])):
+        end = begin + int(trie.run_length[edge])
+        taken = (int(trie.token[edge]), *trie.runs[begin:end].tolist())
+        target, begin = int(trie.target[edge]), end
+        below = {(): int(trie.items[~target])} if target < 0 else walk(trie, target)
+        paths.update({(*taken, *path): item for path, item in below.items()})
+    return paths
 
 
 @given(spellings())
@@ -27,11 +33,37 @@ def test_spells_exactly_the_catalog(catalog: list[np.ndarray]) -> None:
 
 
 @given(spellings())
-def test_each_node_owns_the_leaves_below_it(catalog: list[np.ndarray]) -> None:
+def test_nodes_below_the_root_branch_and_own_their_leaves(catalog: list[np.ndarray]) -> None:
     trie = CatalogTrie.build(catalog)
-    for node in range(len(trie.tokens)):
+    for node in range(len(trie.leaf_start)):
         owned = trie.items[trie.leaf_start[node] : trie.leaf_stop[node]].tolist()
         assert sorted(walk(trie, node).values()) == sorted(owned)
+        assert node == 0 or trie.edge_start[node + 1] - trie.edge_start[node] > 1
+
+
+@given(spellings())
+def test_loads_what_it_saved(catalog: list[np.ndarray]) -> None:
+    with TemporaryDirectory() as folder:
+        trie = CatalogTrie.build(catalog)
+        trie.save(Path(folder) / "trie")
+        assert walk(CatalogTrie.load(Path(folder) / "trie")) == walk(trie)
+
+
+def test_refuses_truncated_damaged_and_foreign_files(tmp_path: Path) -> None:
+    file = tmp_path / "trie"
+    CatalogTrie.build([np.array([1, 2], np.int32), np.array([1, 3], np.int32)]).save(file)
+    content = file.read_bytes()
+    for spoilt, message in (
+        (content[:-1], "cannot be read"),
+        (content[:-1] + bytes([content[-1] ^ 1]), "is damaged"),
+        (b"something else", "cannot be read"),
+    ):
+        file.write_bytes(spoilt)
+        with pytest.raises(BundleError, match=message):
+            CatalogTrie.load(file)
+    save_file({"items": torch.zeros(1)}, file)
+    with pytest.raises(BundleError, match="is not a rec_gen-trie-1 file"):
+        CatalogTrie.load(file)
 
 
 @given(spellings(), st.data())

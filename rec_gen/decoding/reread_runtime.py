@@ -1,0 +1,82 @@
+"""The runtime for architectures that cannot share a prompt: every step reads it again."""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from rec_gen.decoding.runtime import ROOT, Frontier
+
+
+class RereadRuntime:
+    """Any causal language model of transformers, slowly; a state is the model's own logits."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.name = model.config.name_or_path or type(model).__name__
+        self.device = torch.device(model.device)
+        self._model = model
+
+    def read(self, prompts: Sequence[Sequence[int]]) -> "RereadSession":
+        """Remember the prompts."""
+        return RereadSession(self._model, prompts)
+
+
+class RereadSession:
+    """The tokens above each slot, which are read from the beginning at every step."""
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
+        self._model = model
+        self._paths = [{ROOT: list(prompt)} for prompt in prompts]
+
+    def start(self) -> Frontier:
+        """The states at the ends of the prompts."""
+        prompts = [paths[ROOT] for paths in self._paths]
+        states = self._read(prompts, [1] * len(prompts))
+        return Frontier(states, torch.full((len(prompts),), ROOT, device=states.device))
+
+    def extend(
+        self,
+        requests: torch.Tensor,
+        parents: torch.Tensor,
+        tokens: torch.Tensor,
+        lengths: torch.Tensor,
+    ) -> Frontier:
+        """Read runs of tokens, each below a slot of the tree of its request."""
+        runs = iter(tokens.tolist())
+        slots, sequences = [], []
+        for request, parent, length in zip(
+            requests.tolist(), parents.tolist(), lengths.tolist(), strict=True
+        ):
+            paths = self._paths[request]
+            path = paths[parent]
+            for _ in range(length):
+                path = [*path, next(runs)]
+                slots.append(len(paths))
+                paths[len(paths)] = path
+            sequences.append(path)
+        return Frontier(
+            self._read(sequences, lengths.tolist()), torch.tensor(slots, device=tokens.device)
+        )
+
+    def logits(
+        self, hidden: torch.Tensor, places: torch.Tensor, tokens: torch.Tensor
+    ) -> torch.Tensor:
+        """Unnormalised scores, float32 [pairs], of tokens after states."""
+        return hidden[places, tokens]
+
+    def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The log-sum-exp over the vocabulary after each state, float32 [tokens]."""
+        return hidden.logsumexp(dim=1)
+
+    @torch.inference_mode()
+    def _read(self, sequences: list[list[int]], lasts: list[int]) -> torch.Tensor:
+        """The logits at the last tokens of each sequence, float32 [tokens, vocabulary]."""
+        ids = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.int64)
+        for row, sequence in zip(ids, sequences, strict=True):
+            row[: len(sequence)] = torch.tensor(sequence)
+        logits = self._model(input_ids=ids.to(self._model.device), use_cache=False).logits
+        ends = [
+            logits[row, len(s) - last : len(s)]
+            for row, (s, last) in enumerate(zip(sequences, lasts, strict=True))
+        ]
+        return torch.cat(ends).float()
