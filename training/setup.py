@@ -101,6 +101,7 @@ def _new_tokenizer(
 
 def _new_model(recipe: Recipe, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     settings: dict[str, Any] = {
@@ -116,8 +117,9 @@ def _new_model(recipe: Recipe, tokenizer: "PreTrainedTokenizerBase") -> "PreTrai
     try:
         config = AutoConfig.for_model(**settings)
         model = AutoModelForCausalLM.from_config(config)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"model.scratch: transformers refuses it: {error}") from error
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"model.scratch: transformers refuses it: {reason}") from error
     return model.to(getattr(torch, recipe.model.dtype))
 
 

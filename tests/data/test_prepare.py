@@ -1,7 +1,6 @@
-import os
-
 """Preparing, storing and summing up a data set."""
 
+import os
 import re
 from pathlib import Path
 

@@ -58,6 +58,9 @@ def test_spans_hold_the_spellings(catalog: Catalog) -> None:
         "{{ item.title ~ '<|im_start|>' }}",
         "{{ history | map(attribute='title') | join(', ') }}",
         "{{ item.genres }}",
+        "{{ item.title | striptags }}",
+        "{% for key in item.attrs %}{{ key }}{% endfor %}",
+        "{{ item.raw }}",
         "{{ item.spelling }}",
     ],
 )
@@ -156,3 +159,13 @@ def test_text_full_of_markup_stays_text() -> None:
         ids = encoder.untrusted(text)
         assert names.isdisjoint(ids)
         assert tokenizer.decode(ids) == text
+
+
+def test_an_empty_prompt_is_refused(catalog: Catalog) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.bos_token = None
+    spelled = tokenize_titles(spell_titles(catalog), tokenizer)
+    render = PromptRenderer(Template.load("sequence"), catalog, spelled, tokenizer, PromptConfig())
+    assert render.render([0]).ids
+    with pytest.raises(PromptError, match="renders nothing for an empty history"):
+        render.render([])

@@ -1,6 +1,6 @@
 import pytest
 
-from rec_gen.errors import DataError, NoEligibleItemError
+from rec_gen.errors import DataError, DecodingError, NoEligibleItemError
 from rec_gen.recommender import Recommendation, Recommender
 from tests.toy import ITEMS, toy_dataset, toy_recipe
 from training.sft import train
@@ -60,3 +60,20 @@ def test_names_the_request_that_has_nothing_left(recommender: Recommender) -> No
     histories = [["i1"]] * 3 + [sorted(ALL)]
     with pytest.raises(NoEligibleItemError, match="request 3: no item is left"):
         recommender.recommend(histories, batch_size=2)
+
+
+def test_refuses_what_has_no_meaning(recommender: Recommender) -> None:
+    for options in ({"k": 0}, {"batch_size": 0}, {"beam_width": -1}, {"score": "LM"}):
+        with pytest.raises(DecodingError, match="give the score lm or catalog"):
+            recommender.recommend([["i1"]], **options)
+    with pytest.raises(DataError, match="'i1' stands where a list"):
+        recommender.recommend(["i1"])
+    with pytest.raises(DataError, match="'i1' stands where a list"):
+        recommender.recommend([["i2"]], block="i1")
+
+
+def test_exact_finds_at_least_what_a_beam_finds(recommender: Recommender) -> None:
+    (beam,), (exact,) = (
+        recommender.recommend([["i1"]], k=3, beam_width=1, exact=flag) for flag in (False, True)
+    )
+    assert [r.score for r in exact] >= [r.score for r in beam]

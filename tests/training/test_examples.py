@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rec_gen.data.dataset import Example, Sequence
+from rec_gen.errors import PromptError
 from rec_gen.prompting import PromptConfig, PromptRenderer
 from rec_gen.spelling import Spellings, spell_items, tokenize_new
 from rec_gen.templates import Template
@@ -18,7 +19,10 @@ def materials(
     tokenizer = tiny_tokenizer()
     spelled = tokenize_new("item", [[name] for name in spell_items(CATALOG)], tokenizer)
     config = PromptConfig(max_history=max_history, max_tokens=1000)
-    return PromptRenderer(Template.load(template), CATALOG, spelled, tokenizer, config), spelled
+    header = "{#\ntask: next_item\nversion: 1\ninputs: history\n#}\n."
+    own = "{" in template
+    loaded = Template.parse("own", header + template) if own else Template.load(template)
+    return PromptRenderer(loaded, CATALOG, spelled, tokenizer, config), spelled
 
 
 def sequence(*items: int, targets: list[bool] | None = None) -> Sequence:
@@ -97,3 +101,26 @@ def test_held_out_examples_teach_only_the_answer() -> None:
     example = Example("u", np.array([1, 2], np.int32), 5)
     (row,) = held_out([example], renderer, spelled)
     assert row["labels"] == [IGNORED] * 3 + tokens(spelled, 5)
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "{% for item in history | reverse %}{{ item.spelling }}{% endfor %}",
+        "{{ history[-1].spelling }}: {% for item in history %}{{ item.spelling }}{% endfor %}",
+        "{% for item in history[:2] %}{{ item.spelling }}{% endfor %}",
+        "{% for item in history %}{{ item.title }}{% endfor %}",
+    ],
+)
+def test_refuses_to_teach_an_item_from_what_came_after_it(loop: str) -> None:
+    renderer, spelled = materials(loop)
+    with pytest.raises(PromptError, match="spells the latest items once each"):
+        list(every_item([sequence(1, 2, 3, 4, 5)], renderer, spelled))
+
+
+def test_a_template_that_shows_fewer_items_still_teaches_all() -> None:
+    renderer, spelled = materials("{% for item in history[-3:] %}{{ item.spelling }}{% endfor %}")
+    taught = set()
+    for row in every_item([sequence(*range(12))], renderer, spelled):
+        taught |= set(row["labels"])
+    assert taught - {IGNORED} == set(tokens(spelled, *range(12)))

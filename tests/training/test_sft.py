@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 
 from rec_gen.bundle import Bundle
+from rec_gen.data.dataset import Split
 from rec_gen.errors import ConfigError
 from rec_gen.recommender import Recommender
 from rec_gen.templates import Template
 from tests.toy import tiny_base, toy_dataset, toy_recipe
+from training.ranking import rank_examples
 from training.setup import prepare_materials
 from training.sft import CHECKPOINTS, LOGS, last_checkpoint, train
 
@@ -46,6 +49,38 @@ def test_refuses_the_folder_of_another_run(tmp_path: Path) -> None:
     train(toy_recipe(), toy_dataset(), tmp_path)
     with pytest.raises(ConfigError, match=r"differs in seed\): .* add --restart"):
         train(toy_recipe(seed=1), toy_dataset(), tmp_path)
+
+
+def test_a_moved_run_goes_on_to_its_best_step(tmp_path: Path) -> None:
+    recipe = toy_recipe(train={"max_steps": 12})
+    before = Bundle.load(train(recipe, toy_dataset(), tmp_path / "a")).manifest.metrics
+    shutil.rmtree(tmp_path / "a" / "bundle")
+    (tmp_path / "a").rename(tmp_path / "b")
+    bundle = Bundle.load(train(recipe, toy_dataset(), tmp_path / "b"))
+    examples = list(toy_dataset().examples(Split.VALID))
+    assert rank_examples(bundle, examples, 10, True)["ndcg@10"] == before["ndcg@10"]
+
+
+def test_refuses_a_folder_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(ConfigError, match="holds files of something else"):
+        train(toy_recipe(), toy_dataset(), tmp_path, restart=True)
+
+
+def test_a_failing_restart_keeps_the_bundle(tmp_path: Path) -> None:
+    bundle = train(toy_recipe(), toy_dataset(), tmp_path)
+    broken = toy_recipe(model={"scratch": {"num_hidden_layers": -1}})
+    with pytest.raises(ConfigError, match=r"model\.scratch: transformers refuses it"):
+        train(broken, toy_dataset(), tmp_path, restart=True)
+    assert Bundle.load(bundle)
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    train(toy_recipe(), toy_dataset(), tmp_path)
+    (tmp_path / CHECKPOINTS / "checkpoint-6" / "trainer_state.json").write_text("{")
+    checkpoint = last_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.endswith("checkpoint-3")
 
 
 def test_refuses_to_go_on_with_other_data(tmp_path: Path) -> None:
@@ -108,9 +143,6 @@ def test_a_loaded_adapter_scores_as_the_trained_model(tmp_path: Path) -> None:
     )
     bundle = train(recipe, toy_dataset(), tmp_path / "run")
     metrics = Bundle.load(bundle).manifest.metrics
-    from rec_gen.data.dataset import Split
-    from training.ranking import rank_examples
-
     examples = list(toy_dataset().examples(Split.VALID))
     again = rank_examples(Bundle.load(bundle), examples, beam_width=10, exclude_seen=True)
     assert again["ndcg@10"] == pytest.approx(metrics["ndcg@10"], abs=1e-6)
