@@ -57,17 +57,17 @@ class Evaluation:
         write_text(path, self.to_json())
 
     def render(self, console: Console) -> None:
-        """Print one row per system and cutoff, then one verdict per baseline."""
+        """Print one row per cutoff and system, then one verdict per baseline."""
         size = f"{self.examples:,} examples of {self.users:,} users"
         table = Table(title=f"{self.dataset}, {self.split}: {size}", box=box.SIMPLE_HEAD, padding=0)
         table.add_column("")
         for title in COLUMNS.values():
             table.add_column(title, justify="right", no_wrap=True)
         for k in CUTOFFS:
-            table.add_section()
+            table.add_row(f"@{k}")
             for system, metrics in self.systems.items():
                 cells = (_interval(metrics[f"{metric}@{k}"]) for metric in COLUMNS)
-                table.add_row(f"{system} @{k}", *cells)
+                table.add_row(system, *cells)
         console.print(table)
         for baseline, metrics in self.differences.items():
             difference = metrics[VERDICT]
