@@ -5,6 +5,7 @@ RecGenError
 ├── DataError            an input table or a prepared data set is wrong
 ├── PromptError          a template or its rendering is wrong
 ├── SpellingError        a catalog cannot be spelled
+├── RuleError            a business rule is wrong
 ├── DecodingError        a search cannot run
 │   └── NoEligibleItemError   every item is filtered for a request
 ├── ModelError           a model cannot be found, loaded or trusted
@@ -35,6 +36,10 @@ class PromptError(RecGenError):
 
 class SpellingError(RecGenError):
     """A catalog cannot be spelled with the chosen scheme."""
+
+
+class RuleError(RecGenError):
+    """A business rule cannot be read, or does not fit the catalog."""
 
 
 class DecodingError(RecGenError):

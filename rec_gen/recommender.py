@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +14,7 @@ from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.search import Score, SearchResult, search
 from rec_gen.errors import DataError, DecodingError, NoEligibleItemError
+from rec_gen.rules import eligible_items
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Recommender:
         self._renderer = bundle.renderer()
         self._runtime = runtime_for(bundle.model)
         self._trie = bundle.trie.to(self._runtime.device)
-        self._all = LeafFilter(self._trie)
+        self._rule_filter = lru_cache(maxsize=64)(self._make_rule_filter)
 
     @classmethod
     def load(
@@ -70,6 +72,7 @@ class Recommender:
         exclude_seen: bool = True,
         block: Iterable[str] = (),
         allow: Iterable[str] | None = None,
+        where: str | None = None,
         score: Score = "lm",
         beam_width: int = 20,
         exact: bool = False,
@@ -83,6 +86,8 @@ class Recommender:
             exclude_seen: Never return an item of the history.
             block: Item ids that are never returned.
             allow: The only item ids that may be returned; None allows the whole catalog.
+            where: A rule over the catalog's columns, such as `price < 20 and "Drama" in genres`;
+                see `rec_gen.rules.eligible_items`. A rule is remembered.
             score: `lm` or `catalog`, see `rec_gen.decoding.search.search`.
             beam_width: Prefixes that go on at once; more find likelier items.
             exact: Search on until the likeliest items are found for certain.
@@ -94,6 +99,7 @@ class Recommender:
 
         Raises:
             DataError: An item id is not in the catalog.
+            RuleError: The rule is wrong.
             DecodingError: `k`, `beam_width`, `batch_size` or `score` has no meaning.
             NoEligibleItemError: Every item is filtered for a request.
         """
@@ -103,7 +109,7 @@ class Recommender:
                 "give the score lm or catalog, and at least 1 for the others"
             )
         read = [self._positions(history) for history in histories]
-        shared = self._shared_filter(block, allow)
+        shared = self._shared_filter(block, allow, where)
         results: list[SearchResult] = []
         for start in range(0, len(read), batch_size):
             batch = read[start : start + batch_size]
@@ -117,16 +123,25 @@ class Recommender:
             )
         return [self._answer(result) for result in results]
 
-    def _shared_filter(self, block: Iterable[str], allow: Iterable[str] | None) -> LeafFilter:
+    def _shared_filter(
+        self, block: Iterable[str], allow: Iterable[str] | None, where: str | None
+    ) -> LeafFilter:
         """What all requests may return, before each one's history is taken out."""
         blocked = self._positions(block)
         if allow is None and not blocked:
-            return self._all
+            return self._rule_filter(where)
         eligible = torch.full((len(self.catalog),), fill_value=allow is None)
         if allow is not None:
             eligible[torch.tensor(self._positions(allow), dtype=torch.int64)] = True
         eligible[torch.tensor(blocked, dtype=torch.int64)] = False
+        if where is not None:
+            eligible &= torch.from_numpy(eligible_items(self.catalog, where))
         return LeafFilter(self._trie, eligible)
+
+    def _make_rule_filter(self, where: str | None) -> LeafFilter:
+        if where is None:
+            return LeafFilter(self._trie)
+        return LeafFilter(self._trie, torch.from_numpy(eligible_items(self.catalog, where)))
 
     def _answer(self, result: SearchResult) -> list[Recommendation]:
         pairs = zip(result.items, result.scores, strict=True)

@@ -35,6 +35,18 @@ def test_returns_allowed_items_only(recommender: Recommender) -> None:
     assert set(ids(answer)) == {"i4", "i9"}
 
 
+def test_obeys_a_rule(recommender: Recommender) -> None:
+    for _ in range(2):
+        (answer,) = recommender.recommend(
+            [["i1"]], k=99, where='item in {"i1", "i2", "i3"}', block=["i3"]
+        )
+        assert ids(answer) == ["i2"]
+    (answer,) = recommender.recommend([["i1"]], k=99, where='title != "Film 5"')
+    assert set(ids(answer)) == ALL - {"i1", "i5"}
+    with pytest.raises(NoEligibleItemError):
+        recommender.recommend([["i1"]], where='item == "i1"')
+
+
 def test_an_empty_history_gets_an_answer(recommender: Recommender) -> None:
     (answer,) = recommender.recommend([[]], k=3)
     assert len(ids(answer)) == 3

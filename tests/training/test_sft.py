@@ -162,12 +162,24 @@ def start(folder: Path, changes: dict[str, Any]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+UNHURRIED = {"train": {"max_steps": 80}, "validation": {"every_steps": 10, "patience": 99}}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert start(folder, UNHURRIED).wait() == 0
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("checkpoints", [0, 1, 4])
-def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path: Path, checkpoints: int) -> None:
-    changes = {"train": {"max_steps": 80}, "validation": {"every_steps": 10, "patience": 99}}
-    folder, whole = tmp_path / "killed", tmp_path / "whole"
-    running = start(folder, changes)
+def test_a_killed_run_ends_like_an_undisturbed_one(
+    whole: Path, tmp_path: Path, checkpoints: int
+) -> None:
+    folder = tmp_path / "killed"
+    running = start(folder, UNHURRIED)
     deadline = time.monotonic() + 120
     while written(folder) < 10 * checkpoints or not (folder / "run.json").exists():
         assert time.monotonic() < deadline
@@ -175,8 +187,7 @@ def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path: Path, checkpoints: 
     os.kill(running.pid, signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
     assert not (folder / "bundle").exists()
-    assert start(folder, changes).wait() == 0
-    assert start(whole, changes).wait() == 0
+    assert start(folder, UNHURRIED).wait() == 0
     losses = []
     for run in (folder, whole):
         state = json.loads((run / CHECKPOINTS / "checkpoint-80" / "trainer_state.json").read_text())

@@ -1,0 +1,124 @@
+"""Business rules: which items may be recommended, as an expression over the catalog's columns.
+
+A rule is a Python expression of a small kind, such as `price < 20 and "Drama" in genres`. It is
+parsed with `ast`, turned into a polars expression node by node, and never evaluated as Python.
+"""
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from rec_gen.catalog import Catalog
+from rec_gen.errors import RuleError
+
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+_HINT = "use columns, numbers, texts, comparisons, in, and, or, not, + - * /"
+
+
+def eligible_items(catalog: Catalog, rule: str) -> npt.NDArray[np.bool_]:
+    """Which items a rule lets through; an item whose value is missing does not pass.
+
+    Args:
+        catalog: The items.
+        rule: For example `price < 20 and category in {"Drama", "Comedy"} and not sold_out`.
+
+    Returns:
+        bool [items], by catalog position.
+
+    Raises:
+        RuleError: The rule cannot be parsed, names no column, or compares what cannot be.
+    """
+    try:
+        tree = ast.parse(rule.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise RuleError(f"rule '{rule}': cannot be read ({error}); {_HINT}") from error
+    reader = _Reader(rule, catalog.frame.schema)
+    try:
+        passed = catalog.frame.select(rule=reader.read(tree.body))["rule"]
+    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise RuleError(f"rule '{rule}': {reason}") from error
+    if passed.dtype != pl.Boolean:
+        raise RuleError(f"rule '{rule}': gives {passed.dtype} instead of yes or no; compare it")
+    if len(passed) != len(catalog):
+        raise RuleError(f"rule '{rule}': names no column; {reader.columns}")
+    return passed.fill_null(value=False).to_numpy()
+
+
+class _Reader:
+    def __init__(self, rule: str, schema: pl.Schema) -> None:
+        self._rule, self._schema = rule, schema
+        self.columns = f"columns are {', '.join(schema)}"
+
+    def read(self, node: ast.expr) -> Any:
+        """The polars expression, or the plain value, of a node."""
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                parts = [self.read(value) for value in values]
+                join = operator.and_ if isinstance(op, ast.And) else operator.or_
+                joined = parts[0]
+                for part in parts[1:]:
+                    joined = join(joined, part)
+                return joined
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return ~self._expression(operand)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -self.read(operand)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+                return _ARITHMETIC[type(op)](self._expression(left), self.read(right))
+            case ast.Compare():
+                return self._compare(node)
+            case ast.Name(id=name):
+                if name not in self._schema:
+                    raise RuleError(f"rule '{self._rule}': there is no column '{name}'; "
+                                    f"{self.columns}")  # fmt: skip
+                return pl.col(name)
+            case ast.Constant(value=bool() | int() | float() | str() as value):
+                return value
+        raise RuleError(f"rule '{self._rule}': '{ast.unparse(node)}' is not allowed; {_HINT}")
+
+    def _compare(self, node: ast.Compare) -> Any:
+        """A chain of comparisons, all of which must hold."""
+        terms = [node.left, *node.comparators]
+        chain = None
+        for left, op, right in zip(terms, node.ops, terms[1:], strict=False):
+            if isinstance(op, ast.In | ast.NotIn):
+                step = self._contains(left, right)
+                step = ~step if isinstance(op, ast.NotIn) else step
+            elif type(op) in _COMPARE:
+                step = _COMPARE[type(op)](self._expression(left), self.read(right))
+            else:
+                return self.read(ast.Set(elts=[]))  # `is` is refused as any other node
+            chain = step if chain is None else chain & step
+        return chain
+
+    def _contains(self, left: ast.expr, right: ast.expr) -> Any:
+        """`column in {…}` over plain values, or `value in column` over a column of lists."""
+        if isinstance(right, ast.Set | ast.List | ast.Tuple):
+            return self._expression(left).is_in([self.read(value) for value in right.elts])
+        column = self._expression(right)
+        if isinstance(right, ast.Name) and isinstance(self._schema[right.id], pl.List | pl.Array):
+            return column.list.contains(self.read(left))
+        return column.str.contains(self.read(left), literal=True)
+
+    def _expression(self, node: ast.expr) -> pl.Expr:
+        value = self.read(node)
+        return value if isinstance(value, pl.Expr) else pl.lit(value)
