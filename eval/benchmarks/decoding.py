@@ -2,8 +2,8 @@
 
 Times SmolLM2-135M in bf16 on MovieLens-100K titles, 8 users of about 290 tokens, 10 items each,
 seen items left out: this search with both scores, transformers' `generate` with a prefix function,
-and one bare prefill of the same prompts as the limit, in turn. Then the trie and the filters alone, on
-random semantic IDs and on random titles.
+and one bare prefill of the same prompts as the limit, in turn. Then the trie and the filters alone,
+on random semantic IDs and on random titles.
 """
 
 import json
