@@ -124,8 +124,7 @@ def race(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, f
 @click.command()
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option("--rounds", default=5, show_default=True, help="Turns of each contestant.")
-@click.option("--largest", default=10_000_000, show_default=True, help="Items of the largest trie.")
-def main(json_path: Path | None, rounds: int, largest: int) -> None:
+def main(json_path: Path | None, rounds: int) -> None:
     """Measure the search, the trie and the filters."""
     contest = Contest()
     contest.prefill()
@@ -149,7 +148,7 @@ def main(json_path: Path | None, rounds: int, largest: int) -> None:
         "lm_over_prefill": seconds["lm, beam 10"] / seconds["prefill"],
         "transformers_over_prefill": seconds["transformers generate"] / seconds["prefill"],
         "prefill_s": seconds["prefill"],
-        **index_figures(np.random.default_rng(0), largest),
+        **index_figures(np.random.default_rng(0)),
         "illegal_items": contest.illegal,
     }
     figures = {name: round(value, 4) for name, value in figures.items()}
