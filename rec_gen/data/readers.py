@@ -1,7 +1,7 @@
 """Input files as unchecked tables, and where in its file a record stands."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +103,9 @@ def open_table(path: Path) -> RawTable:
     except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error) as error:
         raise _explain(path, separator, error) from error
     if empty:
-        raise _empty_error(path)
+        # polars may take a stray quote for the beginning of a field that never ends
+        found = _first_malformed(path, separator) if separator else None
+        raise row_error(path, found[0], None, found[1]) if found else _empty_error(path)
     return table
 
 
@@ -137,7 +139,8 @@ def _first_malformed(path: Path, separator: str) -> tuple[int, str] | None:
             except UnicodeDecodeError:
                 return number, "is not UTF-8; save the file in this encoding"
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=separator, strict=True)
+        text: list[str] = []
+        reader = csv.reader(_noted(file, text), delimiter=separator, strict=True)
         row, width = 1, 0
         try:
             for record in reader:
@@ -145,7 +148,17 @@ def _first_malformed(path: Path, separator: str) -> tuple[int, str] | None:
                 if len(record) > width:
                     problem = f"has {len(record)} fields, the header has {width}"
                     return row, f"{problem}; quote fields that hold the separator"
+                if "".join(text).count('"') % 2:
+                    return row, 'holds a stray "; put its field in quotes and double the one inside'
                 row = reader.line_num + 1
+                text.clear()
         except csv.Error as error:
             return row, f"is malformed ({error}); close its quotes and double those inside fields"
     return None
+
+
+def _noted(lines: Iterable[str], text: list[str]) -> Iterator[str]:
+    """The same lines, each of which is also added to `text`."""
+    for line in lines:
+        text.append(line)
+        yield line

@@ -192,3 +192,13 @@ def test_folder_with_other_things(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a prepared data set; choose another folder"):
         prepare(config, tmp_path)
     assert (tmp_path / "sales.csv").exists()
+
+
+@pytest.mark.parametrize("bad_rows", ["error", "skip"])
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_stray_quote_names_its_row(tmp_path: Path, before: int, bad_rows: str) -> None:
+    rows = [f"i{row},Nut" for row in range(before)]
+    items = "\n".join(["item,title", *rows, 'a,3/8" bolt', "b,Bolt", ""])
+    message = refusal(shop(tmp_path, INTERACTIONS, items, bad_rows=bad_rows), tmp_path)
+    assert f"row {before + 2}: holds a stray" in message
+    assert "double the one inside" in message
