@@ -11,6 +11,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from rec_gen.decoding.head import Head
+from rec_gen.decoding.ragged import ragged
 from rec_gen.decoding.runtime import ROOT, Frontier
 
 SUPPORTED = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")
@@ -75,36 +76,36 @@ class TreeSession:
         lengths: torch.Tensor,
     ) -> Frontier:
         """Read runs of tokens, each below a slot of the tree of its request."""
-        run = torch.arange(len(lengths), device=tokens.device).repeat_interleave(lengths)
-        offset = (
-            torch.arange(len(tokens), device=tokens.device) - (lengths.cumsum(0) - lengths)[run]
-        )
-        request, known = requests[run], self._depths.shape[1]
+        run, offset = ragged(lengths)
+        request, parent, known = requests[run], parents[run], self._depths.shape[1]
         column = _rank_in_group(request, len(self._lengths))
-        shape = (len(self._lengths), int(column.max()) + 1)
-        at = (request, column)
-
-        below = parents[run]
-        depths, run_of = tokens.new_zeros(shape), tokens.new_full(shape, -1)
-        depths[at] = offset + 1
-        run_of[at] = run
-        ancestors = torch.zeros(*shape, known + shape[1], dtype=torch.bool, device=tokens.device)
-        if known:
-            above = self._depths[request, below.clamp(min=0)]
-            depths[at] += torch.where(below == ROOT, 0, above)
-            inherited = self._ancestors[request, below.clamp(min=0)] & (below != ROOT)[:, None]
-            ancestors[..., :known][at] = inherited
+        cells = (request, column)
+        ids = tokens.new_zeros(len(self._lengths), int(column.max()) + 1)
+        ids[cells] = tokens
+        depths, run_of = torch.zeros_like(ids), torch.full_like(ids, -1)
+        depths[cells] = self._depth(request, parent) + offset + 1
+        run_of[cells] = run
+        inherited = torch.zeros(*ids.shape, known, dtype=torch.bool, device=ids.device)
+        inherited[cells] = self._path(request, parent)
         same_run = run_of[:, :, None] == run_of[:, None, :]
-        ancestors[..., known:] = same_run & (depths[:, :, None] >= depths[:, None, :])
-
-        ids = tokens.new_zeros(shape)
-        ids[at] = tokens
+        earlier = depths[:, :, None] >= depths[:, None, :]
+        ancestors = torch.cat([inherited, same_run & earlier], dim=2)
         self._depths = torch.cat([self._depths, depths], dim=1)
-        self._ancestors = torch.nn.functional.pad(self._ancestors, (0, shape[1]))
-        self._ancestors = torch.cat([self._ancestors, ancestors], dim=1)
+        unseen = torch.nn.functional.pad(self._ancestors, (0, ids.shape[1]))
+        self._ancestors = torch.cat([unseen, ancestors], dim=1)
         positions = self._lengths[:, None] + depths - 1
         states = self._forward(ids, positions, self._mask(positions, ancestors))
-        return Frontier(states[at], column + known)
+        return Frontier(states[cells], column + known)
+
+    def _depth(self, requests: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+        """How many tokens of the tree a path to each slot has, the slot's own included."""
+        padded = torch.nn.functional.pad(self._depths, (1, 0))
+        return padded[requests, slots + 1]
+
+    def _path(self, requests: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+        """Which slots lie on the path to each slot, bool [rows, slots]."""
+        padded = torch.nn.functional.pad(self._ancestors, (0, 0, 1, 0))
+        return padded[requests, slots + 1]
 
     def logits(
         self, hidden: torch.Tensor, places: torch.Tensor, tokens: torch.Tensor
