@@ -97,8 +97,11 @@ def train(
     """
     if max_minutes is not None:
         overrides = [*overrides, f"train.max_minutes={max_minutes}"]
+    from rec_gen.data.prepare import load_dataset
+
     loaded = _recipe(recipe, data, overrides)
-    bundle = _train(loaded, out or Path("runs") / loaded.name, restart)
+    dataset = load_dataset(loaded.data)
+    bundle = _train(loaded, dataset, out or Path("runs") / loaded.name, restart)
     click.echo(f"bundle: {bundle}")
 
 
@@ -198,10 +201,10 @@ def quickstart(out: Path) -> None:
     from rec_gen.recommender import Recommender
 
     recipe = _recipe("quickstart", None, ())
-    click.echo("\n".join(summarize(load_dataset(recipe.data))))
-    bundle = _train(recipe, out, restart=False)
-    recommender = Recommender.load(bundle)
     dataset = load_dataset(recipe.data)
+    click.echo("\n".join(summarize(dataset)))
+    bundle = _train(recipe, dataset, out, restart=False)
+    recommender = Recommender.load(bundle)
     _evaluate(recommender, dataset, "test", False, out / "evaluation.json")
     _show_examples(recommender, dataset)
     click.echo(f"bundle: {bundle}\nresult: {out / 'evaluation.json'}")
@@ -324,15 +327,13 @@ def _recipe(name: str, data: str | None, overrides: Sequence[str]) -> "Recipe":
     return parse_config(Recipe, table, overrides, str(path))
 
 
-def _train(recipe: "Recipe", out: Path, restart: bool) -> Path:
+def _train(recipe: "Recipe", dataset: "Dataset", out: Path, restart: bool) -> Path:
     _quiet()
     try:
         from training.sft import train
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "trl", "train") from error
-    from rec_gen.data.prepare import load_dataset
-
-    return train(recipe, load_dataset(recipe.data), out, restart=restart)
+    return train(recipe, dataset, out, restart=restart)
 
 
 def _bundle_dataset(recommender: "Recommender") -> "Dataset":

@@ -44,6 +44,7 @@ class Recommender:
         self._renderer = bundle.renderer()
         self._runtime = runtime_for(bundle.model)
         self._trie = bundle.trie.to(self._runtime.device)
+        self._rule_mask = lru_cache(maxsize=64)(self._make_rule_mask)
         self._rule_filter = lru_cache(maxsize=64)(self._make_rule_filter)
 
     @classmethod
@@ -130,18 +131,21 @@ class Recommender:
         blocked = self._positions(block)
         if allow is None and not blocked:
             return self._rule_filter(where)
-        eligible = torch.full((len(self.catalog),), fill_value=allow is None)
+        eligible = self._rule_mask(where).clone()
         if allow is not None:
-            eligible[torch.tensor(self._positions(allow), dtype=torch.int64)] = True
+            allowed = torch.zeros_like(eligible)
+            allowed[torch.tensor(self._positions(allow), dtype=torch.int64)] = True
+            eligible &= allowed
         eligible[torch.tensor(blocked, dtype=torch.int64)] = False
-        if where is not None:
-            eligible &= torch.from_numpy(eligible_items(self.catalog, where))
         return LeafFilter(self._trie, eligible)
 
     def _make_rule_filter(self, where: str | None) -> LeafFilter:
+        return LeafFilter(self._trie, self._rule_mask(where))
+
+    def _make_rule_mask(self, where: str | None) -> torch.Tensor:
         if where is None:
-            return LeafFilter(self._trie)
-        return LeafFilter(self._trie, torch.from_numpy(eligible_items(self.catalog, where)))
+            return torch.ones(len(self.catalog), dtype=torch.bool)
+        return torch.from_numpy(eligible_items(self.catalog, where))
 
     def _answer(self, result: SearchResult) -> list[Recommendation]:
         pairs = zip(result.items, result.scores, strict=True)

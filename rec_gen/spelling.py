@@ -87,10 +87,15 @@ def spell(
         scheme: How to write them.
         tokenizer: Whose tokens are used.
         codes: For `semantic`, int64 [items, levels].
+
+    Raises:
+        SpellingError: The catalog cannot be spelled so, or `semantic` comes without codes.
     """
     if scheme == "title":
         return tokenize_titles(spell_titles(catalog), tokenizer)
-    if codes is not None:
+    if scheme == "semantic":
+        if codes is None:
+            raise SpellingError("semantic IDs need codes; quantise the items first")
         return tokenize_new("semantic", spell_codes(codes), tokenizer)
     return tokenize_new("item", [[name] for name in spell_items(catalog)], tokenizer)
 

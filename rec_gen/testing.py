@@ -11,7 +11,7 @@ import torch
 
 from rec_gen.bundle import Bundle, Manifest
 from rec_gen.catalog import Catalog
-from rec_gen.decoding.runtime import ROOT, Frontier, Runtime
+from rec_gen.decoding.runtime import ROOT, Frontier, LogitStates, Runtime
 from rec_gen.decoding.search import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
@@ -66,7 +66,7 @@ class HashRuntime:
         return logits
 
 
-class HashSession:
+class HashSession(LogitStates):
     """What a `HashRuntime` has read: the prefix at each slot; a state is its logits."""
 
     def __init__(self, runtime: HashRuntime, prompts: Sequence[Sequence[int]]) -> None:
@@ -95,16 +95,6 @@ class HashSession:
                 places.append(place)
                 parent = place[1]
         return self._frontier(places)
-
-    def logits(
-        self, hidden: torch.Tensor, places: torch.Tensor, tokens: torch.Tensor
-    ) -> torch.Tensor:
-        """Unnormalised scores, float32 [pairs], of tokens after states."""
-        return hidden[places, tokens]
-
-    def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The log-sum-exp over the vocabulary, float32 [tokens]."""
-        return hidden.logsumexp(dim=1)
 
     def _frontier(self, places: list[tuple[int, int]]) -> Frontier:
         states = [self._runtime.logits_after(self._prefixes[place]) for place in places]

@@ -86,7 +86,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
             shutil.rmtree(folder / part, ignore_errors=True)
     write_text(folder / RUN, json.dumps(identity, indent=2))
     trainer = _trainer(recipe, dataset, bundle, folder)
-    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    trainer.train(resume_from_checkpoint=_at_home(last_checkpoint(folder)))
     best = {name: _best(trainer, name) for name in (NDCG, RECALL, "loss")}
     manifest = bundle.manifest.model_copy(update={"metrics": best})
     replace(bundle, manifest=manifest).save(folder / BUNDLE)
@@ -98,15 +98,22 @@ def last_checkpoint(folder: Path) -> str | None:
     files = (folder / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")
     for file in sorted(files, key=lambda file: -int(file.parent.name.rpartition("-")[2])):
         try:
-            state = json.loads(file.read_text(encoding="utf-8"))
+            json.loads(file.read_text(encoding="utf-8"))
         except ValueError:
             continue  # killed while it was written
-        if state["best_global_step"] is not None:
-            # the folder may have been moved since
-            best = folder / CHECKPOINTS / f"checkpoint-{state['best_global_step']}"
-            write_text(file, json.dumps({**state, "best_model_checkpoint": str(best)}, indent=2))
         return str(file.parent)
     return None
+
+
+def _at_home(checkpoint: str | None) -> str | None:
+    """The same checkpoint, naming the best one where it lies now; the run may have been moved."""
+    if checkpoint:
+        file = Path(checkpoint) / "trainer_state.json"
+        state = json.loads(file.read_text(encoding="utf-8"))
+        if state["best_global_step"] is not None:
+            best = Path(checkpoint).with_name(f"checkpoint-{state['best_global_step']}")
+            write_text(file, json.dumps({**state, "best_model_checkpoint": str(best)}, indent=2))
+    return checkpoint
 
 
 def _identity(recipe: Recipe, dataset: Dataset, template: Template) -> dict[str, Any]:

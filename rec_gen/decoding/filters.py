@@ -19,10 +19,9 @@ class LeafFilter:
             trie: The catalog.
             eligible: bool [items], by catalog position; None makes all eligible.
         """
-        size, device = len(trie), trie.items.device
-        self.leaf_of = torch.empty(size, dtype=torch.int32, device=device)
-        self.leaf_of[trie.items] = torch.arange(size, dtype=torch.int32, device=device)
-        self.sums = torch.arange(size + 1, dtype=torch.int32, device=device)
+        device = trie.items.device
+        self.leaf_of = trie.leaf_of
+        self.sums = torch.arange(len(trie) + 1, dtype=torch.int32, device=device)
         if eligible is not None:
             by_leaf = eligible.to(device)[trie.items]
             torch.cumsum(by_leaf, 0, dtype=torch.int32, out=self.sums[1:])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from rec_gen.decoding.runtime import ROOT, Frontier
+from rec_gen.decoding.runtime import ROOT, Frontier, LogitStates
 
 
 class RereadRuntime:
@@ -21,7 +21,7 @@ class RereadRuntime:
         return RereadSession(self._model, prompts)
 
 
-class RereadSession:
+class RereadSession(LogitStates):
     """The tokens above each slot, which are read from the beginning at every step."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
@@ -57,16 +57,6 @@ class RereadSession:
         return Frontier(
             self._read(sequences, lengths.tolist()), torch.tensor(slots, device=tokens.device)
         )
-
-    def logits(
-        self, hidden: torch.Tensor, places: torch.Tensor, tokens: torch.Tensor
-    ) -> torch.Tensor:
-        """Unnormalised scores, float32 [pairs], of tokens after states."""
-        return hidden[places, tokens]
-
-    def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The log-sum-exp over the vocabulary after each state, float32 [tokens]."""
-        return hidden.logsumexp(dim=1)
 
     @torch.inference_mode()
     def _read(self, sequences: list[list[int]], lasts: list[int]) -> torch.Tensor:

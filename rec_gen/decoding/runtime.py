@@ -60,6 +60,20 @@ class Session(Protocol):
         """The log-sum-exp over the whole vocabulary after each state, float32 [tokens]."""
 
 
+class LogitStates:
+    """The half of a session whose states are the logits, float32 [tokens, vocabulary]."""
+
+    def logits(
+        self, hidden: torch.Tensor, places: torch.Tensor, tokens: torch.Tensor
+    ) -> torch.Tensor:
+        """Unnormalised scores, float32 [pairs], of tokens after states."""
+        return hidden[places, tokens]
+
+    def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The log-sum-exp over the vocabulary after each state, float32 [tokens]."""
+        return hidden.logsumexp(dim=1)
+
+
 class Runtime(Protocol):
     """A causal language model."""
 

@@ -6,6 +6,7 @@ stored; the tokens between two of them, or down to a leaf, are a run that an edg
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
@@ -50,6 +51,12 @@ class CatalogTrie:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @cached_property
+    def leaf_of(self) -> torch.Tensor:
+        """The leaf of each catalog position, int32 [items]; derived, and made once."""
+        leaves = torch.arange(len(self), dtype=torch.int32, device=self.items.device)
+        return torch.empty_like(leaves).index_put_((self.items.long(),), leaves)
 
     @property
     def bytes(self) -> int:
