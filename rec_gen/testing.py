@@ -11,7 +11,7 @@ import torch
 
 from rec_gen.bundle import Bundle, Manifest
 from rec_gen.catalog import Catalog
-from rec_gen.decoding.runtime import ROOT, Frontier, LogitStates, Runtime
+from rec_gen.decoding.runtime import Frontier, LogitStates, Runtime
 from rec_gen.decoding.search import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
@@ -71,34 +71,28 @@ class HashSession(LogitStates):
 
     def __init__(self, runtime: HashRuntime, prompts: Sequence[Sequence[int]]) -> None:
         self._runtime = runtime
-        self._prefixes = {(row, ROOT): tuple(prompt) for row, prompt in enumerate(prompts)}
-        self._count = len(prompts)
+        self._prefixes = [tuple(prompt) for prompt in prompts]
 
     def start(self) -> Frontier:
         """The states at the ends of the prompts."""
-        return self._frontier([(row, ROOT) for row in range(self._count)])
+        return self._frontier(0)
 
     def extend(
-        self,
-        requests: torch.Tensor,
-        parents: torch.Tensor,
-        tokens: torch.Tensor,
-        lengths: torch.Tensor,
+        self, parents: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor
     ) -> Frontier:
-        """Read runs of tokens, each below a slot of the tree of its request."""
-        places = []
+        """Read runs of tokens, each below a slot."""
+        first = len(self._prefixes)
         runs = tokens.split(lengths.tolist())  # type: ignore[no-untyped-call]
-        for request, parent, run in zip(requests.tolist(), parents.tolist(), runs, strict=True):
+        for parent, run in zip(parents.tolist(), runs, strict=True):
+            prefix = self._prefixes[parent]
             for token in run.tolist():
-                place = (request, len(self._prefixes))
-                self._prefixes[place] = (*self._prefixes[request, parent], token)
-                places.append(place)
-                parent = place[1]
-        return self._frontier(places)
+                prefix = (*prefix, token)
+                self._prefixes.append(prefix)
+        return self._frontier(first)
 
-    def _frontier(self, places: list[tuple[int, int]]) -> Frontier:
-        states = [self._runtime.logits_after(self._prefixes[place]) for place in places]
-        return Frontier(torch.stack(states), torch.tensor([slot for _, slot in places]))
+    def _frontier(self, first: int) -> Frontier:
+        states = [self._runtime.logits_after(prefix) for prefix in self._prefixes[first:]]
+        return Frontier(torch.stack(states), torch.arange(first, len(self._prefixes)))
 
 
 def brute_force(

@@ -57,8 +57,8 @@ class EligibleLeaves:
     def count(
         self, requests: torch.Tensor, start: torch.Tensor, stop: torch.Tensor
     ) -> torch.Tensor:
-        """Eligible leaves in `[start, stop)` for each row; all arguments int64 [rows]."""
-        shared = (self._sums[stop] - self._sums[start]).long()
+        """Eligible leaves in `[start, stop)` for each row; all arguments [rows]."""
+        shared = (self._sums.index_select(0, stop) - self._sums.index_select(0, start)).long()
         if not len(self._excluded):
             return shared
         base = requests * self._span

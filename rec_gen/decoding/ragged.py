@@ -3,12 +3,14 @@
 import torch
 
 
-def ragged(sizes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each member of all groups, its group and its place there; int64 [members] each.
+def ragged(sizes: torch.Tensor, first: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each member of all groups, its group and its place; [members] each.
 
     Args:
-        sizes: int64 [groups].
+        sizes: int32 or int64 [groups], how many members each has.
+        first: The same type [groups], the place of the first one; the others follow it.
     """
-    group = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
-    starts = sizes.cumsum(0) - sizes
-    return group, torch.arange(len(group), device=sizes.device) - starts[group]
+    group = torch.repeat_interleave(sizes)
+    shift = first - (sizes.cumsum(0, dtype=sizes.dtype) - sizes)
+    members = torch.arange(len(group), dtype=sizes.dtype, device=sizes.device)
+    return group, members + shift.index_select(0, group)

@@ -1,11 +1,12 @@
 """The runtime for architectures that cannot share a prompt: every step reads it again."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from transformers import PreTrainedModel
 
-from rec_gen.decoding.runtime import ROOT, Frontier, LogitStates
+from rec_gen.decoding.runtime import Frontier, LogitStates
 
 
 class RereadRuntime:
@@ -26,37 +27,26 @@ class RereadSession(LogitStates):
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
         self._model = model
-        self._paths = [{ROOT: list(prompt)} for prompt in prompts]
+        self._paths = [list(prompt) for prompt in prompts]
 
     def start(self) -> Frontier:
         """The states at the ends of the prompts."""
-        prompts = [paths[ROOT] for paths in self._paths]
-        states = self._read(prompts, [1] * len(prompts))
-        return Frontier(states, torch.full((len(prompts),), ROOT, device=states.device))
+        states = self._read(self._paths, [1] * len(self._paths))
+        return Frontier(states, torch.arange(len(self._paths), device=states.device))
 
     def extend(
-        self,
-        requests: torch.Tensor,
-        parents: torch.Tensor,
-        tokens: torch.Tensor,
-        lengths: torch.Tensor,
+        self, parents: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor
     ) -> Frontier:
-        """Read runs of tokens, each below a slot of the tree of its request."""
-        runs = iter(tokens.tolist())
-        slots, sequences = [], []
-        for request, parent, length in zip(
-            requests.tolist(), parents.tolist(), lengths.tolist(), strict=True
-        ):
-            paths = self._paths[request]
-            path = paths[parent]
-            for _ in range(length):
-                path = [*path, next(runs)]
-                slots.append(len(paths))
-                paths[len(paths)] = path
+        """Read runs of tokens, each below a slot."""
+        rest, sequences, first = iter(tokens.tolist()), [], len(self._paths)
+        for parent, length in zip(parents.tolist(), lengths.tolist(), strict=True):
+            path = self._paths[parent]
+            for token in islice(rest, length):
+                path = [*path, token]
+                self._paths.append(path)
             sequences.append(path)
-        return Frontier(
-            self._read(sequences, lengths.tolist()), torch.tensor(slots, device=tokens.device)
-        )
+        states = self._read(sequences, lengths.tolist())
+        return Frontier(states, torch.arange(first, len(self._paths), device=states.device))
 
     @torch.inference_mode()
     def _read(self, sequences: list[list[int]], lasts: list[int]) -> torch.Tensor:

@@ -1,10 +1,8 @@
 """Rows of a search: one for each open prefix or finished item, of all requests in one table."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
-
-from rec_gen.decoding.runtime import ROOT
 
 
 @dataclass(frozen=True)
@@ -18,7 +16,8 @@ class Rows:
         score: float64, the log-probability so far.
         slot: The slot of the runtime's tree that it grows from.
         token: The token that it adds there.
-        edge: The edge of the trie that it follows.
+        run: Where the tokens that are forced after that one begin in the trie's runs.
+        left: How many they are.
     """
 
     request: torch.Tensor
@@ -26,19 +25,20 @@ class Rows:
     score: torch.Tensor
     slot: torch.Tensor
     token: torch.Tensor
-    edge: torch.Tensor
+    run: torch.Tensor
+    left: torch.Tensor
 
     @classmethod
     def empty(cls, device: torch.device) -> "Rows":
         """No rows."""
         none = torch.zeros(0, dtype=torch.int64, device=device)
-        return cls(none, none, none.double(), none, none, none)
+        return cls(none, none, none.double(), none, none, none, none)
 
     @classmethod
     def at_root(cls, requests: torch.Tensor, scores: torch.Tensor) -> "Rows":
         """One row a request at the root of the trie."""
         zeros = torch.zeros_like(requests)
-        return cls(requests, zeros, scores, torch.full_like(requests, ROOT), zeros, zeros)
+        return cls(requests, zeros, scores, zeros, zeros, zeros, zeros)
 
     def __len__(self) -> int:
         return len(self.request)
@@ -54,18 +54,12 @@ class Rows:
         pairs = zip(self._columns(), other._columns(), strict=True)
         return Rows(*(torch.cat(pair) for pair in pairs))
 
-    def plus(self, scores: torch.Tensor) -> "Rows":
-        """The same rows with something added to their scores."""
-        return replace(self, score=self.score + scores)
-
-    def at_leaves(self, leaves: torch.Tensor) -> "Rows":
-        """The same rows, finished at leaves."""
-        return replace(self, target=leaves)
+    def by_request(self) -> "Rows":
+        """The rows of each request together, in their order."""
+        return self[self.request.argsort(stable=True)]
 
     def ranked(self) -> tuple["Rows", torch.Tensor]:
         """The rows by request and best first, with each row's rank in its request."""
-        order = self.score.argsort(descending=True, stable=True)
-        order = order[self.request[order].argsort(stable=True)]
-        rows = self[order]
+        rows = self[self.score.argsort(descending=True, stable=True)].by_request()
         first = torch.searchsorted(rows.request, rows.request)
-        return rows, torch.arange(len(rows), device=order.device) - first
+        return rows, torch.arange(len(rows), device=first.device) - first

@@ -6,9 +6,6 @@ from typing import Protocol
 
 import torch
 
-ROOT = -1
-"""The slot that stands for the end of a prompt."""
-
 
 @dataclass(frozen=True)
 class Frontier:
@@ -16,7 +13,7 @@ class Frontier:
 
     Attributes:
         hidden: [tokens, width], one state for each token; after `start`, one for each prompt.
-        slots: int64 [tokens], where each token stands in the tree of its request.
+        slots: int64 [tokens], where each token stands in the session's trees.
     """
 
     hidden: torch.Tensor
@@ -27,19 +24,14 @@ class Session(Protocol):
     """A batch of prompts that were read once, and the tokens read below them since."""
 
     def start(self) -> Frontier:
-        """The states at the ends of the prompts; their slots are `ROOT`."""
+        """The states at the ends of the prompts."""
 
     def extend(
-        self,
-        requests: torch.Tensor,
-        parents: torch.Tensor,
-        tokens: torch.Tensor,
-        lengths: torch.Tensor,
+        self, parents: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor
     ) -> Frontier:
-        """Read runs of tokens, each below a slot of the tree of its request.
+        """Read runs of tokens, each below a slot.
 
         Args:
-            requests: int64 [runs].
             parents: int64 [runs], the slot that each run goes on from.
             tokens: int64 [tokens], all runs in one.
             lengths: int64 [runs], at least 1.

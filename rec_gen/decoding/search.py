@@ -1,7 +1,7 @@
 """Search inside the trie: k distinct eligible items for each request, or all there are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -15,6 +15,9 @@ from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError, ModelError
 
 Score = Literal["lm", "catalog"]
+
+TAIL = 2
+"""Forced tokens on the way to one item that are read at once; then it is compared again."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class _Search:
         self._count = len(prompts)
         self._found = Rows.empty(runtime.device)
         self._open = Rows.empty(runtime.device)
+        self._tails = Rows.empty(runtime.device)
         self._best_pruned = torch.full(
             (self._count,), -torch.inf, dtype=torch.float64, device=runtime.device
         )
@@ -100,58 +104,81 @@ class _Search:
         requests = torch.arange(self._count, device=frontier.slots.device)
         scores = torch.zeros(self._count, dtype=torch.float64, device=requests.device)
         self._branch(frontier, requests, Rows.at_root(requests, scores))
-        while len(chosen := self._choose(exact)):
+        while len(chosen := self._choose_any() if exact else self._choose()):
             self._advance(chosen)
         certified = self._last_scores(1) >= self._best_pruned
         return _results(self._found, self._trie, certified)
 
-    def _choose(self, exact: bool) -> Rows:
-        """The open rows that are read next; the others are pruned, or kept when `exact`."""
-        last = self._last_scores(self._k)
-        rows, rank = self._open[self._open.score >= last[self._open.request]].ranked()
-        rest = rows[rank >= self._width]
-        if exact:
-            self._open = rest
-        else:
-            self._best_pruned.scatter_reduce_(0, rest.request, rest.score, "amax")
-            self._open = rows[:0]
+    def _choose(self) -> Rows:
+        """The rows that are read next; open rows beyond the beam are pruned.
+
+        A row that leads to one item only needs no more choice: it waits among the tails for its
+        turn, the best first, and most never have it.
+        """
+        rows, rank = self._promising(self._open).ranked()
+        chosen, pruned = rows[rank < self._width], rows[rank >= self._width]
+        self._best_pruned.scatter_reduce_(0, pruned.request, pruned.score, "amax")
+        decided = chosen.target < 0
+        tails, rank = self._promising(self._tails.join(chosen[decided])).ranked()
+        self._open, self._tails = rows[:0], tails[rank >= self._k]
+        return chosen[~decided].join(tails[rank < self._k]).by_request()
+
+    def _choose_any(self) -> Rows:
+        """The best rows of all, for an exact search: none is pruned."""
+        rows, rank = self._promising(self._open.join(self._tails)).ranked()
+        self._open, self._tails = rows[rank >= self._width], rows[:0]
         return rows[rank < self._width]
 
+    def _promising(self, rows: Rows) -> Rows:
+        """The rows that may still lead to one of the best `k` items."""
+        return rows[rows.score >= self._last_scores(self._k)[rows.request]]
+
     def _advance(self, rows: Rows) -> None:
-        """Read the tokens of the chosen rows, then finish items and branch nodes."""
-        forced, lengths = self._trie.forced(rows.edge)
-        at_leaf = rows.target < 0
-        read = lengths + 1 - at_leaf.long()  # the last token of an item need not be read
-        starts = read.cumsum(0) - read
-        run, place = ragged(lengths)
-        after = starts[run] + place  # the token that each forced token follows
-        tokens = rows.token.new_empty(int(read.sum()))
-        tokens[starts] = rows.token
-        inside = place + 1 < read[run]
-        tokens[(after + 1)[inside]] = forced[inside]
-        frontier = self._session.extend(rows.request, rows.slot, tokens, read)
+        """Read the tokens of rows: all on the way to a node, the next few on the way to an item."""
+        decided = rows.target < 0
+        scored = torch.where(decided, rows.left.clamp(max=TAIL), rows.left)
+        read = scored + ~decided  # the last token of an item need not be read
+        stops = read.cumsum(0)
+        owner, place = ragged(scored, rows.run)
+        forced = self._trie.runs.index_select(0, place).long()
+        after = (stops - read - rows.run)[owner] + place  # the token that each of them follows
+        tokens = rows.token.repeat_interleave(read)
+        inside = after + 1 < stops[owner]
+        tokens[after[inside] + 1] = forced[inside]
+        frontier = self._session.extend(rows.slot, tokens, read)
         if self._score == "lm":
             steps = self._log_probabilities(frontier, after, forced)
-            rows = rows.plus(torch.zeros_like(rows.score).index_add_(0, run, steps))
+            rows = replace(rows, score=rows.score.index_add(0, owner, steps))
             self._refuse_nan(rows.score)
-        items = rows[at_leaf]
-        self._found = self._keep_best(self._found.join(items.at_leaves(~items.target)))
-        self._branch(frontier, (starts + read - 1)[~at_leaf], rows[~at_leaf])
+        self._branch(frontier, stops[~decided] - 1, rows[~decided])
+        rows, scored = rows[decided], scored[decided]
+        tails = replace(
+            rows,
+            slot=frontier.slots[stops[decided] - 1],
+            token=self._trie.runs[rows.run + scored - 1].long(),
+            run=rows.run + scored,
+            left=rows.left - scored,
+        )
+        done = tails.left == 0
+        self._tails = self._tails.join(tails[~done])
+        self._finish(tails[done], ~tails.target[done])
 
     def _branch(self, frontier: Frontier, ends: torch.Tensor, nodes: Rows) -> None:
         """Score the live edges of nodes; `ends` are the nodes' rows in the frontier."""
-        parent, edge = self._trie.edges(nodes.target)
-        target = self._trie.target[edge].long()
-        start, stop = self._trie.leaves(target)
-        live = self._leaves.count(nodes.request[parent], start, stop)
-        alive = live > 0
-        parent, edge, target, live, start, stop = (
-            part[alive] for part in (parent, edge, target, live, start, stop)
+        trie = self._trie
+        parent, edge = trie.edges(nodes.target)
+        start, stop = trie.leaves(trie.target.index_select(0, edge))
+        live = self._leaves.count(nodes.request.index_select(0, parent), start, stop)
+        run = trie.run_begins(nodes.target, parent, edge)
+        alive = (live > 0).nonzero()[:, 0]
+        parent, edge, start, stop, live, run = (
+            part.index_select(0, alive).long() for part in (parent, edge, start, stop, live, run)
         )
-        token = self._trie.token[edge].long()
+        token, target = trie.token[edge].long(), trie.target[edge].long()
+        left = trie.run_length[edge].long()
         if self._score == "lm":
             step = self._log_probabilities(frontier, ends[parent], token)
-            done = (target < 0) & (self._trie.run_length[edge] == 0)
+            done = (target < 0) & (left == 0)
         else:
             logits = self._session.logits(frontier.hidden, ends[parent], token).double()
             step = logits - _group_logsumexp(logits, parent, len(nodes))[parent]
@@ -159,11 +186,15 @@ class _Search:
         score = nodes.score[parent] + step
         self._refuse_nan(score)
         slot = frontier.slots[ends][parent]
-        rows = Rows(nodes.request[parent], target, score, slot, token, edge)
-        items = rows[done]
-        leaf = self._leaves.first(items.request, start[done], stop[done])
-        self._found = self._keep_best(self._found.join(items.at_leaves(leaf)))
+        rows = Rows(nodes.request[parent], target, score, slot, token, run, left)
         self._open = self._open.join(rows[~done])
+        items = rows[done]
+        self._finish(items, self._leaves.first(items.request, start[done], stop[done]))
+
+    def _finish(self, items: Rows, leaves: torch.Tensor) -> None:
+        """Take rows that have arrived at leaves, and keep the best."""
+        rows, rank = self._found.join(replace(items, target=leaves)).ranked()
+        self._found = rows[rank < self._k]
 
     def _log_probabilities(
         self, frontier: Frontier, places: torch.Tensor, tokens: torch.Tensor
@@ -172,10 +203,6 @@ class _Search:
         used, place = torch.unique(places, return_inverse=True)
         total = self._session.normalizers(frontier.hidden[used]).double()
         return self._session.logits(frontier.hidden, places, tokens).double() - total[place]
-
-    def _keep_best(self, rows: Rows) -> Rows:
-        rows, rank = rows.ranked()
-        return rows[rank < self._k]
 
     def _last_scores(self, k: int) -> torch.Tensor:
         """The score of each request's worst found item; -inf where fewer than `k` are found."""

@@ -1,35 +1,34 @@
-"""The runtime on transformers: prompts are read once, and beams share them as a tree.
+"""The runtime on transformers: a tree of tokens hangs below each prompt, in one store.
 
-A tree of tokens hangs below each prompt in one cache. A token attends to its prompt, to its own
-ancestors and to nothing else, which a four-dimensional attention mask says to any architecture
-(SpecInfer, Miao et al., 2024, verifies draft trees so). No beam copies a cache.
+All tokens of a reading are packed in one row, so no layer works on padding, and the beginning that
+all prompts share is read once. A token attends to its prompt, to its own ancestors and to nothing
+else (SpecInfer, Miao et al., 2024, verifies draft trees so). No beam copies a cache.
 """
 
 from collections.abc import Sequence
+from itertools import chain, islice, takewhile
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from rec_gen.decoding.head import Head
-from rec_gen.decoding.ragged import ragged
-from rec_gen.decoding.runtime import ROOT, Frontier
+from rec_gen.decoding.runtime import Frontier
+from rec_gen.decoding.token_tree import NOWHERE, TokenTree
+from rec_gen.decoding.tree_attention import NAME, views_of
 
-SUPPORTED = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")
-"""Architectures whose results were compared with brute force."""
+SPARE = 1.25
+"""A full store grows to this many times what it must hold."""
 
 
 class TransformersRuntime:
     """A causal language model of transformers, on CPU or CUDA."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self._model = model
+        """Take a model over: its attention becomes one that also knows trees."""
         # PEFT wraps the causal model; the adapter is inside either way
-        self._plain = model.get_base_model() if hasattr(model, "get_base_model") else model
-
-    @property
-    def name(self) -> str:
-        """The model's name, for errors."""
-        return self._model.config.name_or_path or type(self._model).__name__
+        self._model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._model.set_attn_implementation(NAME)
+        self.name: str = model.config.name_or_path or type(model).__name__
 
     @property
     def device(self) -> torch.device:
@@ -39,29 +38,25 @@ class TransformersRuntime:
     @torch.inference_mode()
     def read(self, prompts: Sequence[Sequence[int]]) -> "TreeSession":
         """Read a batch of prompts."""
-        return TreeSession(self._plain, prompts)
+        return TreeSession(self._model, prompts)
 
 
 class TreeSession:
-    """The cache of a batch: prompts, padded on the right, and below each its tree of tokens."""
+    """A batch of prompts and the trees of tokens below them."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
-        self._backbone = model.base_model
-        self._config = model.config.get_text_config()
-        self._head = Head(model)
-        self._cache = DynamicCache()
-        device = model.device
-        self._lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        self._width = int(self._lengths.max())
-        ids = torch.zeros(len(prompts), self._width, dtype=torch.int64)
-        for row, prompt in zip(ids, prompts, strict=True):
-            row[: len(prompt)] = torch.tensor(prompt)
-        # what stands right of a prompt cannot be seen from inside it, so this needs no mask
-        states = self._forward(ids.to(device))
-        rows = torch.arange(len(prompts), device=device)
-        self._start = Frontier(states[rows, self._lengths - 1], torch.full_like(rows, ROOT))
-        self._depths = ids.new_zeros(len(prompts), 0).to(device)
-        self._ancestors = torch.zeros(len(prompts), 0, 0, dtype=torch.bool, device=device)
+        self._backbone, self._device, self._head = model.base_model, model.device, Head(model)
+        self._window: int | None = getattr(model.config.get_text_config(), "sliding_window", None)
+        self._tree, self._store = TokenTree(), KeyValueStore()
+        common = _common(prompts)
+        runs = [prompts[0][:common]] if common else []
+        parents = [NOWHERE] * len(runs) + [common - 1] * len(prompts)
+        runs += [prompt[common:] for prompt in prompts]
+        lengths = [len(run) for run in runs]
+        tokens = torch.tensor(list(chain(*runs)), device=self._device)
+        states = self._read(tokens, parents, lengths, prompts=True)
+        ends = torch.tensor(lengths, device=self._device).cumsum(0)[-len(prompts) :] - 1
+        self._start = Frontier(states.hidden[ends], states.slots[ends])
 
     def start(self) -> Frontier:
         """The states at the ends of the prompts."""
@@ -69,43 +64,10 @@ class TreeSession:
 
     @torch.inference_mode()
     def extend(
-        self,
-        requests: torch.Tensor,
-        parents: torch.Tensor,
-        tokens: torch.Tensor,
-        lengths: torch.Tensor,
+        self, parents: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor
     ) -> Frontier:
-        """Read runs of tokens, each below a slot of the tree of its request."""
-        run, offset = ragged(lengths)
-        request, parent, known = requests[run], parents[run], self._depths.shape[1]
-        column = _rank_in_group(request, len(self._lengths))
-        cells = (request, column)
-        ids = tokens.new_zeros(len(self._lengths), int(column.max()) + 1)
-        ids[cells] = tokens
-        depths, run_of = torch.zeros_like(ids), torch.full_like(ids, -1)
-        depths[cells] = self._depth(request, parent) + offset + 1
-        run_of[cells] = run
-        inherited = torch.zeros(*ids.shape, known, dtype=torch.bool, device=ids.device)
-        inherited[cells] = self._path(request, parent)
-        same_run = run_of[:, :, None] == run_of[:, None, :]
-        earlier = depths[:, :, None] >= depths[:, None, :]
-        ancestors = torch.cat([inherited, same_run & earlier], dim=2)
-        self._depths = torch.cat([self._depths, depths], dim=1)
-        unseen = torch.nn.functional.pad(self._ancestors, (0, ids.shape[1]))
-        self._ancestors = torch.cat([unseen, ancestors], dim=1)
-        positions = self._lengths[:, None] + depths - 1
-        states = self._forward(ids, positions, self._mask(positions, ancestors))
-        return Frontier(states[cells], column + known)
-
-    def _depth(self, requests: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-        """How many tokens of the tree a path to each slot has, the slot's own included."""
-        padded = torch.nn.functional.pad(self._depths, (1, 0))
-        return padded[requests, slots + 1]
-
-    def _path(self, requests: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-        """Which slots lie on the path to each slot, bool [rows, slots]."""
-        padded = torch.nn.functional.pad(self._ancestors, (0, 0, 1, 0))
-        return padded[requests, slots + 1]
+        """Read runs of tokens, each below a slot."""
+        return self._read(tokens, parents.tolist(), lengths.tolist())
 
     def logits(
         self, hidden: torch.Tensor, places: torch.Tensor, tokens: torch.Tensor
@@ -117,45 +79,56 @@ class TreeSession:
         """The log-sum-exp over the whole vocabulary after each state, float32 [tokens]."""
         return self._head.normalizers(hidden)
 
-    def _forward(
-        self,
-        ids: torch.Tensor,
-        positions: torch.Tensor | None = None,
-        mask: torch.Tensor | dict[str, torch.Tensor] | None = None,
-    ) -> torch.Tensor:
-        output = self._backbone(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=self._cache,
+    def _read(
+        self, tokens: torch.Tensor, parents: list[int], lengths: list[int], *, prompts: bool = False
+    ) -> Frontier:
+        slots, blocks = self._tree.grow(parents, lengths, prompts=prompts)
+        depths = self._tree.depths
+        embeddings = self._backbone.get_input_embeddings().weight
+        hidden: torch.Tensor = self._backbone(
+            input_ids=tokens[None],
+            attention_mask=embeddings.new_empty(1, 1, 1, 1),  # keeps transformers from making one
+            position_ids=torch.from_numpy(depths[slots.start :]).to(self._device)[None],
+            past_key_values=self._store,
             use_cache=True,
-        )
-        states: torch.Tensor = output.last_hidden_state
-        return states
-
-    def _mask(
-        self, positions: torch.Tensor, ancestors: torch.Tensor
-    ) -> torch.Tensor | dict[str, torch.Tensor]:
-        """Which keys each token may see, bool [requests, 1, tokens, keys]; by kind of layer."""
-        places = torch.arange(self._width, device=positions.device).expand(len(positions), -1)
-        prompt = (places < self._lengths[:, None])[:, None].expand(-1, positions.shape[1], -1)
-        full = torch.cat([prompt, ancestors], dim=2)[:, None]
-        window: int | None = getattr(self._config, "sliding_window", None)
-        if window is None:
-            return full
-        keys = torch.cat([places, self._lengths[:, None] + self._depths - 1], dim=1)
-        near: torch.Tensor = positions[:, None, :, None] - keys[:, None, None, :] < window
-        kinds = getattr(self._config, "layer_types", None)
-        if kinds is None:
-            return full & near
-        return {"full_attention": full, "sliding_attention": full & near}
+            views=views_of(blocks, depths, slots.start, self._window, embeddings),
+        ).last_hidden_state[0]
+        self._store.filled = slots.stop
+        return Frontier(hidden, torch.arange(slots.start, slots.stop, device=self._device))
 
 
-def _rank_in_group(group: torch.Tensor, groups: int) -> torch.Tensor:
-    """How many earlier rows belong to the same group, int64 [rows]."""
-    order = group.argsort(stable=True)
-    counts = torch.bincount(group, minlength=groups)
-    starts = counts.cumsum(0) - counts
-    rank = torch.empty_like(group)
-    rank[order] = torch.arange(len(group), device=group.device) - starts[group[order]]
-    return rank
+class KeyValueStore:
+    """The keys and values of all slots, one pair of tensors a layer: [heads, slots, width].
+
+    It stands where transformers' layers expect a cache.
+    """
+
+    def __init__(self) -> None:
+        self.filled = 0
+        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def update(
+        self, key: torch.Tensor, value: torch.Tensor, layer: int, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put the keys and values of new slots, [1, heads, tokens, width], behind the others."""
+        stop = self.filled + key.shape[2]
+        old = self._layers.get(layer, (key[0, :, :0], value[0, :, :0]))
+        if old[0].shape[1] < stop:
+            self._layers[layer] = (self._moved(old[0], stop), self._moved(old[1], stop))
+        keys, values = self._layers[layer]
+        keys[:, self.filled : stop], values[:, self.filled : stop] = key[0], value[0]
+        return keys, values
+
+    def _moved(self, old: torch.Tensor, stop: int) -> torch.Tensor:
+        new = old.new_empty(old.shape[0], int(SPARE * stop), old.shape[2])
+        new[:, : self.filled] = old[:, : self.filled]
+        return new
+
+
+def _common(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all of several prompts begin with; each goes on with at least one."""
+    if len(prompts) == 1:
+        return 0
+    limit = min(map(len, prompts)) - 1
+    same = (len(set(tokens)) == 1 for tokens in zip(*prompts, strict=False))
+    return sum(1 for _ in islice(takewhile(bool, same), limit))

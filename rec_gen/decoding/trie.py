@@ -111,29 +111,37 @@ class CatalogTrie:
         return cls(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
     def edges(self, nodes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """All edges below nodes, and for each the index of its node; int64 [edges]."""
-        first = self.edge_start[nodes].long()
-        owner, offset = ragged(self.edge_start[nodes + 1].long() - first)
-        return owner, first[owner] + offset
+        """All edges below nodes, and for each the index of its node; int32 [edges].
+
+        Args:
+            nodes: int32 or int64 [nodes].
+        """
+        first = self.edge_start.index_select(0, nodes)
+        return ragged(self.edge_start.index_select(0, nodes + 1) - first, first)
 
     def leaves(self, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The range of leaves below targets, int64 [targets] each: first and one past the last."""
-        node = targets.clamp(min=0)
-        at_leaf = targets < 0
-        start = torch.where(at_leaf, ~targets, self.leaf_start[node].long())
-        stop = torch.where(at_leaf, ~targets + 1, self.leaf_stop[node].long())
+        """The range of leaves below targets, int32 [targets] each: first and one past the last."""
+        node, at_leaf = targets.clamp(min=0), targets < 0
+        start = torch.where(at_leaf, ~targets, self.leaf_start.index_select(0, node))
+        stop = torch.where(at_leaf, -targets, self.leaf_stop.index_select(0, node))
         return start, stop
 
-    def forced(self, edges: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The forced tokens of edges in one, int64 [tokens], and their number for each edge."""
-        node = torch.searchsorted(self.edge_start, edges.int(), right=True) - 1
-        first = self.edge_start[node].long()
-        owner, offset = ragged(edges - first)
-        earlier = self.run_length[first[owner] + offset].long()
-        begin = self.run_start[node].long().index_add_(0, owner, earlier)
-        lengths = self.run_length[edges].long()
-        owner, offset = ragged(lengths)
-        return self.runs[begin[owner] + offset].long(), lengths
+    def run_begins(
+        self, nodes: torch.Tensor, owner: torch.Tensor, edges: torch.Tensor
+    ) -> torch.Tensor:
+        """Where the forced tokens of each edge begin in `runs`; int64 [edges].
+
+        Args:
+            nodes: int32 or int64 [nodes].
+            owner: int32 [edges], as `edges` gives it for these nodes.
+            edges: int32 [edges], as `edges` gives them.
+        """
+        node = nodes.index_select(0, owner)
+        lengths = self.run_length.index_select(0, edges).long()
+        before = lengths.cumsum(0) - lengths
+        place = torch.arange(len(edges), device=edges.device)
+        first = place - (edges - self.edge_start.index_select(0, node))
+        return self.run_start.index_select(0, node) + before - before.index_select(0, first)
 
 
 def _checksum(tensors: dict[str, torch.Tensor]) -> str:
