@@ -28,7 +28,11 @@ class LeafFilter:
 
 
 class EligibleLeaves:
-    """A shared filter less a few items of each request, such as those it has seen."""
+    """A shared filter less a few items of each request, such as those it has seen.
+
+    Attributes:
+        total: How many items are eligible, summed over the requests.
+    """
 
     def __init__(self, shared: LeafFilter, excluded: Sequence[Sequence[int]]) -> None:
         """Take the excluded items out.
@@ -53,6 +57,7 @@ class EligibleLeaves:
         totals = self.count(everyone, zeros, zeros + self._span - 1)
         if not bool(totals.all()):
             raise NoEligibleItemError(int((totals == 0).nonzero()[0]))
+        self.total = int(totals.sum())
 
     def count(
         self, requests: torch.Tensor, start: torch.Tensor, stop: torch.Tensor

@@ -35,10 +35,10 @@ class Rows:
         return cls(none, none, none.double(), none, none, none, none)
 
     @classmethod
-    def at_root(cls, requests: torch.Tensor, scores: torch.Tensor) -> "Rows":
+    def at_root(cls, requests: torch.Tensor) -> "Rows":
         """One row a request at the root of the trie."""
         zeros = torch.zeros_like(requests)
-        return cls(requests, zeros, scores, zeros, zeros, zeros, zeros)
+        return cls(requests, zeros, zeros.double(), zeros, zeros, zeros, zeros)
 
     def __len__(self) -> int:
         return len(self.request)

@@ -32,7 +32,8 @@ class Session(Protocol):
         """Read runs of tokens, each below a slot.
 
         Args:
-            parents: int64 [runs], the slot that each run goes on from.
+            parents: int64 [runs], the slot that each run goes on from. Slots are numbered in the
+                order of reading, so a run may go on from an earlier one of the same call.
             tokens: int64 [tokens], all runs in one.
             lengths: int64 [runs], at least 1.
         """

@@ -9,8 +9,9 @@ import torch
 
 from rec_gen.decoding.filters import EligibleLeaves
 from rec_gen.decoding.ragged import ragged
+from rec_gen.decoding.read_ahead import read_ahead
 from rec_gen.decoding.rows import Rows
-from rec_gen.decoding.runtime import Frontier, Runtime, Session
+from rec_gen.decoding.runtime import Frontier, Runtime
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError, ModelError
 
@@ -87,7 +88,9 @@ class _Search:
         score: Score,
     ) -> None:
         self._name = runtime.name
-        self._session: Session = runtime.read(prompts)
+        session = runtime.read(prompts)
+        self._start = session.start()
+        self._session = read_ahead(session, self._start.slots, trie, leaves, tails=score == "lm")
         self._trie, self._leaves = trie, leaves
         self._k, self._width, self._score = k, width, score
         self._count = len(prompts)
@@ -100,10 +103,8 @@ class _Search:
 
     def results(self, exact: bool) -> list[SearchResult]:
         """Run to the end."""
-        frontier = self._session.start()
-        requests = torch.arange(self._count, device=frontier.slots.device)
-        scores = torch.zeros(self._count, dtype=torch.float64, device=requests.device)
-        self._branch(frontier, requests, Rows.at_root(requests, scores))
+        requests = torch.arange(self._count, device=self._best_pruned.device)
+        self._branch(self._start, requests, Rows.at_root(requests))
         while len(chosen := self._choose_any() if exact else self._choose()):
             self._advance(chosen)
         certified = self._last_scores(1) >= self._best_pruned
