@@ -138,12 +138,12 @@ def _rows(items: Sequence[Item], schema: pl.Schema) -> pl.DataFrame:
     metadata = [name for name in schema if name not in ("item", "title")]
     seen: set[str] = set()
     for item in items:
-        if item.id in seen:
-            raise DataError(f"item '{item.id}' is put twice: give it once")
-        seen.add(item.id)
         for name, text in (("id", item.id), ("title", item.title)):
             if not isinstance(text, str) or not text.strip():
                 raise DataError(f"item {item.id!r}: its {name} is {text!r}; give it a text")
+        if item.id in seen:
+            raise DataError(f"item '{item.id}' is put twice: give it once")
+        seen.add(item.id)
         unknown = next((name for name in item.fields if name not in metadata), None)
         if unknown is not None:
             raise DataError(
@@ -161,8 +161,9 @@ def _rows(items: Sequence[Item], schema: pl.Schema) -> pl.DataFrame:
 def _column(name: str, values: list[Any], kind: pl.DataType, ids: list[str]) -> pl.Series:
     column = _cast(name, values, kind)
     if column is None:
-        cells = zip(ids, values, strict=True)
-        item, value = next(cell for cell in cells if _cast(name, [cell[1]], kind) is None)
+        cells = list(zip(ids, values, strict=True))
+        misfits = (cell for cell in cells if _cast(name, [cell[1]], kind) is None)
+        item, value = next(misfits, cells[0])
         raise DataError(f"item '{item}': column '{name}' holds {kind}, and not {value!r}")
     return column
 
