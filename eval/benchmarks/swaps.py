@@ -51,7 +51,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for; no item, or all items, of some history and filters.
+    """What is asked for.
 
     Attributes:
         history: Item ids.

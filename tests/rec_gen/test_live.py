@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast, get_args
@@ -183,6 +184,19 @@ def test_a_request_ends_on_the_catalog_it_began_with(monkeypatch: pytest.MonkeyP
         assert {found.item.title for found in answer} == {"Alien", "Solaris", "Heat"}
         assert {found.item.id for found in answer} == {"a", "b", "c", "d"}
     assert offered(recommender) == {"b", "c", "d", "e"}
+
+
+def test_changes_at_once_lose_none() -> None:
+    recommender = films("item")
+
+    def edit(year: int) -> int:
+        return recommender.put_items([Item("abcd"[year % 4], f"Film {year}", {"year": year})])
+
+    with ThreadPoolExecutor(4) as pool:
+        versions = list(pool.map(edit, range(80)))
+    assert sorted(versions) == list(range(1, 81))
+    assert len({film(recommender, item).title for item in "abcd"}) == 4
+    assert recommender.catalog.ids == FILMS["item"]
 
 
 @pytest.fixture
