@@ -1,12 +1,13 @@
 """The catalog: items with an id, a title and free metadata columns."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from rec_gen.errors import DataError
@@ -85,6 +86,25 @@ class Catalog:
         except KeyError:
             raise DataError(f"item '{item}' is not in the catalog of {len(self)} items") from None
 
+    def put(self, items: Sequence[Item]) -> "Catalog":
+        """A catalog in which items stand in the place of those with their ids, or else at the end.
+
+        A field that an item lacks becomes null.
+
+        Raises:
+            DataError: An id is blank or stands twice, a title is blank, or a field does not fit
+                the columns.
+        """
+        rows = _rows(items, self.frame.schema)
+        size = len(self)
+        places = [self.positions.get(item.id) for item in items]
+        added = [size + row for row, place in enumerate(places) if place is None]
+        order = np.append(np.arange(size), np.array(added, dtype=np.int64))
+        for row, place in enumerate(places):
+            if place is not None:
+                order[place] = size + row
+        return Catalog(pl.concat([self.frame, rows])[order])
+
     @cached_property
     def digests(self) -> list[str]:
         """A short digest of each row, so that a changed item can be named."""
@@ -111,3 +131,54 @@ class Catalog:
             return cls(pl.read_parquet(path))
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{path}: cannot be read as a catalog: {error}") from error
+
+
+def _rows(items: Sequence[Item], schema: pl.Schema) -> pl.DataFrame:
+    """Items as rows under the columns of a catalog."""
+    metadata = [name for name in schema if name not in ("item", "title")]
+    seen: set[str] = set()
+    for item in items:
+        for name, text in (("id", item.id), ("title", item.title)):
+            if not isinstance(text, str) or not text.strip():
+                raise DataError(f"item {item.id!r}: its {name} is {text!r}; give it a text")
+        if item.id in seen:
+            raise DataError(f"item '{item.id}' is put twice: give it once")
+        seen.add(item.id)
+        unknown = next((name for name in item.fields if name not in metadata), None)
+        if unknown is not None:
+            raise DataError(
+                f"item '{item.id}': the catalog has no column '{unknown}'; "
+                f"columns are {', '.join(schema)}"
+            )
+    ids = [item.id for item in items]
+    cells: dict[str, list[Any]] = {
+        name: [item.fields.get(name) for item in items] for name in metadata
+    }
+    cells |= {"item": ids, "title": [item.title for item in items]}
+    return pl.DataFrame([_column(name, cells[name], kind, ids) for name, kind in schema.items()])
+
+
+def _column(name: str, values: list[Any], kind: pl.DataType, ids: list[str]) -> pl.Series:
+    column = _cast(name, values, kind)
+    if column is None:
+        cells = list(zip(ids, values, strict=True))
+        misfits = (cell for cell in cells if _cast(name, [cell[1]], kind) is None)
+        item, value = next(misfits, cells[0])
+        raise DataError(f"item '{item}': column '{name}' holds {kind}, and not {value!r}")
+    return column
+
+
+def _cast(name: str, values: list[Any], kind: pl.DataType) -> pl.Series | None:
+    """The values as a column, or None if one does not fit."""
+    try:
+        column = pl.Series(name, values, kind, strict=True)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        return None
+    # polars drops values from a column without a type, and makes a list of a lone value
+    kept = column.to_list() if kind.is_nested() or kind == pl.Null else values
+    lists = (list, tuple, np.ndarray)
+    same = all(
+        (value is None) == (cell is None) and isinstance(value, lists) == isinstance(cell, lists)
+        for value, cell in zip(values, kept, strict=True)
+    )
+    return column if same else None

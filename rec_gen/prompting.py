@@ -1,8 +1,9 @@
 """From a history to token ids: render, apply the chat template, cut the history to the budget."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -79,12 +80,22 @@ class PromptRenderer:
         config: PromptConfig,
     ) -> None:
         self.template = template
-        self._catalog = catalog
-        self._spellings = spellings
         self._tokenizer = tokenizer
         self._config = config
         self._encoder = TextEncoder(tokenizer)
-        self._fields = lru_cache(maxsize=1 << 16)(self._clean_fields)
+        self._read(catalog, spellings)
+
+    def over(self, catalog: Catalog, spellings: Spellings) -> "PromptRenderer":
+        """The same renderer for another version of its catalog."""
+        other = copy(self)
+        other._read(catalog, spellings)
+        return other
+
+    def _read(self, catalog: Catalog, spellings: Spellings) -> None:
+        self._catalog = catalog
+        self._spellings = spellings
+        # nothing here refers back to the renderer, so that an old one is freed at once
+        self._fields = lru_cache(maxsize=1 << 16)(partial(_clean_fields, catalog))
 
     def render(self, history: Positions) -> Prompt:
         """Render a history, leaving out its oldest items until the prompt fits.
@@ -178,9 +189,10 @@ class PromptRenderer:
     def _metadata(self) -> list[str]:
         return [name for name in self._catalog.frame.columns if name not in ("item", "title")]
 
-    def _clean_fields(self, position: int) -> dict[str, Any]:
-        item = self._catalog[position]
-        return {**_clean(item.fields), "id": clean_text(item.id), "title": clean_text(item.title)}
+
+def _clean_fields(catalog: Catalog, position: int) -> dict[str, Any]:
+    item = catalog[position]
+    return {**_clean(item.fields), "id": clean_text(item.id), "title": clean_text(item.title)}
 
 
 def _clean(value: Any) -> Any:

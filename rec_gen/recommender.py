@@ -2,19 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import get_args
 
 import torch
 
 from rec_gen.bundle import Bundle
-from rec_gen.catalog import Item
-from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
+from rec_gen.catalog import Catalog, Item
+from rec_gen.decoding.filters import EligibleLeaves
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.search import Score, SearchResult, search
-from rec_gen.errors import DataError, DecodingError, NoEligibleItemError
-from rec_gen.rules import eligible_items
+from rec_gen.errors import DecodingError, NoEligibleItemError
+from rec_gen.index import Index
+from rec_gen.respelling import Codes, Respeller
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,27 @@ class Recommender:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.catalog = bundle.catalog
-        self._renderer = bundle.renderer()
         self._runtime = runtime_for(bundle.model)
-        self._trie = bundle.trie.to(self._runtime.device)
-        self._rule_mask = lru_cache(maxsize=64)(self._make_rule_mask)
-        self._rule_filter = lru_cache(maxsize=64)(self._make_rule_filter)
+        self._respeller = Respeller(bundle.spellings, bundle.tokenizer)
+        self._changing = Lock()
+        # a request reads this once, a change replaces it: neither waits for the other
+        self._index = Index(
+            bundle.catalog,
+            bundle.spellings,
+            bundle.trie.to(self._runtime.device),
+            bundle.renderer(),
+            torch.ones(len(bundle.catalog), dtype=torch.bool),
+        )
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items as they are now, with the removed ones, which histories may still name."""
+        return self._index.catalog
+
+    @property
+    def version(self) -> int:
+        """How often the catalog was changed since the bundle was loaded."""
+        return self._index.version
 
     @classmethod
     def load(
@@ -109,8 +125,9 @@ class Recommender:
                 f"score is '{score}', k {k}, beam_width {beam_width}, batch_size {batch_size}: "
                 "give the score lm or catalog, and at least 1 for the others"
             )
-        read = [self._positions(history) for history in histories]
-        shared = self._shared_filter(block, allow, where)
+        index = self._index
+        read = [index.positions(history) for history in histories]
+        shared = index.shared_filter(block, allow, where)
         results: list[SearchResult] = []
         for start in range(0, len(read), batch_size):
             batch = read[start : start + batch_size]
@@ -118,40 +135,52 @@ class Recommender:
                 leaves = EligibleLeaves(shared, batch if exclude_seen else [[]] * len(batch))
             except NoEligibleItemError as error:
                 raise NoEligibleItemError(start + error.request) from None
-            prompts = [self._renderer.render(seen).ids for seen in batch]
+            prompts = [index.renderer.render(seen).ids for seen in batch]
             results += search(
-                self._runtime, prompts, self._trie, leaves, k, beam_width, score, exact=exact
+                self._runtime, prompts, index.trie, leaves, k, beam_width, score, exact=exact
             )
-        return [self._answer(result) for result in results]
+        return [_answer(index.catalog, result) for result in results]
 
-    def _shared_filter(
-        self, block: Iterable[str], allow: Iterable[str] | None, where: str | None
-    ) -> LeafFilter:
-        """What all requests may return, before each one's history is taken out."""
-        blocked = self._positions(block)
-        if allow is None and not blocked:
-            return self._rule_filter(where)
-        eligible = self._rule_mask(where).clone()
-        if allow is not None:
-            allowed = torch.zeros_like(eligible)
-            allowed[torch.tensor(self._positions(allow), dtype=torch.int64)] = True
-            eligible &= allowed
-        eligible[torch.tensor(blocked, dtype=torch.int64)] = False
-        return LeafFilter(self._trie, eligible)
+    def put_items(self, items: Iterable[Item], *, codes: Codes | None = None) -> int:
+        """Add items, or put them in the place of those with their ids; see `update`."""
+        return self.update(put=items, codes=codes)
 
-    def _make_rule_filter(self, where: str | None) -> LeafFilter:
-        return LeafFilter(self._trie, self._rule_mask(where))
+    def remove_items(self, items: Iterable[str]) -> int:
+        """Stop returning items, by id; see `update`."""
+        return self.update(remove=items)
 
-    def _make_rule_mask(self, where: str | None) -> torch.Tensor:
-        if where is None:
-            return torch.ones(len(self.catalog), dtype=torch.bool)
-        return torch.from_numpy(eligible_items(self.catalog, where))
+    def update(
+        self,
+        *,
+        put: Iterable[Item] = (),
+        remove: Iterable[str] = (),
+        codes: Codes | None = None,
+    ) -> int:
+        """Change the catalog in one step while requests go on.
 
-    def _answer(self, result: SearchResult) -> list[Recommendation]:
-        pairs = zip(result.items, result.scores, strict=True)
-        return [Recommendation(self.catalog[item], score) for item, score in pairs]
+        A request sees all of a change or none of it, and ends on the catalog it began with. The
+        loaded bundle stays as it is: the change lasts as long as this recommender.
 
-    def _positions(self, items: Iterable[str]) -> list[int]:
-        if isinstance(items, str):
-            raise DataError(f"'{items}' stands where a list of item ids belongs")
-        return [self.catalog.position(item) for item in items]
+        Args:
+            put: Items that are added, or that replace those with their ids, removed ones
+                included. A field that an item lacks becomes null. Where the model spells by
+                title, items whose text stays are not tokenised again.
+            remove: Ids of items that are never returned from now on. Histories may name them.
+            codes: Where the model spells by semantic IDs, the codes of every new item, from the
+                tokens that the model has; an edited item keeps its own unless others are given.
+
+        Returns:
+            The new version.
+
+        Raises:
+            DataError: An item does not fit the catalog's columns, is not known, or is named twice.
+            SpellingError: The model has no tokens to write an item.
+        """
+        with self._changing:
+            self._index = self._index.changed(self._respeller, put, remove, codes or {})
+            return self._index.version
+
+
+def _answer(catalog: Catalog, result: SearchResult) -> list[Recommendation]:
+    pairs = zip(result.items, result.scores, strict=True)
+    return [Recommendation(catalog[item], score) for item, score in pairs]

@@ -1,9 +1,10 @@
 """How each item is written: one token sequence an item, none the beginning of another."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -151,6 +152,11 @@ def spell_items(catalog: Catalog) -> list[str]:
     return [f"<i_{position}>" for position in range(len(catalog))]
 
 
+def code_token(level: int, code: int) -> str:
+    """The token of a code, such as `<b_203>`; levels count from 0."""
+    return f"<{chr(ord('a') + level)}_{code}>"
+
+
 def spell_codes(codes: npt.NDArray[np.int64]) -> list[list[str]]:
     """Semantic IDs as new tokens, with a last one that only items with colliding codes get.
 
@@ -164,16 +170,25 @@ def spell_codes(codes: npt.NDArray[np.int64]) -> list[list[str]]:
     shared, seen = Counter(rows), Counter[tuple[int, ...]]()
     spellings = []
     for row in rows:
-        tokens = [f"<{chr(ord('a') + level)}_{code}>" for level, code in enumerate(row)]
+        tokens = [code_token(level, code) for level, code in enumerate(row)]
         if shared[row] > 1:
-            tokens.append(f"<{chr(ord('a') + len(row))}_{seen[row]}>")
+            tokens.append(code_token(len(row), seen[row]))
             seen[row] += 1
         spellings.append(tokens)
     return spellings
 
 
-def tokenize_titles(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> Spellings:
+def tokenize_titles(
+    texts: Sequence[str],
+    tokenizer: "PreTrainedTokenizerBase",
+    known: Mapping[str, npt.NDArray[np.int32]] = MappingProxyType({}),
+) -> Spellings:
     """Spell titles with a tokenizer's own vocabulary.
+
+    Args:
+        texts: One line each, all distinct.
+        tokenizer: Whose tokens are used.
+        known: The tokens of spelled titles, line break included, that need no tokenising.
 
     Raises:
         SpellingError: The tokenizer cannot write a line break, or writes two titles alike.
@@ -182,7 +197,12 @@ def tokenize_titles(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") 
     end = encoder.trusted(TERMINATOR)
     if len(end) != 1:
         raise SpellingError("the tokenizer has no token for a line break; use another spelling")
-    tokens = [np.array(encoder.untrusted(text) + end, np.int32) for text in texts]
+    tokens = [
+        known[text + TERMINATOR]
+        if text + TERMINATOR in known
+        else np.array(encoder.untrusted(text) + end, np.int32)
+        for text in texts
+    ]
     first_with: dict[bytes, str] = {}
     for text, ids in zip(texts, tokens, strict=True):
         other = first_with.setdefault(ids.tobytes(), text)

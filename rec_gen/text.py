@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,11 +16,13 @@ _BIDI_CONTROLS = set(
 
 def clean_text(text: str) -> str:
     """One line of printable text: control, private-use and direction characters become spaces."""
-    kept = (
-        " " if unicodedata.category(char) in _INVISIBLE or char in _BIDI_CONTROLS else char
-        for char in unicodedata.normalize("NFC", text)
-    )
-    return " ".join("".join(kept).split())
+    text = unicodedata.normalize("NFC", text)
+    if not text.isprintable():
+        text = "".join(
+            " " if unicodedata.category(char) in _INVISIBLE or char in _BIDI_CONTROLS else char
+            for char in text
+        )
+    return " ".join(text.split())
 
 
 class TextEncoder:
@@ -33,10 +35,7 @@ class TextEncoder:
         several = [re.escape(name) for name in names if len(name) > 1]
         # overlapping names are found too, as each match is a look-ahead
         self._markup = re.compile(f"(?={'|'.join(several)})" if several else r"(?!)")
-        self.trusted = lru_cache(maxsize=4096)(self._encode)
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+        self.trusted = lru_cache(maxsize=4096)(partial(_encode, tokenizer))
 
     def untrusted(self, text: str) -> list[int]:
         """Token ids of a text in which nothing is markup.
@@ -46,4 +45,8 @@ class TextEncoder:
         """
         cuts = [match.start() + 1 for match in self._markup.finditer(text)]
         pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-        return [token for piece in pieces for token in self._encode(piece)]
+        return [token for piece in pieces for token in _encode(self._tokenizer, piece)]
+
+
+def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []

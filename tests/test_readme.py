@@ -64,5 +64,5 @@ def test_commands_and_code_run(place: Path) -> None:
     for command in ran:
         shorter = SHORTER if command[1] == "train" else []
         assert execute(place, [*command, *shorter])
-    (code,) = blocks("python")
+    code = "\n".join(blocks("python"))
     assert len(execute(place, ["python", "-c", code]).splitlines()) == 5

@@ -6,7 +6,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from eval.benchmarks import prepare, promise
+from eval.benchmarks import prepare, promise, swaps
 from rec_gen.data.dataset import Dataset
 
 
@@ -28,3 +28,12 @@ def test_prepare_reports_time_and_memory(tmp_path: Path) -> None:
     found = figures(prepare.main, tmp_path / "f.json", "--rows", "5000")
     assert found["rows"] == 5000
     assert found["peak_gb"] > 0
+
+
+def test_swaps_finds_no_invalid_answer_and_no_leak(tmp_path: Path) -> None:
+    found = figures(swaps.main, tmp_path / "f.json", "--swaps", "30", "--titles", "50")
+    assert found["swaps"] == 30
+    assert found["answers"] >= 4
+    assert found["invalid_answers"] == 0
+    assert found["indexes_alive"] == 1
+    assert found["add_one_of_50_ms"] > 0
