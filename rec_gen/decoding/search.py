@@ -8,9 +8,11 @@ from typing import Literal
 import torch
 
 from rec_gen.decoding.filters import EligibleLeaves
-from rec_gen.decoding.ragged import ragged
+from rec_gen.decoding.pool import Cap, Pool
+from rec_gen.decoding.ragged import group_logsumexp, group_max, ragged
 from rec_gen.decoding.rows import Rows
 from rec_gen.decoding.runtime import Frontier, Runtime, Session
+from rec_gen.decoding.sampling import GumbelTree, Sampling
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError, ModelError
 
@@ -18,13 +20,34 @@ Score = Literal["lm", "catalog"]
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """What decides beside the model which items come first; all of it can be combined.
+
+    Attributes:
+        sampling: Draw items without replacement, in proportion to their chance times the
+            exponential of their bonus.
+        cap: Take at most so many items of a category.
+        bonus: float64 [1 or requests, items], by catalog position, added to each item's
+            log-probability; finite.
+    """
+
+    sampling: Sampling | None = None
+    cap: Cap | None = None
+    bonus: torch.Tensor | None = None
+
+
+LIKELIEST = Ranking()
+
+
+@dataclass(frozen=True)
 class SearchResult:
-    """The answer to one request, best first.
+    """The answer to one request, best first; sampled items come in the order of their draw.
 
     Attributes:
         items: Distinct catalog positions.
-        scores: The log-probability of each item.
-        certified: No other eligible item is likelier than the last one.
+        scores: The log-probability of each item at temperature 1, and its bonus.
+        certified: No other eligible item comes before the last one; under a cap, none that would
+            change the answer.
     """
 
     items: list[int]
@@ -42,6 +65,7 @@ def search(
     score: Score = "lm",
     *,
     exact: bool = False,
+    ranking: Ranking = LIKELIEST,
 ) -> list[SearchResult]:
     """Find the items that the model thinks likeliest after each prompt.
 
@@ -60,6 +84,7 @@ def search(
             the live children, so that forced tokens cost nothing.
         exact: Keep the prefixes that a beam would prune, and go on with the best of them until
             none can beat the k-th item.
+        ranking: What else decides which items come first.
 
     Raises:
         DecodingError: `k` is less than 1.
@@ -68,7 +93,7 @@ def search(
     if k < 1:
         raise DecodingError(f"k is {k}: ask for at least 1 item")
     k = min(k, len(trie))
-    run = _Search(runtime, prompts, trie, leaves, k, max(beam_width, k), score)
+    run = _Search(runtime, prompts, trie, leaves, k, max(beam_width, k), score, ranking)
     return run.results(exact)
 
 
@@ -82,40 +107,52 @@ class _Search:
         k: int,
         width: int,
         score: Score,
+        ranking: Ranking,
     ) -> None:
         self._name = runtime.name
         self._session: Session = runtime.read(prompts)
         self._trie, self._leaves = trie, leaves
         self._k, self._width, self._score = k, width, score
-        self._count = len(prompts)
-        self._found = Rows.empty(runtime.device)
-        self._open = Rows.empty(runtime.device)
-        self._best_pruned = torch.full(
-            (self._count,), -torch.inf, dtype=torch.float64, device=runtime.device
-        )
+        requests = torch.arange(len(prompts), device=runtime.device)
+        self._root = Rows.at_root(requests, torch.zeros_like(requests, dtype=torch.float64))
+        self._draws: GumbelTree | None = None
+        if ranking.sampling is not None:
+            self._draws = GumbelTree(ranking.sampling, prompts, runtime.device)
+            self._root = self._draws.root(self._root)
+        self._open = self._pruned = self._root[:0]
+        self._capped = ranking.cap is not None
+        self._pool = Pool(trie, leaves, self._open, k, len(prompts), ranking.cap, ranking.bonus)
 
     def results(self, exact: bool) -> list[SearchResult]:
         """Run to the end."""
-        frontier = self._session.start()
-        requests = torch.arange(self._count, device=frontier.slots.device)
-        scores = torch.zeros(self._count, dtype=torch.float64, device=requests.device)
-        self._branch(frontier, requests, Rows.at_root(requests, scores))
+        self._branch(self._session.start(), self._root.request, self._root)
         while len(chosen := self._choose(exact)):
             self._advance(chosen)
-        certified = self._last_scores(1) >= self._best_pruned
-        return _results(self._found, self._trie, certified)
+        pruned = group_max(self._pruned.score, self._pruned.request, len(self._root))
+        return _results(self._pool, self._trie, self._pool.bars() >= pruned)
 
     def _choose(self, exact: bool) -> Rows:
         """The open rows that are read next; the others are pruned, or kept when `exact`."""
-        last = self._last_scores(self._k)
-        rows, rank = self._open[self._open.score >= last[self._open.request]].ranked()
-        rest = rows[rank >= self._width]
+        bars = self._pool.bars()
+        self._open = self._open[self._open.score >= bars[self._open.request]]
+        if self._capped:
+            self._take_back(bars == -torch.inf)
+        rows, rank = self._open.ranked()
         if exact:
-            self._open = rest
+            self._open = rows[rank >= self._width]
         else:
-            self._best_pruned.scatter_reduce_(0, rest.request, rest.score, "amax")
             self._open = rows[:0]
+            # without a cap, all that will be asked of the pruned rows is the best one's score
+            rest = rank >= self._width if self._capped else rank == self._width
+            self._pruned = self._pruned.join(rows[rest])
         return rows[rank < self._width]
+
+    def _take_back(self, short: torch.Tensor) -> None:
+        """Open the pruned rows of short requests whose beam ended, all in full categories."""
+        ended = short & (torch.bincount(self._open.request, minlength=len(short)) == 0)
+        back = ended[self._pruned.request]
+        self._open = self._open.join(self._pruned[back])
+        self._pruned = self._pruned[~back]
 
     def _advance(self, rows: Rows) -> None:
         """Read the tokens of the chosen rows, then finish items and branch nodes."""
@@ -133,9 +170,9 @@ class _Search:
         if self._score == "lm":
             steps = self._log_probabilities(frontier, after, forced)
             rows = rows.plus(torch.zeros_like(rows.score).index_add_(0, run, steps))
-            self._refuse_nan(rows.score)
+            self._refuse_nan(rows.log_prob)
         items = rows[at_leaf]
-        self._found = self._keep_best(self._found.join(items.at_leaves(~items.target)))
+        self._pool.add(items.at_leaves(~items.target))
         self._branch(frontier, (starts + read - 1)[~at_leaf], rows[~at_leaf])
 
     def _branch(self, frontier: Frontier, ends: torch.Tensor, nodes: Rows) -> None:
@@ -154,15 +191,18 @@ class _Search:
             done = (target < 0) & (self._trie.run_length[edge] == 0)
         else:
             logits = self._session.logits(frontier.hidden, ends[parent], token).double()
-            step = logits - _group_logsumexp(logits, parent, len(nodes))[parent]
+            step = logits - group_logsumexp(logits, parent, len(nodes))[parent]
             done = live == 1
-        score = nodes.score[parent] + step
-        self._refuse_nan(score)
+        if self._draws is None:
+            score, drawn = nodes.score[parent] + step, None
+        else:
+            score, drawn = self._draws.children(nodes, parent, edge, step)
         slot = frontier.slots[ends][parent]
-        rows = Rows(nodes.request[parent], target, score, slot, token, edge)
+        rows = Rows(nodes.request[parent], target, score, slot, token, edge, drawn)
+        self._refuse_nan(rows.score)
         items = rows[done]
         leaf = self._leaves.first(items.request, start[done], stop[done])
-        self._found = self._keep_best(self._found.join(items.at_leaves(leaf)))
+        self._pool.add(items.at_leaves(leaf))
         self._open = self._open.join(rows[~done])
 
     def _log_probabilities(
@@ -173,31 +213,14 @@ class _Search:
         total = self._session.normalizers(frontier.hidden[used]).double()
         return self._session.logits(frontier.hidden, places, tokens).double() - total[place]
 
-    def _keep_best(self, rows: Rows) -> Rows:
-        rows, rank = rows.ranked()
-        return rows[rank < self._k]
-
-    def _last_scores(self, k: int) -> torch.Tensor:
-        """The score of each request's worst found item; -inf where fewer than `k` are found."""
-        worst = torch.full_like(self._best_pruned, torch.inf)
-        worst.scatter_reduce_(0, self._found.request, self._found.score, "amin")
-        enough = torch.bincount(self._found.request, minlength=self._count) >= k
-        return torch.where(enough, worst, -torch.inf)
-
     def _refuse_nan(self, scores: torch.Tensor) -> None:
         if not bool(torch.isfinite(scores[scores != -torch.inf]).all()):
             raise ModelError(f"{self._name}: the model gives NaN or infinity as a score")
 
 
-def _group_logsumexp(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
-    top = values.new_full((groups,), -torch.inf).scatter_reduce_(0, group, values, "amax")
-    sums = values.new_zeros(groups).index_add_(0, group, (values - top[group]).exp())
-    return top + sums.log()
-
-
-def _results(found: Rows, trie: CatalogTrie, certified: torch.Tensor) -> list[SearchResult]:
-    items, scores = iter(trie.items[found.target].tolist()), iter(found.score.tolist())
-    sizes = torch.bincount(found.request, minlength=len(certified)).tolist()
+def _results(pool: Pool, trie: CatalogTrie, certified: torch.Tensor) -> list[SearchResult]:
+    items, scores = iter(trie.items[pool.rows.target].tolist()), iter(pool.log_probs().tolist())
+    sizes = torch.bincount(pool.rows.request, minlength=len(certified)).tolist()
     return [
         SearchResult(list(islice(items, size)), list(islice(scores, size)), sure)
         for size, sure in zip(sizes, certified.tolist(), strict=True)
