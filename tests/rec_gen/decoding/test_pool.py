@@ -25,13 +25,20 @@ def wishes(draw: st.DrawFn) -> tuple[Catalog, list[list[bool]], Cap | None, torc
     """A catalog, who may get what, and a cap or a bonus on its items or both."""
     catalog, masks = draw(filtered())
     size = len(catalog)
-    categories = st.lists(st.integers(0, min(3, size - 1)), min_size=size, max_size=size)
-    cap = draw(st.none() | st.builds(Cap, categories.map(torch.tensor), st.integers(1, 4)))
+    mixed = st.lists(st.integers(0, min(3, size - 1)), min_size=size, max_size=size)
+    few = st.integers(1, VOCABULARY - 1).map(lambda border: _by_first_token(catalog, border))
+    categories = (mixed | few).map(torch.tensor)
+    cap = draw(st.none() | st.builds(Cap, categories, st.integers(1, 4)))
     number = st.floats(-20, 20)
     table = st.lists(st.lists(number, min_size=size, max_size=size), min_size=1, max_size=1)
     tables = st.lists(st.lists(number, min_size=size, max_size=size), min_size=3, max_size=3)
     bonus = draw(st.none() | table | tables)
     return catalog, masks, cap, None if bonus is None else torch.tensor(bonus, dtype=torch.float64)
+
+
+def _by_first_token(catalog: Catalog, border: int) -> list[int]:
+    """All items below some branches of the root are of one category, as a beam likes to find."""
+    return [0 if path[0] < border else min(1, len(catalog) - 1) for path in catalog]
 
 
 def greedy(scores: dict[int, float], k: int, cap: Cap | None) -> list[int]:
@@ -49,7 +56,7 @@ def greedy(scores: dict[int, float], k: int, cap: Cap | None) -> list[int]:
 @given(
     wishes(),
     SCORES,
-    st.integers(1, 40),
+    st.integers(1, 5) | st.integers(1, 40),
     st.integers(1, 5),
     st.booleans(),
     st.none() | st.just(Sampling()),
@@ -91,20 +98,19 @@ def test_the_promise_and_the_certificate_hold(
 
 
 def test_a_beam_that_ends_in_a_full_category_goes_on() -> None:
-    """Twenty likely items of one category stand before two unlikely ones of others."""
-    likely = [np.array([0, a, b], dtype=np.int32) for a in range(5) for b in range(4)]
-    others = [np.array([token, 0, 1], dtype=np.int32) for token in (1, 2)]
-    catalog = [*likely, *others]
-    runtime = HashRuntime(VOCABULARY, scale=0.1, overrides={0: 9.0})
+    """The prefixes of two other categories are pruned before the likely one is full."""
+    catalog = [np.array([a, b], dtype=np.int32) for a in range(VOCABULARY) for b in range(5)]
+    runtime = HashRuntime(VOCABULARY, scale=0.1, overrides=dict.fromkeys(range(4), 9.0))
     trie = CatalogTrie.build(catalog)
-    cap = Cap(torch.tensor([5] * len(likely) + [0, 1]), 2)
+    cap = Cap(torch.tensor([max(0, path[0] - 3) for path in catalog]), 1)
     leaves = EligibleLeaves(LeafFilter(trie), [[]])
     for exact in (False, True):
         (result,) = search(
             runtime, [[1]], trie, leaves, 4, 1, "lm", exact=exact, ranking=Ranking(cap=cap)
         )
-        assert set(result.items[2:]) == {20, 21}
+        assert sorted(cap.category[result.items].tolist()) == [0, 1, 2]
         assert result.scores == sorted(result.scores, reverse=True)
+        assert result.certified
 
 
 def test_large_bonuses_decide() -> None:

@@ -194,5 +194,5 @@ def test_a_cold_draw_takes_the_likeliest() -> None:
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
 def test_refuses_a_temperature_without_meaning(temperature: float) -> None:
-    with pytest.raises(DecodingError, match="temperature is .*: give a number above 0"):
+    with pytest.raises(DecodingError, match=r"temperature is .*: give a number above 0"):
         Sampling(temperature)
