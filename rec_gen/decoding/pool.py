@@ -66,14 +66,16 @@ class Pool:
             self._size = _room(self._category, cap.most, leaves, requests).clamp(max=k)
         self._bonus = self._top = None
         if bonus is not None:
-            bonus = bonus.to(trie.items.device).expand(requests, -1)
-            self._top = bonus.amax(dim=1)
-            self._bonus = bonus - self._top[:, None]
+            bonus = bonus.to(trie.items.device)
+            self._top = bonus.amax(dim=1, keepdim=True)
+            self._bonus = bonus - self._top
 
     def add(self, items: Rows) -> None:
         """Take in items, whose targets are leaves, and keep the best."""
         if self._bonus is not None:
-            items = items.worth(self._bonus[items.request, self._items[items.target].long()])
+            # none is positive, so that a prefix still bounds the items below it
+            row = items.request % len(self._bonus)
+            items = items.worth(self._bonus[row, self._items[items.target].long()])
         rows, rank = self.rows.join(items).ranked()
         if self._category is not None:
             rows = rows[self._within_cap(rows, self._category)]
@@ -99,7 +101,9 @@ class Pool:
     def log_probs(self) -> torch.Tensor:
         """The log-probability of each row, with its bonus, float64 [rows]."""
         log_probs = self.rows.log_prob
-        return log_probs if self._top is None else log_probs + self._top[self.rows.request]
+        if self._top is None:
+            return log_probs
+        return log_probs + self._top[self.rows.request % len(self._top), 0]
 
 
 def _room(category: torch.Tensor, most: int, leaves: EligibleLeaves, requests: int) -> torch.Tensor:

@@ -112,7 +112,7 @@ class _Search:
         self._name = runtime.name
         self._session: Session = runtime.read(prompts)
         self._trie, self._leaves = trie, leaves
-        self._k, self._width, self._score = k, width, score
+        self._width, self._score = width, score
         requests = torch.arange(len(prompts), device=runtime.device)
         self._root = Rows.at_root(requests, torch.zeros_like(requests, dtype=torch.float64))
         self._draws: GumbelTree | None = None

@@ -18,6 +18,8 @@ from tests.rec_gen.decoding.test_search import PROMPTS, SCORES, filtered
 from tests.strategies import VOCABULARY
 
 Catalog = list[np.ndarray]
+PAIRS = [np.array([a, b], dtype=np.int32) for a in range(VOCABULARY) for b in range(5)]
+FREE = [True] * (len(PAIRS) - 2) + [False] * 2
 
 
 @st.composite
@@ -26,19 +28,12 @@ def wishes(draw: st.DrawFn) -> tuple[Catalog, list[list[bool]], Cap | None, torc
     catalog, masks = draw(filtered())
     size = len(catalog)
     mixed = st.lists(st.integers(0, min(3, size - 1)), min_size=size, max_size=size)
-    few = st.integers(1, VOCABULARY - 1).map(lambda border: _by_first_token(catalog, border))
-    categories = (mixed | few).map(torch.tensor)
-    cap = draw(st.none() | st.builds(Cap, categories, st.integers(1, 4)))
+    cap = draw(st.none() | st.builds(Cap, mixed.map(torch.tensor), st.integers(1, 4)))
     number = st.floats(-20, 20)
     table = st.lists(st.lists(number, min_size=size, max_size=size), min_size=1, max_size=1)
     tables = st.lists(st.lists(number, min_size=size, max_size=size), min_size=3, max_size=3)
     bonus = draw(st.none() | table | tables)
     return catalog, masks, cap, None if bonus is None else torch.tensor(bonus, dtype=torch.float64)
-
-
-def _by_first_token(catalog: Catalog, border: int) -> list[int]:
-    """All items below some branches of the root are of one category, as a beam likes to find."""
-    return [0 if path[0] < border else min(1, len(catalog) - 1) for path in catalog]
 
 
 def greedy(scores: dict[int, float], k: int, cap: Cap | None) -> list[int]:
@@ -97,20 +92,27 @@ def test_the_promise_and_the_certificate_hold(
             assert result.scores == pytest.approx([expected[item] for item in best], abs=1e-6)
 
 
-def test_a_beam_that_ends_in_a_full_category_goes_on() -> None:
-    """The prefixes of two other categories are pruned before the likely one is full."""
-    catalog = [np.array([a, b], dtype=np.int32) for a in range(VOCABULARY) for b in range(5)]
-    runtime = HashRuntime(VOCABULARY, scale=0.1, overrides=dict.fromkeys(range(4), 9.0))
-    trie = CatalogTrie.build(catalog)
-    cap = Cap(torch.tensor([max(0, path[0] - 3) for path in catalog]), 1)
-    leaves = EligibleLeaves(LeafFilter(trie), [[]])
-    for exact in (False, True):
-        (result,) = search(
-            runtime, [[1]], trie, leaves, 4, 1, "lm", exact=exact, ranking=Ranking(cap=cap)
-        )
-        assert sorted(cap.category[result.items].tolist()) == [0, 1, 2]
-        assert result.scores == sorted(result.scores, reverse=True)
-        assert result.certified
+@given(
+    SCORES,
+    st.integers(2, 5),
+    st.integers(1, 2),
+    st.integers(1, 5),
+    st.permutations(FREE),
+    st.integers(0, 99),
+)
+def test_a_beam_that_ends_in_a_full_category_goes_on(
+    score: Score, k: int, most: int, border: int, mask: list[bool], seed: int
+) -> None:
+    """Whole branches of the root are of one category, and the others may have been pruned."""
+    cap = Cap(torch.tensor([max(0, path[0] - border) for path in PAIRS]), most)
+    runtime, trie = HashRuntime(VOCABULARY, seed), CatalogTrie.build(PAIRS)
+    excluded = [item for item, free in enumerate(mask) if not free]
+    leaves = EligibleLeaves(LeafFilter(trie), [excluded])
+    (result,) = search(runtime, [[1]], trie, leaves, k, 1, score, ranking=Ranking(cap=cap))
+    best = greedy(brute_force(runtime, [1], PAIRS, mask, score), k, cap)
+    assert len(set(result.items)) == len(result.items) == len(best)
+    assert max(Counter(cap.category[result.items].tolist()).values()) <= most
+    assert result.items == best or not result.certified
 
 
 def test_large_bonuses_decide() -> None:
