@@ -1,5 +1,6 @@
 """`recgen recommend`."""
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from rec_gen.cli.common import bundle_dataset, print_answer, quiet
 from rec_gen.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rec_gen.calibration import Scale
     from rec_gen.decoding.search import Score
 
 
@@ -30,6 +32,22 @@ if TYPE_CHECKING:
 @click.option("--score", type=click.Choice(["lm", "catalog"]), default="lm", show_default=True)
 @click.option("--beam-width", default=20, show_default=True, help="Prefixes that go on at once.")
 @click.option("--exact", is_flag=True, help="Search on until the answer is certain.")
+@click.option("--temperature", type=float, help="Draw items at this temperature; 1 is the model's.")
+@click.option("--seed", default=0, show_default=True, help="Another seed draws anew.")
+@click.option("--max-per", metavar="COLUMN=N", help="At most N items of each value of a column.")
+@click.option(
+    "--item-scores",
+    type=click.Path(path_type=Path),
+    help="Your own scores: a JSON object by item id, or a CSV with columns item and score.",
+)
+@click.option("--item-weight", default=1.0, show_default=True, help="Multiplies your own scores.")
+@click.option(
+    "--scale",
+    type=click.Choice(["log", "list", "probability"]),
+    default="log",
+    show_default=True,
+    help="Scores as log-probabilities, as shares of the list, or as calibrated probabilities.",
+)
 @click.option("--template", help="Refuse the bundle unless it was trained on this template.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def recommend(
@@ -43,6 +61,12 @@ def recommend(
     score: "Score",
     beam_width: int,
     exact: bool,
+    temperature: float | None,
+    seed: int,
+    max_per: str | None,
+    item_scores: Path | None,
+    item_weight: float,
+    scale: "Scale",
     template: str | None,
     as_json: bool,
 ) -> None:
@@ -51,9 +75,16 @@ def recommend(
     \b
     recgen recommend runs/quickstart/bundle --history 50,172,181 -k 5
     recgen recommend runs/quickstart/bundle --user 1 --user 2 --json
+    recgen recommend runs/quickstart/bundle --user 1 --temperature 1.5 --seed 7
+    recgen recommend runs/quickstart/bundle --user 1 --max-per year=2 --scale probability
+    recgen recommend runs/shop/bundle --history p1 --item-scores margin.csv --item-weight 0.1
     """
+    from rec_gen.decoding.sampling import Sampling
     from rec_gen.recommender import Recommender
 
+    cap = None if max_per is None else _cap(max_per)
+    own = None if item_scores is None else _item_scores(item_scores)
+    sampling = None if temperature is None else Sampling(temperature, seed)
     quiet()
     recommender = Recommender.load(bundle, template=template)
     requests = [(history, _ids(history)) for history in histories]
@@ -72,6 +103,11 @@ def recommend(
         score=score,
         beam_width=beam_width,
         exact=exact,
+        sampling=sampling,
+        max_per=cap,
+        item_scores=own,
+        item_weight=item_weight,
+        scale=scale,
     )
     for (request, _), answer in zip(requests, answers, strict=True):
         if as_json:
@@ -90,3 +126,24 @@ def _ids(history: str) -> list[str]:
     except ValueError as error:
         raise ConfigError(f"--history {history}: is not a JSON list: {error}") from error
     return [str(item) for item in items]
+
+
+def _cap(text: str) -> tuple[str, int]:
+    column, _, most = text.rpartition("=")
+    if not column or not most.isdecimal():
+        raise ConfigError(f"--max-per {text}: write it as COLUMN=N, for example category=3")
+    return column, int(most)
+
+
+def _item_scores(path: Path) -> dict[str, float]:
+    """Scores by item id, from a JSON object or a CSV with the columns `item` and `score`."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            if path.suffix == ".csv":
+                return {row["item"]: float(row["score"]) for row in csv.DictReader(file)}
+            return {str(item): float(score) for item, score in json.load(file).items()}
+        except (AttributeError, KeyError, TypeError, ValueError, csv.Error) as error:
+            raise ConfigError(
+                f"--item-scores {path}: cannot be read ({error!r}): write a JSON object of numbers "
+                "by item id, or a CSV with the columns item and score"
+            ) from error
