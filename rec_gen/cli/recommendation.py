@@ -76,7 +76,8 @@ def recommend(
     recgen recommend runs/quickstart/bundle --history 50,172,181 -k 5
     recgen recommend runs/quickstart/bundle --user 1 --user 2 --json
     recgen recommend runs/quickstart/bundle --user 1 --temperature 1.5 --seed 7
-    recgen recommend runs/quickstart/bundle --user 1 --max-per year=2 --scale probability
+    recgen recommend runs/quickstart/bundle --user 1 --scale probability
+    recgen recommend runs/shop/bundle --history p1,p4 --max-per category=3
     recgen recommend runs/shop/bundle --history p1 --item-scores margin.csv --item-weight 0.1
     """
     from rec_gen.decoding.sampling import Sampling
