@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rec_gen.data.config import DataConfig
     from rec_gen.data.dataset import Dataset
     from rec_gen.data.prepare import load_dataset
+    from rec_gen.decoding.sampling import Sampling
     from rec_gen.errors import RecGenError
     from rec_gen.recommender import Recommendation, Recommender
 
@@ -26,6 +27,7 @@ __all__ = [
     "RecGenError",
     "Recommendation",
     "Recommender",
+    "Sampling",
     "load_dataset",
 ]
 
@@ -38,6 +40,7 @@ _HOMES = {
     "RecGenError": "rec_gen.errors",
     "Recommendation": "rec_gen.recommender",
     "Recommender": "rec_gen.recommender",
+    "Sampling": "rec_gen.decoding.sampling",
     "load_dataset": "rec_gen.data.prepare",
 }
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from rec_gen.calibration import Calibration
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
 from rec_gen.decoding.trie import CatalogTrie
@@ -47,6 +48,8 @@ class Manifest(Config):
         dataset: The data set's name.
         fingerprint: The data set's fingerprint.
         metrics: What the best step scored on the validation split.
+        calibration: How each kind of score becomes a probability; empty in a bundle that was
+            trained before there was one, or whose data had nothing to fit it on.
         recipe: The whole recipe.
         versions: Python and the packages that trained the model.
         files: The SHA-256 of every other file.
@@ -67,6 +70,7 @@ class Manifest(Config):
     dataset: str
     fingerprint: str
     metrics: dict[str, float]
+    calibration: dict[str, Calibration] = Field(default_factory=dict)
     recipe: dict[str, Any]
     versions: dict[str, str]
     files: dict[str, str]
@@ -74,7 +78,9 @@ class Manifest(Config):
 
     def seal(self) -> "Manifest":
         """The same manifest with its digest."""
-        text = self.model_dump_json(exclude={"digest"})
+        # bundles without a calibration were sealed before the field was there
+        absent = set() if self.calibration else {"calibration"}
+        text = self.model_dump_json(exclude={"digest", *absent})
         return self.model_copy(update={"digest": text_digest(text)})
 
 

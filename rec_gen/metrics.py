@@ -69,3 +69,22 @@ def mean_ranks(scores: npt.NDArray[np.floating], targets: npt.NDArray[np.integer
     own = np.take_along_axis(scores, targets[:, None], axis=1)
     ranks: Floats = (scores > own).sum(axis=1) + ((scores == own).sum(axis=1) - 1) / 2
     return ranks
+
+
+def calibration_error(probabilities: Floats, hits: npt.NDArray[np.bool_], bins: int = 10) -> float:
+    """The expected calibration error over bins of equally many predictions.
+
+    Source: Naeini, Cooper & Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian
+    Binning (2015).
+
+    Args:
+        probabilities: float64 [n], at least one.
+        hits: bool [n], what happened.
+        bins: How many bins the sorted predictions are cut into.
+
+    Returns:
+        How far a bin's mean prediction is from its share of hits, on average.
+    """
+    gaps = probabilities - hits
+    parts = np.array_split(gaps[np.argsort(probabilities, kind="stable")], bins)
+    return float(sum(abs(part.sum()) for part in parts) / len(gaps))

@@ -1,6 +1,6 @@
 """The Python API: histories in, catalog items out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -9,12 +9,16 @@ from typing import get_args
 import torch
 
 from rec_gen.bundle import Bundle
+from rec_gen.calibration import Scale, shares
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.filters import EligibleLeaves
+from rec_gen.decoding.pool import Cap
 from rec_gen.decoding.runtimes import runtime_for
-from rec_gen.decoding.search import Score, SearchResult, search
-from rec_gen.errors import DecodingError, NoEligibleItemError
+from rec_gen.decoding.sampling import Sampling
+from rec_gen.decoding.search import Ranking, Score, SearchResult, search
+from rec_gen.errors import BundleError, DecodingError, NoEligibleItemError
 from rec_gen.index import Index
+from rec_gen.preferences import OwnScores, categories
 from rec_gen.respelling import Codes, Respeller
 
 
@@ -24,7 +28,7 @@ class Recommendation:
 
     Attributes:
         item: The item.
-        score: Its log-probability after the prompt.
+        score: Its log-probability after the prompt and its bonus, or what `scale` made of them.
     """
 
     item: Item
@@ -94,6 +98,11 @@ class Recommender:
         beam_width: int = 20,
         exact: bool = False,
         batch_size: int = 32,
+        sampling: Sampling | None = None,
+        max_per: tuple[str, int] | None = None,
+        item_scores: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
+        item_weight: float = 1.0,
+        scale: Scale = "log",
     ) -> list[list[Recommendation]]:
         """Recommend items after each history.
 
@@ -109,15 +118,28 @@ class Recommender:
             beam_width: Prefixes that go on at once; more find likelier items.
             exact: Search on until the likeliest items are found for certain.
             batch_size: Requests that run together.
+            sampling: Draw items without replacement instead of taking the likeliest; they come in
+                the order of their draw. The same seed, history and options draw the same items.
+            max_per: A column and how many items of each of its values may be returned, such as
+                `("category", 3)`; items without a value are one category.
+            item_scores: Your own scores by item id, one mapping for all requests or one for each;
+                an item that is not named has 0. They are added to the log-probabilities, and
+                `exact` and the beam go by the sum.
+            item_weight: What your own scores are multiplied by.
+            scale: What the scores mean. `log` is the log-probability at temperature 1 plus your own
+                weighted score; `list` is the item's share of the returned list, which sums to 1;
+                `probability` is that of being the next interaction, calibrated on the validation
+                split and its filters.
 
         Returns:
-            For each request exactly `k` distinct eligible items, best first, or all of them when
-            fewer are eligible.
+            For each request exactly `k` distinct eligible items, best first, or all that the
+            filters and `max_per` allow when these are fewer.
 
         Raises:
-            DataError: An item id is not in the catalog.
+            DataError: An item id is not in the catalog, or its own score is not finite.
             RuleError: The rule is wrong.
-            DecodingError: `k`, `beam_width`, `batch_size` or `score` has no meaning.
+            DecodingError: An option or a combination of options has no meaning.
+            BundleError: The bundle has no calibration.
             NoEligibleItemError: Every item is filtered for a request.
         """
         if score not in get_args(Score) or min(k, beam_width, batch_size) < 1:
@@ -126,6 +148,11 @@ class Recommender:
                 "give the score lm or catalog, and at least 1 for the others"
             )
         index = self._index
+        scaled = self._scaled(scale, score, combined=item_scores is not None)
+        cap = None if max_per is None else Cap(categories(index.catalog, max_per[0]), max_per[1])
+        own = None
+        if item_scores is not None:
+            own = OwnScores(index.catalog, item_scores, item_weight, len(histories))
         read = [index.positions(history) for history in histories]
         shared = index.shared_filter(block, allow, where)
         results: list[SearchResult] = []
@@ -136,10 +163,41 @@ class Recommender:
             except NoEligibleItemError as error:
                 raise NoEligibleItemError(start + error.request) from None
             prompts = [index.renderer.render(seen).ids for seen in batch]
+            bonus = None if own is None else own.bonus(start, start + batch_size)
             results += search(
-                self._runtime, prompts, index.trie, leaves, k, beam_width, score, exact=exact
+                self._runtime,
+                prompts,
+                index.trie,
+                leaves,
+                k,
+                beam_width,
+                score,
+                exact=exact,
+                ranking=Ranking(sampling, cap, bonus),
             )
-        return [_answer(index.catalog, result) for result in results]
+        return [_answer(index.catalog, result, scaled) for result in results]
+
+    def _scaled(
+        self, scale: Scale, score: Score, *, combined: bool
+    ) -> Callable[[list[float]], list[float]]:
+        """What turns the scores of an answer into what was asked for."""
+        if scale not in get_args(Scale):
+            raise DecodingError(f"scale is '{scale}': give log, list or probability")
+        if scale == "log":
+            return list
+        if scale == "list":
+            return shares
+        if combined:
+            raise DecodingError(
+                "scale is probability, which knows nothing of item_scores: leave one of them out"
+            )
+        calibration = self.bundle.manifest.calibration.get(score)
+        if calibration is None:
+            raise BundleError(
+                f"the bundle '{self.bundle.manifest.name}' holds no calibration of {score} scores: "
+                "train it again, or give the scale log or list"
+            )
+        return lambda scores: [calibration.probability(score) for score in scores]
 
     def put_items(self, items: Iterable[Item], *, codes: Codes | None = None) -> int:
         """Add items, or put them in the place of those with their ids; see `update`."""
@@ -181,6 +239,8 @@ class Recommender:
             return self._index.version
 
 
-def _answer(catalog: Catalog, result: SearchResult) -> list[Recommendation]:
-    pairs = zip(result.items, result.scores, strict=True)
+def _answer(
+    catalog: Catalog, result: SearchResult, scaled: Callable[[list[float]], list[float]]
+) -> list[Recommendation]:
+    pairs = zip(result.items, scaled(result.scores), strict=True)
     return [Recommendation(catalog[item], score) for item, score in pairs]

@@ -39,8 +39,8 @@ def place(movielens: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "shop.toml").write_text(blocks("toml")[0])
     sales = [f"c{row // 5},p{(row // 5 + row) % 6},{row * 3600}" for row in range(60)]
     (folder / "sales.csv").write_text("\n".join(["customer,sku,sold_at", *sales]))
-    products = [f"p{product},Product {product}" for product in range(6)]
-    (folder / "products.csv").write_text("\n".join(["sku,name", *products]))
+    products = [f"p{product},Product {product},{'ab'[product % 2]}" for product in range(6)]
+    (folder / "products.csv").write_text("\n".join(["sku,name,category", *products]))
     execute(folder, ["recgen", "train", "quickstart", *SHORTER])
     return folder
 
@@ -65,4 +65,4 @@ def test_commands_and_code_run(place: Path) -> None:
         shorter = SHORTER if command[1] == "train" else []
         assert execute(place, [*command, *shorter])
     code = "\n".join(blocks("python"))
-    assert len(execute(place, ["python", "-c", code]).splitlines()) == 5
+    assert len(execute(place, ["python", "-c", code]).splitlines()) == 10

@@ -6,8 +6,9 @@ import numpy as np
 
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Example
+from rec_gen.decoding.search import Score
 from rec_gen.metrics import ndcg, recall
-from rec_gen.recommender import Recommender
+from rec_gen.recommender import Recommendation, Recommender
 
 NDCG, RECALL = "ndcg@10", "recall@10"
 
@@ -30,6 +31,27 @@ def rank_examples(
         left out as seen, scores 0.
     """
     ids = bundle.catalog.ids
+    ranks = np.full(len(examples), np.inf)
+    for row, answer in held_out_answers(bundle, examples, beam_width, exclude_seen).items():
+        found, target = [r.item.id for r in answer], ids[examples[row].target]
+        if target in found:
+            ranks[row] = found.index(target)
+    return {NDCG: float(ndcg(ranks, 10).mean()), RECALL: float(recall(ranks, 10).mean())}
+
+
+def held_out_answers(
+    bundle: Bundle,
+    examples: Sequence[Example],
+    beam_width: int,
+    exclude_seen: bool,
+    score: Score = "lm",
+) -> dict[int, list[Recommendation]]:
+    """Recommend ten items after each history whose held-out item may be recommended.
+
+    Returns:
+        The answers by the example's index.
+    """
+    ids = bundle.catalog.ids
     asked = [
         row
         for row, example in enumerate(examples)
@@ -39,11 +61,7 @@ def rank_examples(
         [[ids[position] for position in examples[row].history] for row in asked],
         k=10,
         exclude_seen=exclude_seen,
+        score=score,
         beam_width=beam_width,
     )
-    ranks = np.full(len(examples), np.inf)
-    for row, answer in zip(asked, answers, strict=True):
-        found, target = [r.item.id for r in answer], ids[examples[row].target]
-        if target in found:
-            ranks[row] = found.index(target)
-    return {NDCG: float(ndcg(ranks, 10).mean()), RECALL: float(recall(ranks, 10).mean())}
+    return dict(zip(asked, answers, strict=True))

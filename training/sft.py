@@ -16,13 +16,14 @@ from transformers.integrations import TensorBoardCallback
 from trl import SFTConfig, SFTTrainer
 
 from rec_gen.bundle import Bundle, Manifest
-from rec_gen.data.dataset import Dataset, Split
+from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
 from rec_gen.templates import Template
 from rec_gen.versions import installed_versions
+from training.calibration import calibrate
 from training.examples import Row, every_item, held_out, last_item
 from training.progress import ProgressCallback
 from training.ranking import NDCG, RECALL, rank_examples, sample_examples
@@ -85,10 +86,14 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         for part in (BUNDLE, CHECKPOINTS, LOGS):
             shutil.rmtree(folder / part, ignore_errors=True)
     write_text(folder / RUN, json.dumps(identity, indent=2))
-    trainer = _trainer(recipe, dataset, bundle, folder)
+    held = _held(recipe, dataset)
+    trainer = _trainer(recipe, dataset, bundle, folder, held)
     trainer.train(resume_from_checkpoint=_at_home(last_checkpoint(folder)))
     best = {name: _best(trainer, name) for name in (NDCG, RECALL, "loss")}
-    manifest = bundle.manifest.model_copy(update={"metrics": best})
+    bundle.model.eval()
+    calibration, errors = calibrate(bundle, held, recipe.validation)
+    update = {"metrics": {**best, **errors}, "calibration": calibration}
+    manifest = bundle.manifest.model_copy(update=update)
     replace(bundle, manifest=manifest).save(folder / BUNDLE)
     return folder / BUNDLE
 
@@ -183,12 +188,20 @@ def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Mat
     )
 
 
-def _trainer(recipe: Recipe, dataset: Dataset, bundle: Bundle, folder: Path) -> RankingTrainer:
-    renderer = bundle.renderer()
-    validation = recipe.validation
-    held = sample_examples(list(dataset.examples(Split.VALID)), validation.users, recipe.seed)
+def _held(recipe: Recipe, dataset: Dataset) -> list[Example]:
+    """The validation examples that are ranked."""
+    examples = list(dataset.examples(Split.VALID))
+    held = sample_examples(examples, recipe.validation.users, recipe.seed)
     if not held:
         raise ConfigError(f"{dataset.name}: the split has no validation example to choose by")
+    return held
+
+
+def _trainer(
+    recipe: Recipe, dataset: Dataset, bundle: Bundle, folder: Path, held: list[Example]
+) -> RankingTrainer:
+    renderer = bundle.renderer()
+    validation = recipe.validation
     build = every_item if recipe.train.loss == "every-item" else last_item
     rows = build(dataset.sequences(), renderer, bundle.spellings)
     trainer = RankingTrainer(

@@ -59,6 +59,16 @@ class EligibleLeaves:
             raise NoEligibleItemError(int((totals == 0).nonzero()[0]))
         self.total = int(totals.sum())
 
+    @property
+    def shared(self) -> torch.Tensor:
+        """Which leaves are eligible before each request's are taken out, bool [leaves]."""
+        return self._sums[1:] > self._sums[:-1]
+
+    @property
+    def excluded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The request and the leaf of each that is taken out, int64 [pairs] each."""
+        return self._excluded // self._span, self._excluded % self._span
+
     def count(
         self, requests: torch.Tensor, start: torch.Tensor, stop: torch.Tensor
     ) -> torch.Tensor:

@@ -14,3 +14,15 @@ def ragged(sizes: torch.Tensor, first: torch.Tensor) -> tuple[torch.Tensor, torc
     shift = first - (sizes.cumsum(0, dtype=sizes.dtype) - sizes)
     members = torch.arange(len(group), dtype=sizes.dtype, device=sizes.device)
     return group, members + shift.index_select(0, group)
+
+
+def group_max(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
+    """The largest value of each group, [groups]; -inf for a group without any."""
+    return values.new_full((groups,), -torch.inf).scatter_reduce_(0, group, values, "amax")
+
+
+def group_logsumexp(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
+    """The log-sum-exp of the values of each group, [groups]."""
+    top = group_max(values, group, groups)
+    sums = values.new_zeros(groups).index_add_(0, group, (values - top[group]).exp())
+    return top + sums.log()

@@ -1,6 +1,6 @@
 """Rows of a search: one for each open prefix or finished item, of all requests in one table."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -13,11 +13,14 @@ class Rows:
         request: The request that a row belongs to.
         target: The trie node that it leads to; for an item the complement of its leaf, or the
             leaf itself once it is finished.
-        score: float64, the log-probability so far.
+        score: float64, what rows are ranked by; it only falls along a path. Unless items are
+            sampled, the log-probability so far.
         slot: The slot of the runtime's tree that it grows from.
         token: The token that it adds there.
         run: Where the tokens that are forced after that one begin in the trie's runs.
         left: How many they are.
+        drawn: None unless items are sampled; then the score is a Gumbel, and this float64
+            [rows, 2] holds the log-probability so far and that of the draws.
     """
 
     request: torch.Tensor
@@ -27,12 +30,7 @@ class Rows:
     token: torch.Tensor
     run: torch.Tensor
     left: torch.Tensor
-
-    @classmethod
-    def empty(cls, device: torch.device) -> "Rows":
-        """No rows."""
-        none = torch.zeros(0, dtype=torch.int64, device=device)
-        return cls(none, none, none.double(), none, none, none, none)
+    drawn: torch.Tensor | None = None
 
     @classmethod
     def at_root(cls, requests: torch.Tensor) -> "Rows":
@@ -47,12 +45,33 @@ class Rows:
         return Rows(*(column[index] for column in self._columns()))
 
     def _columns(self) -> list[torch.Tensor]:
-        return [getattr(self, field.name) for field in fields(self)]
+        columns = [getattr(self, field.name) for field in fields(self)]
+        return columns if self.drawn is not None else columns[:-1]
+
+    @property
+    def log_prob(self) -> torch.Tensor:
+        """The log-probability so far, float64 [rows]."""
+        return self.score if self.drawn is None else self.drawn[:, 0]
 
     def join(self, other: "Rows") -> "Rows":
         """These rows, then the others."""
         pairs = zip(self._columns(), other._columns(), strict=True)
         return Rows(*(torch.cat(pair) for pair in pairs))
+
+    def plus(self, log_probs: torch.Tensor) -> "Rows":
+        """The same rows after forced tokens, which are never drawn, of these log-probabilities."""
+        if self.drawn is None:
+            return replace(self, score=self.score + log_probs)
+        return replace(self, drawn=_added_first(self.drawn, log_probs))
+
+    def worth(self, bonus: torch.Tensor) -> "Rows":
+        """The same rows with a bonus on what they are ranked by and on what is returned."""
+        drawn = None if self.drawn is None else _added_first(self.drawn, bonus)
+        return replace(self, score=self.score + bonus, drawn=drawn)
+
+    def at_leaves(self, leaves: torch.Tensor) -> "Rows":
+        """The same rows, finished at leaves."""
+        return replace(self, target=leaves)
 
     def by_request(self) -> "Rows":
         """The rows of each request together, in their order."""
@@ -61,5 +80,14 @@ class Rows:
     def ranked(self) -> tuple["Rows", torch.Tensor]:
         """The rows by request and best first, with each row's rank in its request."""
         rows = self[self.score.argsort(descending=True, stable=True)].by_request()
-        first = torch.searchsorted(rows.request, rows.request)
-        return rows, torch.arange(len(rows), device=first.device) - first
+        return rows, places(rows.request)
+
+
+def places(keys: torch.Tensor) -> torch.Tensor:
+    """Each row's place among the rows of its key, int64 [rows]; the keys are sorted."""
+    first = torch.searchsorted(keys, keys)
+    return torch.arange(len(keys), device=keys.device) - first
+
+
+def _added_first(columns: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return torch.stack([columns[:, 0] + values, columns[:, 1]], dim=1)

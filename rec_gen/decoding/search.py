@@ -8,10 +8,12 @@ from typing import Literal
 import torch
 
 from rec_gen.decoding.filters import EligibleLeaves
-from rec_gen.decoding.ragged import ragged
+from rec_gen.decoding.pool import Cap, Pool
+from rec_gen.decoding.ragged import group_logsumexp, group_max, ragged
 from rec_gen.decoding.read_ahead import read_ahead
 from rec_gen.decoding.rows import Rows
 from rec_gen.decoding.runtime import Frontier, Runtime
+from rec_gen.decoding.sampling import GumbelTree, Sampling
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError, ModelError
 
@@ -22,13 +24,34 @@ TAIL = 2
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """What decides beside the model which items come first; all of it can be combined.
+
+    Attributes:
+        sampling: Draw items without replacement, in proportion to their chance times the
+            exponential of their bonus.
+        cap: Take at most so many items of a category.
+        bonus: float64 [1 or requests, items], by catalog position, added to each item's
+            log-probability; finite.
+    """
+
+    sampling: Sampling | None = None
+    cap: Cap | None = None
+    bonus: torch.Tensor | None = None
+
+
+LIKELIEST = Ranking()
+
+
+@dataclass(frozen=True)
 class SearchResult:
-    """The answer to one request, best first.
+    """The answer to one request, best first; sampled items come in the order of their draw.
 
     Attributes:
         items: Distinct catalog positions.
-        scores: The log-probability of each item.
-        certified: No other eligible item is likelier than the last one.
+        scores: The log-probability of each item at temperature 1, and its bonus.
+        certified: No other eligible item comes before the last one; under a cap, none that would
+            change the answer.
     """
 
     items: list[int]
@@ -46,6 +69,7 @@ def search(
     score: Score = "lm",
     *,
     exact: bool = False,
+    ranking: Ranking = LIKELIEST,
 ) -> list[SearchResult]:
     """Find the items that the model thinks likeliest after each prompt.
 
@@ -64,6 +88,7 @@ def search(
             the live children, so that forced tokens cost nothing.
         exact: Keep the prefixes that a beam would prune, and go on with the best of them until
             none can beat the k-th item.
+        ranking: What else decides which items come first.
 
     Raises:
         DecodingError: `k` is less than 1.
@@ -72,7 +97,7 @@ def search(
     if k < 1:
         raise DecodingError(f"k is {k}: ask for at least 1 item")
     k = min(k, len(trie))
-    run = _Search(runtime, prompts, trie, leaves, k, max(beam_width, k), score)
+    run = _Search(runtime, prompts, trie, leaves, k, max(beam_width, k), score, ranking)
     return run.results(exact)
 
 
@@ -86,29 +111,30 @@ class _Search:
         k: int,
         width: int,
         score: Score,
+        ranking: Ranking,
     ) -> None:
         self._name = runtime.name
         session = runtime.read(prompts)
         self._start = session.start()
         self._session = read_ahead(session, self._start.slots, trie, leaves, tails=score == "lm")
         self._trie, self._leaves = trie, leaves
-        self._k, self._width, self._score = k, width, score
-        self._count = len(prompts)
-        self._found = Rows.empty(runtime.device)
-        self._open = Rows.empty(runtime.device)
-        self._tails = Rows.empty(runtime.device)
-        self._best_pruned = torch.full(
-            (self._count,), -torch.inf, dtype=torch.float64, device=runtime.device
-        )
+        self._width, self._score, self._k = width, score, k
+        self._root = Rows.at_root(torch.arange(len(prompts), device=runtime.device))
+        self._draws: GumbelTree | None = None
+        if ranking.sampling is not None:
+            self._draws = GumbelTree(ranking.sampling, prompts, runtime.device)
+            self._root = self._draws.root(self._root)
+        self._open = self._tails = self._pruned = self._root[:0]
+        self._capped = ranking.cap is not None
+        self._pool = Pool(trie, leaves, self._open, k, len(prompts), ranking.cap, ranking.bonus)
 
     def results(self, exact: bool) -> list[SearchResult]:
         """Run to the end."""
-        requests = torch.arange(self._count, device=self._best_pruned.device)
-        self._branch(self._start, requests, Rows.at_root(requests))
+        self._branch(self._start, self._root.request, self._root)
         while len(chosen := self._choose_any() if exact else self._choose()):
             self._advance(chosen)
-        certified = self._last_scores(1) >= self._best_pruned
-        return _results(self._found, self._trie, certified)
+        pruned = group_max(self._pruned.score, self._pruned.request, len(self._root))
+        return _results(self._pool, self._trie, self._pool.bars() >= pruned)
 
     def _choose(self) -> Rows:
         """The rows that are read next; open rows beyond the beam are pruned.
@@ -116,23 +142,32 @@ class _Search:
         A row that leads to one item only needs no more choice: it waits among the tails for its
         turn, the best first, and most never have it.
         """
-        rows, rank = self._promising(self._open).ranked()
-        chosen, pruned = rows[rank < self._width], rows[rank >= self._width]
-        self._best_pruned.scatter_reduce_(0, pruned.request, pruned.score, "amax")
+        bars = self._pool.bars()
+        if self._capped:
+            self._take_back(bars == -torch.inf)
+        rows, rank = _promising(self._open, bars).ranked()
+        chosen = rows[rank < self._width]
+        # without a cap, all that will be asked of the pruned rows is the best one's score
+        pruned = rank >= self._width if self._capped else rank == self._width
+        self._pruned = self._pruned.join(rows[pruned])
         decided = chosen.target < 0
-        tails, rank = self._promising(self._tails.join(chosen[decided])).ranked()
+        tails, rank = _promising(self._tails.join(chosen[decided]), bars).ranked()
         self._open, self._tails = rows[:0], tails[rank >= self._k]
         return chosen[~decided].join(tails[rank < self._k]).by_request()
 
     def _choose_any(self) -> Rows:
         """The best rows of all, for an exact search: none is pruned."""
-        rows, rank = self._promising(self._open.join(self._tails)).ranked()
+        rows, rank = _promising(self._open.join(self._tails), self._pool.bars()).ranked()
         self._open, self._tails = rows[rank >= self._width], rows[:0]
         return rows[rank < self._width]
 
-    def _promising(self, rows: Rows) -> Rows:
-        """The rows that may still lead to one of the best `k` items."""
-        return rows[rows.score >= self._last_scores(self._k)[rows.request]]
+    def _take_back(self, short: torch.Tensor) -> None:
+        """Open the pruned rows of short requests whose beam ended, all in full categories."""
+        going = self._open.join(self._tails).request
+        ended = short & (torch.bincount(going, minlength=len(short)) == 0)
+        back = ended[self._pruned.request]
+        self._open = self._open.join(self._pruned[back])
+        self._pruned = self._pruned[~back]
 
     def _advance(self, rows: Rows) -> None:
         """Read the tokens of rows: all on the way to a node, the next few on the way to an item."""
@@ -149,8 +184,8 @@ class _Search:
         frontier = self._session.extend(rows.slot, tokens, read)
         if self._score == "lm":
             steps = self._log_probabilities(frontier, after, forced)
-            rows = replace(rows, score=rows.score.index_add(0, owner, steps))
-            self._refuse_nan(rows.score)
+            rows = rows.plus(torch.zeros_like(rows.score).index_add_(0, owner, steps))
+            self._refuse_nan(rows.log_prob)
         self._branch(frontier, stops[~decided] - 1, rows[~decided])
         rows, scored = rows[decided], scored[decided]
         tails = replace(
@@ -162,7 +197,7 @@ class _Search:
         )
         done = tails.left == 0
         self._tails = self._tails.join(tails[~done])
-        self._finish(tails[done], ~tails.target[done])
+        self._pool.add(tails[done].at_leaves(~tails.target[done]))
 
     def _branch(self, frontier: Frontier, ends: torch.Tensor, nodes: Rows) -> None:
         """Score the live edges of nodes; `ends` are the nodes' rows in the frontier."""
@@ -182,20 +217,19 @@ class _Search:
             done = (target < 0) & (left == 0)
         else:
             logits = self._session.logits(frontier.hidden, ends[parent], token).double()
-            step = logits - _group_logsumexp(logits, parent, len(nodes))[parent]
+            step = logits - group_logsumexp(logits, parent, len(nodes))[parent]
             done = live == 1
-        score = nodes.score[parent] + step
-        self._refuse_nan(score)
+        if self._draws is None:
+            score, drawn = nodes.score[parent] + step, None
+        else:
+            score, drawn = self._draws.children(nodes, parent, edge, step)
         slot = frontier.slots[ends][parent]
-        rows = Rows(nodes.request[parent], target, score, slot, token, run, left)
+        rows = Rows(nodes.request[parent], target, score, slot, token, run, left, drawn)
+        self._refuse_nan(rows.score)
         self._open = self._open.join(rows[~done])
         items = rows[done]
-        self._finish(items, self._leaves.first(items.request, start[done], stop[done]))
-
-    def _finish(self, items: Rows, leaves: torch.Tensor) -> None:
-        """Take rows that have arrived at leaves, and keep the best."""
-        rows, rank = self._found.join(replace(items, target=leaves)).ranked()
-        self._found = rows[rank < self._k]
+        leaf = self._leaves.first(items.request, start[done], stop[done])
+        self._pool.add(items.at_leaves(leaf))
 
     def _log_probabilities(
         self, frontier: Frontier, places: torch.Tensor, tokens: torch.Tensor
@@ -205,27 +239,19 @@ class _Search:
         total = self._session.normalizers(frontier.hidden[used]).double()
         return self._session.logits(frontier.hidden, places, tokens).double() - total[place]
 
-    def _last_scores(self, k: int) -> torch.Tensor:
-        """The score of each request's worst found item; -inf where fewer than `k` are found."""
-        worst = torch.full_like(self._best_pruned, torch.inf)
-        worst.scatter_reduce_(0, self._found.request, self._found.score, "amin")
-        enough = torch.bincount(self._found.request, minlength=self._count) >= k
-        return torch.where(enough, worst, -torch.inf)
-
     def _refuse_nan(self, scores: torch.Tensor) -> None:
         if not bool(torch.isfinite(scores[scores != -torch.inf]).all()):
             raise ModelError(f"{self._name}: the model gives NaN or infinity as a score")
 
 
-def _group_logsumexp(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
-    top = values.new_full((groups,), -torch.inf).scatter_reduce_(0, group, values, "amax")
-    sums = values.new_zeros(groups).index_add_(0, group, (values - top[group]).exp())
-    return top + sums.log()
+def _promising(rows: Rows, bars: torch.Tensor) -> Rows:
+    """The rows that may still lead to one of the best items."""
+    return rows[rows.score >= bars[rows.request]]
 
 
-def _results(found: Rows, trie: CatalogTrie, certified: torch.Tensor) -> list[SearchResult]:
-    items, scores = iter(trie.items[found.target].tolist()), iter(found.score.tolist())
-    sizes = torch.bincount(found.request, minlength=len(certified)).tolist()
+def _results(pool: Pool, trie: CatalogTrie, certified: torch.Tensor) -> list[SearchResult]:
+    items, scores = iter(trie.items[pool.rows.target].tolist()), iter(pool.log_probs().tolist())
+    sizes = torch.bincount(pool.rows.request, minlength=len(certified)).tolist()
     return [
         SearchResult(list(islice(items, size)), list(islice(scores, size)), sure)
         for size, sure in zip(sizes, certified.tolist(), strict=True)

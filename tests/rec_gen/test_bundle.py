@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from rec_gen.bundle import Bundle
+from rec_gen.digests import text_digest
 from rec_gen.errors import BundleError
 from rec_gen.recommender import Recommender
 from rec_gen.testing import tiny_model
@@ -121,6 +122,18 @@ def test_names_the_changed_items(bundle: Path, change: object, difference: str) 
     frame = pl.read_parquet(bundle / "catalog.parquet")
     change(frame).write_parquet(bundle / "catalog.parquet")  # type: ignore[operator]
     assert difference in refusal(bundle)
+
+
+def test_a_bundle_of_before_calibration_loads_and_says_what_it_lacks(bundle: Path) -> None:
+    file = bundle / "manifest.json"
+    table = json.loads(file.read_text())
+    del table["calibration"]
+    sealed = {name: value for name, value in table.items() if name != "digest"}
+    digest = text_digest(json.dumps(sealed, separators=(",", ":"), ensure_ascii=False))
+    file.write_text(json.dumps({**sealed, "digest": digest}))
+    recommender = Recommender.load(bundle)
+    with pytest.raises(BundleError, match="'toy' holds no calibration of lm scores: train it"):
+        recommender.recommend([["i1"]], scale="probability")
 
 
 def test_refuses_missing_and_foreign_files(bundle: Path) -> None:

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,8 +22,8 @@ path = "{folder}/items.csv"
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop's own tables, their mapping, and a model that was trained on them."""
     folder = tmp_path_factory.mktemp("shop")
-    items = [f"p{item},Product {item},{item}.5" for item in range(8)]
-    (folder / "items.csv").write_text("\n".join(["item,title,price", *items, ""]))
+    items = [f"p{item},Product {item},{item}.5,{'ab'[item % 2]}" for item in range(8)]
+    (folder / "items.csv").write_text("\n".join(["item,title,price,shelf", *items, ""]))
     rows = [f"u{user},p{(user + step) % 8},{100 * step}" for user in range(12) for step in range(5)]
     (folder / "log.csv").write_text("\n".join(["user,item,time", *rows, ""]))
     (folder / "shop.toml").write_text(SHOP.format(folder=folder))
@@ -82,6 +83,31 @@ def test_recommend_answers_each_request(shop: Path) -> None:
     assert "Product" in text
 
 
+def test_recommend_takes_its_options(shop: Path, tmp_path: Path) -> None:
+    asked: list[object] = ["recommend", shop / "run" / "bundle", "--history", "p1", "--json"]
+
+    def answer(*options: object) -> list[dict[str, Any]]:
+        result = run(*asked, *options)
+        assert result.exit_code == 0, result.output
+        items: list[dict[str, Any]] = json.loads(result.stdout)["items"]
+        return items
+
+    draws = [[item["id"] for item in answer("--temperature", 5, "--seed", s)] for s in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+    assert len(answer("--max-per", "shelf=1")) == 2
+    own = tmp_path / "own.json"
+    own.write_text('{"p4": 1}')
+    table = tmp_path / "own.csv"
+    table.write_text("item,score\np4,1\n")
+    for file in (own, table):
+        assert answer("--item-scores", file, "--item-weight", 99, "-k", 1)[0]["id"] == "p4"
+    listed = [item["score"] for item in answer("--scale", "list", "-k", 3)]
+    assert sum(listed) == pytest.approx(1)
+    likely = [item["score"] for item in answer("--scale", "probability")]
+    assert all(0 < score < 1 for score in likely)
+    assert likely == sorted(likely, reverse=True)
+
+
 def test_evaluate_writes_the_table_and_the_file(shop: Path, tmp_path: Path) -> None:
     result = run("evaluate", shop / "run" / "bundle", "--json", tmp_path / "result.json")
     assert result.exit_code == 0, result.output
@@ -104,7 +130,18 @@ def test_training_again_changes_nothing(shop: Path) -> None:
 def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> None:
     bundle = shop / "run" / "bundle"
     other = ["recommend", bundle, "--history", "p1", "--template", "next_item"]
+    ask = ["recommend", bundle, "--history", "p1"]
+    own = tmp_path / "own.csv"
+    own.write_text("item,score\np4,high\n")
+    unknown = tmp_path / "unknown.json"
+    unknown.write_text('{"p9": 1}')
     cases: list[tuple[int, str, list[object]]] = [
+        (2, "--max-per shelf: write it as COLUMN=N", [*ask, "--max-per", "shelf"]),
+        (1, "there is no column 'shelves'", [*ask, "--max-per", "shelves=1"]),
+        (1, "temperature is -1.0", [*ask, "--temperature", -1]),
+        (2, "own.csv: cannot be read", [*ask, "--item-scores", own]),
+        (1, "none.csv: No such file", [*ask, "--item-scores", tmp_path / "none.csv"]),
+        (1, "item 'p9' is not in the catalog", [*ask, "--item-scores", unknown]),
         (1, "item 'p9' is not in the catalog", ["recommend", bundle, "--history", "p9"]),
         (2, "at least one --history or --user", ["recommend", bundle]),
         (1, "user 'x' is not in the data set", ["recommend", bundle, "--user", "x"]),

@@ -1,6 +1,11 @@
+import math
+from typing import Any
+
 import pytest
 
-from rec_gen.errors import DataError, DecodingError, NoEligibleItemError
+from rec_gen.decoding.sampling import Sampling
+from rec_gen.decoding.search import Score
+from rec_gen.errors import DataError, DecodingError, NoEligibleItemError, RecGenError
 from rec_gen.recommender import Recommendation, Recommender
 from tests.toy import ITEMS, toy_dataset, toy_recipe
 from training.sft import train
@@ -89,3 +94,83 @@ def test_exact_finds_at_least_what_a_beam_finds(recommender: Recommender) -> Non
         recommender.recommend([["i1"]], k=3, beam_width=1, exact=flag) for flag in (False, True)
     )
     assert [r.score for r in exact] >= [r.score for r in beam]
+
+
+HISTORIES = [["i1"], ["i2", "i3", "i4"], [], ["i5"] * 30, ["i1"]]
+
+
+@pytest.mark.parametrize("score", ["lm", "catalog"])
+def test_a_draw_depends_on_seed_and_request_alone(recommender: Recommender, score: Score) -> None:
+    def draw(histories: list[list[str]], seed: int, batch_size: int) -> list[list[str]]:
+        sampling = Sampling(temperature=2.0, seed=seed)
+        answers = recommender.recommend(
+            histories, k=5, score=score, sampling=sampling, batch_size=batch_size
+        )
+        return [ids(answer) for answer in answers]
+
+    together = draw(HISTORIES, 3, 32)
+    assert together == draw(HISTORIES, 3, 2)
+    assert together[::-1] == draw(HISTORIES[::-1], 3, 1)
+    assert together[0] == together[4]
+    assert together != draw(HISTORIES, 4, 32)
+
+
+def test_a_draw_returns_the_scores_of_the_model(recommender: Recommender) -> None:
+    (every,) = recommender.recommend([["i1"]], k=ITEMS)
+    (drawn,) = recommender.recommend([["i1"]], k=4, sampling=Sampling(temperature=3.0))
+    scores = {r.item.id: r.score for r in every}
+    assert [r.score for r in drawn] == pytest.approx([scores[i] for i in ids(drawn)], abs=1e-5)
+
+
+def test_caps_the_items_of_a_category(recommender: Recommender) -> None:
+    (answer,) = recommender.recommend([["i1"]], k=99, max_per=("title", 1))
+    assert set(ids(answer)) == ALL - {"i1"}
+    with pytest.raises(DecodingError, match="allow at least 1"):
+        recommender.recommend([["i1"]], max_per=("title", 0))
+
+
+def test_adds_item_scores(recommender: Recommender) -> None:
+    (plain,) = recommender.recommend([["i1"]], k=ITEMS)
+    own = {"i5": -2.0, "i9": 3.0}
+    (combined,) = recommender.recommend([["i1"]], k=ITEMS, item_scores=own, item_weight=0.5)
+    expected = {r.item.id: r.score + 0.5 * own.get(r.item.id, 0.0) for r in plain}
+    assert ids(combined) == sorted(expected, key=lambda item: -expected[item])
+    assert {r.item.id: r.score for r in combined} == pytest.approx(expected, abs=1e-5)
+    each = [{f"i{item}": 1e3} for item in range(6, 6 + len(HISTORIES))]
+    answers = recommender.recommend(HISTORIES, k=1, item_scores=each, batch_size=2)
+    assert [ids(answer) for answer in answers] == [["i6"], ["i7"], ["i8"], ["i9"], ["i10"]]
+
+
+def test_scales_scores(recommender: Recommender) -> None:
+    ((log,), (listed,), (likely,)) = (
+        recommender.recommend([["i1"]], k=4, scale=scale)
+        for scale in ("log", "list", "probability")
+    )
+    assert ids(log) == ids(listed) == ids(likely)
+    assert sum(r.score for r in listed) == pytest.approx(1)
+    ratios = [math.exp(r.score - log[0].score) for r in log]
+    assert [r.score / listed[0].score for r in listed] == pytest.approx(ratios)
+    probabilities = [r.score for r in likely]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert all(0 < probability < 1 for probability in probabilities)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": "percent"}, "scale is 'percent': give log, list or probability"),
+        ({"scale": "probability", "item_scores": {}}, "knows nothing of item_scores"),
+        ({"item_scores": {"i1": math.nan}}, "item_scores: item 'i1' has nan: give a finite"),
+        ({"item_scores": {"i1": 1e300}, "item_weight": 1e300}, "item 'i1' has 1e"),
+        ({"item_scores": {"i1": 1}, "item_weight": math.inf}, "item_weight is inf"),
+        ({"item_scores": [{}, {}]}, "2 mappings for 1 requests"),
+        ({"item_scores": {"i99": 1.0}}, "item 'i99' is not in the catalog"),
+        ({"max_per": ("shelf", 1)}, "max_per: there is no column 'shelf'; columns are item"),
+    ],
+)
+def test_refuses_options_without_meaning(
+    recommender: Recommender, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecGenError) as caught:
+        recommender.recommend([["i1"]], **options)
+    assert message in str(caught.value)

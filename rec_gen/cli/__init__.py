@@ -1,0 +1,45 @@
+"""The command `recgen`: one subcommand a job, each importing what it needs when it runs."""
+
+import sys
+from typing import Any
+
+import click
+
+from rec_gen.cli.evaluation import evaluate
+from rec_gen.cli.preparation import prepare
+from rec_gen.cli.prompts import prompts
+from rec_gen.cli.recommendation import recommend
+from rec_gen.cli.training import quickstart, train
+from rec_gen.errors import RecGenError
+
+
+class _Group(click.Group):
+    """Prints an error that a user can mend as one line and leaves with its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RecGenError as error:
+            click.echo(f"recgen: {error}", err=True)
+            sys.exit(error.exit_code)
+        except OSError as error:
+            click.echo(f"recgen: {error.filename}: {error.strerror}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rec_gen", prog_name="recgen")
+def main() -> None:
+    """Recommendations written by a language model, every one an item of your catalog.
+
+    \b
+    recgen quickstart                          see it work on MovieLens-100K
+    recgen prepare movielens-100k              fetch, check and split a data set
+    recgen train quickstart                    fine-tune a model
+    recgen recommend runs/quickstart/bundle --history 50,172
+    recgen evaluate runs/quickstart/bundle     compare it with counted baselines
+    """
+
+
+for command in (prepare, train, recommend, evaluate, quickstart, prompts):
+    main.add_command(command)

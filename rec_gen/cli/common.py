@@ -1,0 +1,60 @@
+"""What several commands share."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rec_gen.data.config import DataConfig
+    from rec_gen.data.dataset import Dataset
+    from rec_gen.recommender import Recommendation, Recommender
+
+OVERRIDES = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file."
+)
+
+
+def quiet() -> None:
+    """Leave the libraries' notices out of what people read."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def data_config(source: str, overrides: Sequence[str]) -> "DataConfig":
+    """The configuration of a named data set, a TOML file or a prepared folder."""
+    from rec_gen.config import parse_config, read_toml
+    from rec_gen.data.config import DataConfig
+
+    if source.endswith(".toml"):
+        table = read_toml(Path(source))
+    else:
+        table = {"prepared": source} if Path(source).is_dir() else {"source": source}
+    return parse_config(DataConfig, table, overrides, source)
+
+
+def bundle_dataset(recommender: "Recommender") -> "Dataset":
+    """The data set that a bundle was trained on."""
+    from rec_gen.config import parse_config
+    from rec_gen.data.config import DataConfig
+    from rec_gen.data.prepare import load_dataset
+    from rec_gen.errors import DataError
+
+    manifest = recommender.bundle.manifest
+    dataset = load_dataset(parse_config(DataConfig, manifest.recipe["data"]))
+    if dataset.fingerprint != manifest.fingerprint:
+        raise DataError(f"{dataset.name}: is not the data that the bundle was trained on")
+    return dataset
+
+
+def print_answer(request: str, answer: "Sequence[Recommendation]") -> None:
+    """Print an answer for people to read."""
+    click.echo(f"{request}:")
+    for rank, recommendation in enumerate(answer, start=1):
+        item = recommendation.item
+        click.echo(f"  {rank:2}. {item.title}  (item {item.id}, score {recommendation.score:.2f})")

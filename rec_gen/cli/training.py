@@ -1,0 +1,104 @@
+"""`recgen train` and `recgen quickstart`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rec_gen.cli.common import OVERRIDES, data_config, print_answer, quiet
+from rec_gen.cli.evaluation import compare
+from rec_gen.errors import MissingPackageError
+
+if TYPE_CHECKING:
+    from rec_gen.data.dataset import Dataset
+    from rec_gen.recommender import Recommender
+    from training.recipe import Recipe
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/NAME.")
+@click.option("--data", help="Instead of the recipe's: a name, a TOML file or a prepared folder.")
+@click.option("--max-minutes", type=float, help="Stop training after this time.")
+@click.option("--restart", is_flag=True, help="Begin anew, although the folder holds a run.")
+@OVERRIDES
+def train(
+    recipe: str,
+    out: Path | None,
+    data: str | None,
+    max_minutes: float | None,
+    restart: bool,
+    overrides: Sequence[str],
+) -> None:
+    """Fine-tune a model; the same command goes on where an interrupted run stopped.
+
+    RECIPE is a TOML file or the name of a recipe that comes with the package.
+
+    \b
+    recgen train quickstart
+    recgen train training/recipes/smollm2-qlora.toml --set max_steps=20
+    recgen train quickstart --data shop.toml --out runs/shop
+    """
+    if max_minutes is not None:
+        overrides = [*overrides, f"train.max_minutes={max_minutes}"]
+    from rec_gen.data.prepare import load_dataset
+
+    loaded = _recipe(recipe, data, overrides)
+    dataset = load_dataset(loaded.data)
+    bundle = _train(loaded, dataset, out or Path("runs") / loaded.name, restart)
+    click.echo(f"bundle: {bundle}")
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/quickstart"))
+def quickstart(out: Path) -> None:
+    """Fine-tune a model on MovieLens-100K and show what it recommends."""
+    from rec_gen.data.prepare import load_dataset, summarize
+    from rec_gen.recommender import Recommender
+
+    recipe = _recipe("quickstart", None, ())
+    dataset = load_dataset(recipe.data)
+    click.echo("\n".join(summarize(dataset)))
+    bundle = _train(recipe, dataset, out, restart=False)
+    recommender = Recommender.load(bundle)
+    compare(recommender, dataset, "test", False, out / "evaluation.json")
+    _show_examples(recommender, dataset)
+    click.echo(f"bundle: {bundle}\nresult: {out / 'evaluation.json'}")
+
+
+def _recipe(name: str, data: str | None, overrides: Sequence[str]) -> "Recipe":
+    from rec_gen.config import parse_config, read_toml
+    from training.recipe import Recipe, recipe_path
+
+    path = recipe_path(name)
+    table = read_toml(path)
+    if data is not None:
+        table["data"] = data_config(data, ()).model_dump(exclude_unset=True)
+    return parse_config(Recipe, table, overrides, str(path))
+
+
+def _train(recipe: "Recipe", dataset: "Dataset", out: Path, restart: bool) -> Path:
+    quiet()
+    try:
+        from training.sft import train
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "trl", "train") from error
+    return train(recipe, dataset, out, restart=restart)
+
+
+def _show_examples(recommender: "Recommender", dataset: "Dataset") -> None:
+    """What three users chose last, what is recommended, and what they chose next."""
+    from itertools import islice
+
+    from rec_gen.data.dataset import Split
+
+    examples = list(islice(dataset.examples(Split.TEST), 3))
+    ids, titles = dataset.catalog.ids, dataset.catalog.titles
+    histories = [[ids[place] for place in example.history] for example in examples]
+    for example, answer in zip(examples, recommender.recommend(histories, k=5), strict=True):
+        recent = "; ".join(titles[place] for place in example.history[-3:])
+        click.echo(f"\nuser {example.user} last saw: {recent}")
+        print_answer("then, by this model", answer)
+        click.echo(f"  in truth: {titles[example.target]}")
+    click.echo()
