@@ -85,9 +85,10 @@ class Tally:
         try:
             results = _answers(case, runtime)
         except NoEligibleItemError as error:
-            named = not allowed[error.request].any() and allowed[: error.request].any(1).all()
-            self.empty_named += named
-            self.false_errors += not named
+            left = allowed.any(1)
+            named = bool(left[: error.request].all()) and not left[error.request]
+            self.empty_named += int(named)
+            self.false_errors += int(not named)
         except ModelError as error:
             # under `catalog` nothing is left to renormalise where all live children are -inf
             cause = _has_nan(case) or (case.score == "catalog" and bool(case.table.isinf().any()))

@@ -65,8 +65,8 @@ def random_case(generator: Generator) -> Case:
     """Draw a case; now and then a request has no eligible item."""
     paths = generator.permutation(SHAPES[generator.integers(len(SHAPES))](generator))
     items, requests = len(paths), int(generator.integers(1, 5))
-    share = generator.choice([None, 0.9, 0.5, 0.1, 1 / items], p=[0.4, 0.2, 0.2, 0.1, 0.1])
-    eligible = None if share is None else generator.random(items) < share
+    share = generator.choice([1.0, 0.9, 0.5, 0.1, 1 / items], p=[0.4, 0.2, 0.2, 0.1, 0.1])
+    eligible = None if share == 1 else generator.random(items) < share
     if eligible is not None and generator.random() < 0.98:
         eligible[generator.integers(items)] = True
     left_out = [generator.integers(0, items, generator.integers(items)) for _ in range(requests)]
