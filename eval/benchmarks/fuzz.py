@@ -85,8 +85,8 @@ class Tally:
         try:
             results = _answers(case, runtime)
         except NoEligibleItemError as error:
-            left = allowed.any(1)
-            named = bool(left[: error.request].all()) and not left[error.request]
+            empty = [request for request, row in enumerate(allowed) if not row.any()]
+            named = empty[:1] == [error.request]
             self.empty_named += int(named)
             self.false_errors += int(not named)
         except ModelError as error:

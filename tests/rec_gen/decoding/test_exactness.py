@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ from rec_gen.testing import tiny_model
 
 VOCABULARY, CLOSE, K = 64, 62, 10
 TIE = 1e-6
-GROUPED = {"num_attention_heads": 4, "num_key_value_heads": 2}
-SETTINGS: dict[str, dict[str, object]] = {
+GROUPED: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
+SETTINGS: dict[str, dict[str, Any]] = {
     "gemma3_text": {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]},
     "mistral": {"sliding_window": 8},
     "qwen3": {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
@@ -74,7 +74,7 @@ def _renormalized(paths: torch.Tensor, logits: torch.Tensor) -> Iterator[torch.T
 def read_all(model: torch.nn.Module, prompt: Sequence[int], paths: torch.Tensor) -> Reference:
     """Read the prompt and every spelling in full."""
     logits, normalizers = [], []
-    for part in paths.split(1000):
+    for part in torch.split(paths, 1000):
         ids = torch.cat([torch.tensor(prompt).expand(len(part), -1), part.clamp(min=0)], dim=1)
         output = model(input_ids=ids, use_cache=False, logits_to_keep=paths.shape[1] + 1)
         states = output.logits[:, :-1]
@@ -114,9 +114,10 @@ def check_model(model_type: str, items: int, beam_width: int) -> int:
     everything = torch.ones(items, dtype=torch.bool)
     half = torch.rand(items, generator=torch.Generator().manual_seed(0)) < 0.5
     certified = 0
-    for prompts, score in product(PROMPTS.values(), get_args(Score)):
+    for prompts in PROMPTS.values():
         references = [read_all(model, prompt, paths) for prompt in prompts]
-        for eligible, exact in ((everything, True), (half, True), (half, False)):
+        kinds = ((everything, True), (half, True), (half, False))
+        for (eligible, exact), score in product(kinds, get_args(Score)):
             best = [reference.scores(eligible, score).topk(3).indices for reference in references]
             excluded = [[], *(row.tolist() for row in best[1:])]
             leaves = EligibleLeaves(LeafFilter(trie, eligible), excluded)
