@@ -40,7 +40,7 @@ USERS, K = 8, 10
 class Contest:
     """One batch of requests and those who answer it."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: int = USERS) -> None:
         self.dataset = load_dataset(DataConfig(source="movielens-100k"))
         tokenizer = load_tokenizer("smollm2-135m")
         self.model = load_model("smollm2-135m", "bfloat16").eval()
@@ -49,7 +49,7 @@ class Contest:
         template = Template.load("next_item")
         catalog = self.dataset.catalog
         renderer = PromptRenderer(template, catalog, self.spellings, tokenizer, config)
-        examples = list(self.dataset.examples(Split.TEST))[:USERS]
+        examples = list(self.dataset.examples(Split.TEST))[:users]
         self.seen = [example.history.tolist() for example in examples]
         self.prompts = [renderer.render(history).ids for history in self.seen]
         self.trie = CatalogTrie.build(self.spellings.tokens)

@@ -4,10 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 from click.testing import CliRunner
 
-from eval.benchmarks import prepare, promise, swaps
+from eval.benchmarks import fuzz, prepare, promise, swaps
+from eval.benchmarks.fuzz_cases import random_case
+from eval.benchmarks.masked import masked_search
 from rec_gen.data.dataset import Dataset
+from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
+from rec_gen.decoding.search import SearchResult, search
+from rec_gen.decoding.transformers_runtime import TransformersRuntime
+from rec_gen.decoding.trie import CatalogTrie
+from rec_gen.testing import tiny_model
 
 
 def figures(command: Any, file: Path, *options: str) -> dict[str, float]:
@@ -37,3 +46,53 @@ def test_swaps_finds_no_invalid_answer_and_no_leak(tmp_path: Path) -> None:
     assert found["invalid_answers"] == 0
     assert found["indexes_alive"] == 1
     assert found["add_one_of_50_ms"] > 0
+
+
+def test_fuzz_finds_every_promise_kept(tmp_path: Path) -> None:
+    found = figures(fuzz.main, tmp_path / "f.json", "--cases", "300")
+    assert found["cases"] == 300
+    assert min(found["items"], found["certified"], found["nan_named"], found["empty_named"]) > 0
+    broken = {name: found[name] for name in fuzz.FAILURES if name != "nan_silent"}
+    assert not any(broken.values()), broken
+
+
+@pytest.mark.parametrize("damage", ["swap", "repeat", "drop", "inflate", "boast"])
+def test_fuzz_sees_a_broken_promise(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(result: SearchResult) -> SearchResult:
+        items, scores, certified = list(result.items), list(result.scores), result.certified
+        if damage == "swap":
+            items.reverse()
+        elif damage == "repeat":
+            items[-1] = items[0]
+        elif damage == "drop":
+            del items[-1], scores[-1]
+        elif damage == "inflate":
+            scores[0] += 0.01
+        return SearchResult(items, scores, certified or damage == "boast")
+
+    def spoilt(*arguments: Any, **options: Any) -> list[SearchResult]:
+        return [spoil(result) for result in search(*arguments, **options)]
+
+    monkeypatch.setattr(fuzz, "search", spoilt)
+    tally = fuzz.Tally()
+    for number in range(60):
+        tally.run(random_case(np.random.default_rng([1, number])))
+    assert tally.failures
+
+
+def test_a_mask_over_the_vocabulary_finds_catalog_items() -> None:
+    rng = np.random.default_rng(0)
+    rows = {tuple(rng.integers(0, 20, size=3)) for _ in range(100)}
+    catalog = [np.array([*row, 21], dtype=np.int32) for row in rows]
+    prompts = [rng.integers(0, 20, size=size).tolist() for size in (3, 9)]
+    seen = [[0, 1], list(range(2, len(catalog)))]
+    model = tiny_model(22)
+    found = masked_search(model, prompts, catalog, seen, 10)
+    assert len(found[0]) == 10
+    assert set(found[0]) < set(range(2, len(catalog)))
+    assert sorted(found[1]) == [0, 1]
+    trie = CatalogTrie.build(catalog)
+    leaves = EligibleLeaves(LeafFilter(trie), seen)
+    wide = masked_search(model, prompts, catalog, seen, len(catalog))
+    best = search(TransformersRuntime(model), prompts, trie, leaves, len(catalog), 1)
+    assert wide == [result.items for result in best]

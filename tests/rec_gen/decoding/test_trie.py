@@ -67,6 +67,27 @@ def test_refuses_truncated_damaged_and_foreign_files(tmp_path: Path) -> None:
 
 
 @given(spellings(), st.data())
+def test_refuses_a_file_cut_anywhere_or_with_one_changed_byte(
+    catalog: list[np.ndarray], data: st.DataObject
+) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "trie"
+        CatalogTrie.build(catalog).save(file)
+        content = bytearray(file.read_bytes())
+        place = data.draw(st.integers(0, len(content) - 1))
+        file.write_bytes(content[:place])
+        with pytest.raises(BundleError):
+            CatalogTrie.load(file)
+        content[place] ^= data.draw(st.integers(1, 255))
+        file.write_bytes(content)
+        try:
+            loaded = CatalogTrie.load(file)
+        except BundleError:
+            return
+        assert walk(loaded) == walk(CatalogTrie.build(catalog))  # the byte said nothing
+
+
+@given(spellings(), st.data())
 def test_refuses_a_spelling_that_begins_another(
     catalog: list[np.ndarray], data: st.DataObject
 ) -> None:
