@@ -185,7 +185,7 @@ class _Search:
         if self._score == "lm":
             steps = self._log_probabilities(frontier, after, forced)
             rows = rows.plus(torch.zeros_like(rows.score).index_add_(0, owner, steps))
-            self._refuse_nan(rows.log_prob)
+            self._refuse_unless(rows.log_prob < torch.inf)
         self._branch(frontier, stops[~decided] - 1, rows[~decided])
         rows, scored = rows[decided], scored[decided]
         tails = replace(
@@ -225,7 +225,7 @@ class _Search:
             score, drawn = self._draws.children(nodes, parent, edge, step)
         slot = frontier.slots[ends][parent]
         rows = Rows(nodes.request[parent], target, score, slot, token, run, left, drawn)
-        self._refuse_nan(rows.score)
+        self._refuse_unless(rows.score < torch.inf)  # false for NaN
         self._open = self._open.join(rows[~done])
         items = rows[done]
         leaf = self._leaves.first(items.request, start[done], stop[done])
@@ -237,10 +237,11 @@ class _Search:
         """The log-probability of tokens in the whole vocabulary, float64 [pairs]."""
         used, place = torch.unique(places, return_inverse=True)
         total = self._session.normalizers(frontier.hidden[used]).double()
+        self._refuse_unless(total.isfinite())
         return self._session.logits(frontier.hidden, places, tokens).double() - total[place]
 
-    def _refuse_nan(self, scores: torch.Tensor) -> None:
-        if not bool(torch.isfinite(scores[scores != -torch.inf]).all()):
+    def _refuse_unless(self, numbers: torch.Tensor) -> None:
+        if not bool(numbers.all()):
             raise ModelError(f"{self._name}: the model gives NaN or infinity as a score")
 
 
