@@ -1,4 +1,4 @@
-"""The trie and the filters alone: bytes, building time, one step of twenty beams, a filter."""
+"""The trie alone: bytes, building time, one step of twenty beams."""
 
 import time
 from collections.abc import Callable
@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.trie import CatalogTrie
 
-MILLION, BEAMS, SEEN = 1_000_000, 20, 200
+MILLION, BEAMS = 1_000_000, 20
 LEVELS, CODES, TITLE = 4, 256, 12
 
 
@@ -31,7 +30,7 @@ def random_titles(generator: np.random.Generator, items: int) -> tuple[npt.NDArr
 
 
 def index_figures(generator: np.random.Generator) -> dict[str, float]:
-    """Measure tries of a hundred thousand to ten million items, and filters on a million."""
+    """Measure tries of a hundred thousand to ten million items."""
     steps = {}
     for items in (MILLION // 10, MILLION, 10 * MILLION):
         flat, length = random_ids(generator, items)
@@ -43,7 +42,6 @@ def index_figures(generator: np.random.Generator) -> dict[str, float]:
             figures = {
                 "sid_index_mb_per_million": trie.bytes / 1e6,
                 "sid_build_s_per_million": built,
-                **_filter_figures(trie, generator),
             }
     flat, length = random_titles(generator, MILLION)
     titles = CatalogTrie.build_ragged(flat, np.full(MILLION, length))
@@ -61,19 +59,9 @@ def _step_us(trie: CatalogTrie, generator: np.random.Generator) -> float:
 
     def step() -> None:
         _, edges = trie.edges(nodes)
-        trie.leaves(trie.target[edges].long())
+        trie.leaves(trie.target.index_select(0, edges))
 
     return 1e6 * _median_seconds(step, 200)
-
-
-def _filter_figures(trie: CatalogTrie, generator: np.random.Generator) -> dict[str, float]:
-    eligible = torch.from_numpy(generator.random(len(trie)) < 0.5)
-    seen = [generator.integers(0, len(trie), SEEN).tolist()]
-    shared = LeafFilter(trie, eligible)
-    return {
-        "filter_new_ms": 1e3 * _median_seconds(lambda: LeafFilter(trie, eligible), 10),
-        "filter_cached_ms": 1e3 * _median_seconds(lambda: EligibleLeaves(shared, seen), 200),
-    }
 
 
 def _median_seconds(run: Callable[[], object], rounds: int) -> float:

@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 from transformers import DynamicCache
 
-from eval.benchmarks.decoding import Contest
+from eval.benchmarks.contest import Contest
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.search import search
 from rec_gen.decoding.transformers_runtime import TransformersRuntime

@@ -1,6 +1,7 @@
 """Which items a request may return, asked as: how many eligible leaves lie below a node?"""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -46,18 +47,17 @@ class EligibleLeaves:
         """
         self._sums, device = shared.sums, shared.sums.device
         self._span = len(shared.sums)
-        requests = np.repeat(np.arange(len(excluded)), [len(items) for items in excluded])
-        items = torch.from_numpy(np.fromiter((i for row in excluded for i in row), np.int64))
-        leaves = shared.leaf_of[items.to(device)].long()
-        hit = self._sums[leaves + 1] > self._sums[leaves]
-        keys = torch.from_numpy(requests).to(device) * self._span + leaves
-        self._excluded = torch.unique(keys[hit])
-        everyone = torch.arange(len(excluded), device=device)
-        zeros = torch.zeros_like(everyone)
-        totals = self.count(everyone, zeros, zeros + self._span - 1)
-        if not bool(totals.all()):
-            raise NoEligibleItemError(int((totals == 0).nonzero()[0]))
-        self.total = int(totals.sum())
+        sizes = np.fromiter(map(len, excluded), np.int64, len(excluded))
+        items = np.fromiter(chain.from_iterable(excluded), np.int64, int(sizes.sum()))
+        firsts = np.repeat(np.arange(len(excluded)) * self._span, sizes)
+        leaves = shared.leaf_of.index_select(0, torch.from_numpy(items).to(device))
+        hit = self._sums.index_select(0, leaves + 1) > self._sums.index_select(0, leaves)
+        self._excluded = torch.unique((torch.from_numpy(firsts).to(device) + leaves)[hit])
+        gone = torch.bincount(self._excluded // self._span, minlength=len(excluded))
+        totals = (self._sums[-1] - gone).tolist()
+        if 0 in totals:
+            raise NoEligibleItemError(totals.index(0))
+        self.total = sum(totals)
 
     @property
     def shared(self) -> torch.Tensor:
