@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from rec_gen.data.prepare import load_dataset
     from rec_gen.decoding.sampling import Sampling
     from rec_gen.errors import RecGenError
-    from rec_gen.recommender import Recommendation, Recommender
+    from rec_gen.recommender import Answer, Recommendation, Recommender
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "Bundle",
     "Catalog",
     "DataConfig",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Answer": "rec_gen.recommender",
     "Bundle": "rec_gen.bundle",
     "Catalog": "rec_gen.catalog",
     "DataConfig": "rec_gen.data.config",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import get_args
+from typing import get_args, overload
 
 import torch
 
@@ -33,6 +33,33 @@ class Recommendation:
 
     item: Item
     score: float
+
+
+@dataclass(frozen=True)
+class Answer(Sequence[Recommendation]):
+    """The recommendations for one request, best first, with what is known of them.
+
+    Attributes:
+        recommendations: What the answer consists of.
+        certified: No other eligible item would rank higher than the last of them.
+        version: The version of the catalog that they come from.
+    """
+
+    recommendations: tuple[Recommendation, ...]
+    certified: bool
+    version: int
+
+    @overload
+    def __getitem__(self, index: int) -> Recommendation: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Recommendation, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Recommendation | tuple[Recommendation, ...]:
+        return self.recommendations[index]
+
+    def __len__(self) -> int:
+        return len(self.recommendations)
 
 
 class Recommender:
@@ -103,7 +130,7 @@ class Recommender:
         item_scores: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
         item_weight: float = 1.0,
         scale: Scale = "log",
-    ) -> list[list[Recommendation]]:
+    ) -> list[Answer]:
         """Recommend items after each history.
 
         Args:
@@ -175,7 +202,7 @@ class Recommender:
                 exact=exact,
                 ranking=Ranking(sampling, cap, bonus),
             )
-        return [_answer(index.catalog, result, scaled) for result in results]
+        return [_answer(index, result, scaled) for result in results]
 
     def _scaled(
         self, scale: Scale, score: Score, *, combined: bool
@@ -240,7 +267,8 @@ class Recommender:
 
 
 def _answer(
-    catalog: Catalog, result: SearchResult, scaled: Callable[[list[float]], list[float]]
-) -> list[Recommendation]:
+    index: Index, result: SearchResult, scaled: Callable[[list[float]], list[float]]
+) -> Answer:
     pairs = zip(result.items, scaled(result.scores), strict=True)
-    return [Recommendation(catalog[item], score) for item, score in pairs]
+    found = tuple(Recommendation(index.catalog[item], score) for item, score in pairs)
+    return Answer(found, result.certified, index.version)

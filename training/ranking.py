@@ -45,7 +45,7 @@ def held_out_answers(
     beam_width: int,
     exclude_seen: bool,
     score: Score = "lm",
-) -> dict[int, list[Recommendation]]:
+) -> dict[int, Sequence[Recommendation]]:
     """Recommend ten items after each history whose held-out item may be recommended.
 
     Returns:

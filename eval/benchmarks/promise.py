@@ -6,6 +6,7 @@ an item of the catalog that the user has not seen, ten distinct ones for each re
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -45,7 +46,7 @@ class Tally:
     duplicate: int = 0
     seconds: float = 0.0
 
-    def add(self, catalog: set[str], history: list[str], answer: list[Recommendation]) -> None:
+    def add(self, catalog: set[str], history: list[str], answer: Sequence[Recommendation]) -> None:
         """Count one list."""
         ids = [recommendation.item.id for recommendation in answer]
         allowed = catalog.difference(history)

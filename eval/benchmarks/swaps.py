@@ -9,7 +9,7 @@ import gc
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,7 +65,7 @@ class Request:
     block: list[str] = field(default_factory=list)
     edition: int | None = None
 
-    def ask(self, recommender: Recommender) -> list[Recommendation]:
+    def ask(self, recommender: Recommender) -> Sequence[Recommendation]:
         """The answer; empty if nothing was eligible."""
         where = None if self.edition is None else f"edition == {self.edition}"
         try:
@@ -73,7 +73,7 @@ class Request:
         except NoEligibleItemError:
             return []
 
-    def is_answered(self, answer: list[Recommendation], catalog: Items) -> bool:
+    def is_answered(self, answer: Sequence[Recommendation], catalog: Items) -> bool:
         """Whether an answer is right for a catalog."""
         out = {*self.history, *self.block}
         eligible = {

@@ -113,7 +113,8 @@ def recommend(
     for (request, _), answer in zip(requests, answers, strict=True):
         if as_json:
             rows = [{"id": r.item.id, "title": r.item.title, "score": r.score} for r in answer]
-            click.echo(json.dumps({"request": request, "items": rows}, ensure_ascii=False))
+            found = {"request": request, "items": rows, "certified": answer.certified}
+            click.echo(json.dumps(found, ensure_ascii=False))
         else:
             print_answer(request, answer)
 

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ def recommender(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
     return Recommender.load(train(toy_recipe(), toy_dataset(), folder), device="cpu")
 
 
-def ids(answer: list[Recommendation]) -> list[str]:
+def ids(answer: Sequence[Recommendation]) -> list[str]:
     return [recommendation.item.id for recommendation in answer]
 
 
