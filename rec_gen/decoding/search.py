@@ -19,7 +19,7 @@ from rec_gen.errors import DecodingError, ModelError
 
 Score = Literal["lm", "catalog"]
 
-TAIL = 2
+TAIL = 3
 """Forced tokens on the way to one item that are read at once; then it is compared again."""
 
 
@@ -118,7 +118,8 @@ class _Search:
         self._start = session.start()
         self._session = read_ahead(session, self._start.slots, trie, leaves, tails=score == "lm")
         self._trie, self._leaves = trie, leaves
-        self._width, self._score, self._k = width, score, k
+        self._width, self._score = width, score
+        self._turns = max(k, width // 2)  # tails of a request that are read at once
         self._root = Rows.at_root(torch.arange(len(prompts), device=runtime.device))
         self._draws: GumbelTree | None = None
         if ranking.sampling is not None:
@@ -152,8 +153,8 @@ class _Search:
         self._pruned = self._pruned.join(rows[pruned])
         decided = chosen.target < 0
         tails, rank = _promising(self._tails.join(chosen[decided]), bars).ranked()
-        self._open, self._tails = rows[:0], tails[rank >= self._k]
-        return chosen[~decided].join(tails[rank < self._k]).by_request()
+        self._open, self._tails = rows[:0], tails[rank >= self._turns]
+        return chosen[~decided].join(tails[rank < self._turns]).by_request()
 
     def _choose_any(self) -> Rows:
         """The best rows of all, for an exact search: none is pruned."""

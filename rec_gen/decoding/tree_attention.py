@@ -7,6 +7,8 @@ slots that its tokens may see, taken out of one store that all beams and request
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -15,20 +17,24 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from rec_gen.decoding.token_tree import Block, Ints
 
 NAME = "rec_gen_tree"
+CELLS = 1 << 16
+"""Pairs of a token and a slot that are scored at once; more leave the processor's cache."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What the tokens of a block see, on the model's device.
+    """What the tokens of some blocks see, on the model's device; blocks are padded to one size.
 
     Attributes:
-        rows: Which tokens of the reading.
-        columns: int64 [columns], the slots that some of them see.
-        masks: [tokens, columns], what is added to scores, by the width of the attention window;
-            None looks all the way back.
+        rows: int64 [blocks, tokens], which tokens of the reading.
+        real: int64 [tokens], where those that are no padding stand in `rows`.
+        columns: int64 [blocks, columns], the slots that some of them see.
+        masks: [blocks, 1, tokens, columns], what is added to scores, by the width of the attention
+            window; None looks all the way back.
     """
 
-    rows: slice
+    rows: torch.Tensor
+    real: torch.Tensor
     columns: torch.Tensor
     masks: dict[int | None, torch.Tensor]
 
@@ -45,18 +51,46 @@ def views_of(
         window: How far back layers with a window look.
         like: A tensor of the model.
     """
-    views = []
-    for block in blocks:
-        own = depths[first:][block.rows]
-        near = own[:, None] - depths[block.columns] < (window or 0)
-        masks = {}
-        for width, seen in ((None, block.seen), (window, block.seen & near)):
-            if width not in masks:
-                mask = like.new_zeros(seen.shape)
-                hidden = torch.from_numpy(~seen).to(like.device)
-                masks[width] = mask.masked_fill_(hidden, -torch.inf)
-        views.append(View(block.rows, torch.from_numpy(block.columns).to(like.device), masks))
-    return views
+    views, group = [], list(blocks[:1])
+    for block in blocks[1:]:
+        tallest, widest = np.max([each.seen.shape for each in (*group, block)], axis=0)
+        if (len(group) + 1) * tallest * widest > CELLS:
+            views.append(_view(group, depths, first, window, like))
+            group = []
+        group.append(block)
+    return [*views, _view(group, depths, first, window, like)]
+
+
+def _view(
+    group: Sequence[Block], depths: Ints, first: int, window: int | None, like: torch.Tensor
+) -> View:
+    tallest, widest = np.max([block.seen.shape for block in group], axis=0)
+    rows = np.zeros((len(group), tallest), np.int64)
+    columns = np.zeros((len(group), widest), np.int64)
+    seen = np.zeros((len(group), tallest, widest), np.bool_)
+    for place, block in enumerate(group):
+        height, width = block.seen.shape
+        rows[place, :height] = np.arange(block.rows.start, block.rows.stop)
+        columns[place, :width] = block.columns
+        seen[place, :height, :width] = block.seen
+    real = np.flatnonzero(seen.any(axis=2))
+    near = depths[first + rows][:, :, None] - depths[columns][:, None] < (window or 0)
+    masks = {
+        width: _additive(sight, like)
+        for width, sight in ({window: seen & near} | {None: seen}).items()
+    }
+    return View(
+        torch.from_numpy(rows).to(like.device),
+        torch.from_numpy(real).to(like.device),
+        torch.from_numpy(columns).to(like.device),
+        masks,
+    )
+
+
+def _additive(seen: npt.NDArray[np.bool_], like: torch.Tensor) -> torch.Tensor:
+    lowest = torch.finfo(like.dtype).min  # and not -inf, so that padding gives no NaN
+    hidden = torch.from_numpy(~seen[:, None]).to(like.device)
+    return like.new_zeros(hidden.shape).masked_fill_(hidden, lowest)
 
 
 def tree_attention(
@@ -97,12 +131,18 @@ def tree_attention(
     queries = (query[0] * scaling).view(len(key), -1, tokens, width)
     output = query.new_empty(tokens, heads, width)
     for view in views:
-        keys, values = key.index_select(1, view.columns), value.index_select(1, view.columns)
-        asked = queries[:, :, view.rows]
-        scores = (asked.flatten(1, 2) @ keys.transpose(1, 2)).view(*asked.shape[:3], -1)
+        blocks, height = view.rows.shape
+        keys, values = (
+            store.index_select(1, view.columns.flatten()).view(len(key), blocks, -1, width)
+            for store in (key, value)
+        )
+        asked = queries.index_select(2, view.rows.flatten())
+        asked = asked.view(len(key), -1, blocks, height, width).transpose(1, 2)
+        scores = (asked.flatten(2, 3) @ keys.mT).view(*asked.shape[:4], -1)
         weights = scores.add_(view.masks[sliding_window]).softmax(-1)
-        seen = (weights.flatten(1, 2) @ values).view(asked.shape)
-        output[view.rows] = seen.flatten(0, 1).transpose(0, 1)
+        seen = (weights.flatten(2, 3) @ values).view(asked.shape)
+        seen = seen.permute(1, 3, 0, 2, 4).reshape(-1, heads, width)
+        output[view.rows.flatten()[view.real]] = seen[view.real]
     return output[None], None
 
 
