@@ -138,6 +138,8 @@ def _rows(items: Sequence[Item], schema: pl.Schema) -> pl.DataFrame:
     metadata = [name for name in schema if name not in ("item", "title")]
     seen: set[str] = set()
     for item in items:
+        if not isinstance(item, Item):
+            raise DataError(f"{item!r} stands where an Item belongs: give Item(id, title, fields)")
         for name, text in (("id", item.id), ("title", item.title)):
             if not isinstance(text, str) or not text.strip():
                 raise DataError(f"item {item.id!r}: its {name} is {text!r}; give it a text")

@@ -12,7 +12,7 @@ from rec_gen.errors import DataError, DecodingError
 
 
 def categories(catalog: Catalog, column: str) -> torch.Tensor:
-    """Number the values of a column; a missing value is one of them.
+    """Number the values of a column; a missing value, or NaN, is one of them.
 
     Returns:
         int64 [items], equal where the values are, each below the number of items.
@@ -29,8 +29,14 @@ def categories(catalog: Catalog, column: str) -> torch.Tensor:
             f"max_per: column '{column}' is {schema[column]}: a cap needs one value an item, since "
             "overlapping categories have no best first order; choose another column"
         )
-    rows = pl.DataFrame({"value": catalog.frame[column], "row": np.arange(len(catalog))})
+    values = catalog.frame[column]
+    values = values.fill_nan(None) if values.dtype.is_float() else values
+    rows = pl.DataFrame({"value": values, "row": np.arange(len(catalog))})
     return torch.tensor(rows.select(pl.col("row").first().over("value"))["row"].to_numpy())
+
+
+LARGEST = 1e9
+"""Own scores beyond this would drown the log-probabilities that they are added to."""
 
 
 class OwnScores:
@@ -52,7 +58,8 @@ class OwnScores:
             requests: The number of requests.
 
         Raises:
-            DataError: A shared score is not a finite number, or its item is not in the catalog.
+            DataError: A shared score is no number, weighs too much, or its item is not in the
+                catalog.
             DecodingError: The weight is not finite, or there is not one mapping a request.
         """
         if not math.isfinite(weight):
@@ -74,7 +81,7 @@ class OwnScores:
         """What the items of some requests are raised by, float64 [1 or requests, items].
 
         Raises:
-            DataError: A score is not a finite number, or its item is not in the catalog.
+            DataError: A score is no number, weighs too much, or its item is not in the catalog.
         """
         if self._shared is not None:
             return self._shared
@@ -84,8 +91,14 @@ class OwnScores:
         row = torch.zeros(len(self._catalog), dtype=torch.float64)
         for item, score in scores.items():
             position = self._catalog.position(item)
-            bonus = self._weight * score
-            if not math.isfinite(bonus):
-                raise DataError(f"item_scores: item '{item}' has {score}: give a finite number")
+            try:
+                bonus = self._weight * float(score)
+            except (TypeError, ValueError, OverflowError):
+                bonus = math.nan
+            if not abs(bonus) <= LARGEST:
+                raise DataError(
+                    f"item_scores: item '{item}' has {score}: give a number that is at most "
+                    f"{LARGEST:.0e} times item_weight, and filter to exclude or pin items"
+                )
             row[position] = bonus
         return row

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import get_args, overload
+from typing import SupportsIndex, get_args, overload
 
 import torch
 
@@ -163,20 +163,22 @@ class Recommender:
             filters and `max_per` allow when these are fewer.
 
         Raises:
-            DataError: An item id is not in the catalog, or its own score is not finite.
+            DataError: An item id is not in the catalog, or its own score is no number or weighs
+                more than 1e9.
             RuleError: The rule is wrong.
             DecodingError: An option or a combination of options has no meaning.
             BundleError: The bundle has no calibration.
             NoEligibleItemError: Every item is filtered for a request.
         """
-        if score not in get_args(Score) or min(k, beam_width, batch_size) < 1:
+        whole = all(isinstance(number, SupportsIndex) for number in (k, beam_width, batch_size))
+        if score not in get_args(Score) or not whole or min(k, beam_width, batch_size) < 1:
             raise DecodingError(
                 f"score is '{score}', k {k}, beam_width {beam_width}, batch_size {batch_size}: "
-                "give the score lm or catalog, and at least 1 for the others"
+                "give the score lm or catalog, and whole numbers of at least 1 for the others"
             )
         index = self._index
         scaled = self._scaled(scale, score, combined=item_scores is not None)
-        cap = None if max_per is None else Cap(categories(index.catalog, max_per[0]), max_per[1])
+        cap = None if max_per is None else _cap(index.catalog, max_per)
         own = None
         if item_scores is not None:
             own = OwnScores(index.catalog, item_scores, item_weight, len(histories))
@@ -197,7 +199,7 @@ class Recommender:
                 index.trie,
                 leaves,
                 k,
-                beam_width,
+                min(beam_width, len(index.catalog)),
                 score,
                 exact=exact,
                 ranking=Ranking(sampling, cap, bonus),
@@ -264,6 +266,15 @@ class Recommender:
         with self._changing:
             self._index = self._index.changed(self._respeller, put, remove, codes or {})
             return self._index.version
+
+
+def _cap(catalog: Catalog, max_per: tuple[str, int]) -> Cap:
+    if isinstance(max_per, str) or len(max_per) != 2 or not isinstance(max_per[1], SupportsIndex):
+        raise DecodingError(
+            f"max_per is {max_per!r}: give a column and a whole number, such as ('category', 3)"
+        )
+    column, most = max_per
+    return Cap(categories(catalog, column), min(most, len(catalog)))
 
 
 def _answer(

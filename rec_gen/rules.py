@@ -34,7 +34,7 @@ _HINT = "use columns, numbers, texts, comparisons, in, and, or, not, + - * /"
 
 
 def eligible_items(catalog: Catalog, rule: str) -> npt.NDArray[np.bool_]:
-    """Which items a rule lets through; an item whose value is missing does not pass.
+    """Which items a rule lets through; an item whose value is missing or NaN does not pass.
 
     Args:
         catalog: The items.
@@ -53,6 +53,8 @@ def eligible_items(catalog: Catalog, rule: str) -> npt.NDArray[np.bool_]:
     reader = _Reader(rule, catalog.frame.schema)
     try:
         passed = catalog.frame.select(rule=reader.read(tree.body))["rule"]
+    except RecursionError as error:
+        raise RuleError(f"rule '{rule}': is nested too deeply; {_HINT}") from error
     except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split())
         raise RuleError(f"rule '{rule}': {reason}") from error
@@ -72,12 +74,8 @@ class _Reader:
         """The polars expression, or the plain value, of a node."""
         match node:
             case ast.BoolOp(op=op, values=values):
-                parts = [self.read(value) for value in values]
-                join = operator.and_ if isinstance(op, ast.And) else operator.or_
-                joined = parts[0]
-                for part in parts[1:]:
-                    joined = join(joined, part)
-                return joined
+                parts = [self._expression(value) for value in values]
+                return _joined(operator.and_ if isinstance(op, ast.And) else operator.or_, parts)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return ~self._expression(operand)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -90,7 +88,8 @@ class _Reader:
                 if name not in self._schema:
                     raise RuleError(f"rule '{self._rule}': there is no column '{name}'; "
                                     f"{self.columns}")  # fmt: skip
-                return pl.col(name)
+                column = pl.col(name)
+                return column.fill_nan(None) if self._schema[name].is_float() else column
             case ast.Constant(value=bool() | int() | float() | str() as value):
                 return value
         raise RuleError(f"rule '{self._rule}': '{ast.unparse(node)}' is not allowed; {_HINT}")
@@ -122,3 +121,11 @@ class _Reader:
     def _expression(self, node: ast.expr) -> pl.Expr:
         value = self.read(node)
         return value if isinstance(value, pl.Expr) else pl.lit(value)
+
+
+def _joined(join: Callable[[Any, Any], Any], parts: list[pl.Expr]) -> Any:
+    """The parts as a balanced tree, since polars takes very long over a deep one."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return join(_joined(join, parts[:middle]), _joined(join, parts[middle:]))

@@ -22,8 +22,11 @@ class _Group(click.Group):
         except RecGenError as error:
             click.echo(f"recgen: {error}", err=True)
             sys.exit(error.exit_code)
+        except BrokenPipeError:
+            raise  # click leaves silently when the reader of the output has gone
         except OSError as error:
-            click.echo(f"recgen: {error.filename}: {error.strerror}", err=True)
+            place = "" if error.filename is None else f"{error.filename}: "
+            click.echo(f"recgen: {place}{error.strerror or error}", err=True)
             sys.exit(1)
 
 

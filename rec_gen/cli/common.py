@@ -43,9 +43,14 @@ def bundle_dataset(recommender: "Recommender") -> "Dataset":
     from rec_gen.config import parse_config
     from rec_gen.data.config import DataConfig
     from rec_gen.data.prepare import load_dataset
-    from rec_gen.errors import DataError
+    from rec_gen.errors import BundleError, DataError
 
     manifest = recommender.bundle.manifest
+    if "data" not in manifest.recipe:
+        raise BundleError(
+            f"the bundle '{manifest.name}' does not say which data it was trained on: give "
+            "histories, or train it with a recipe"
+        )
     dataset = load_dataset(parse_config(DataConfig, manifest.recipe["data"]))
     if dataset.fingerprint != manifest.fingerprint:
         raise DataError(f"{dataset.name}: is not the data that the bundle was trained on")

@@ -1,13 +1,17 @@
+import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
+from rec_gen.catalog import Catalog
 from rec_gen.cli import main
+from rec_gen.testing import random_bundle
 
 SHOP = """
 [interactions]
@@ -188,3 +192,36 @@ def test_the_command_is_installed() -> None:
     command = Path(sys.executable).with_name("recgen")
     done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("recgen, version ")
+
+
+def test_an_error_without_a_file_names_none() -> None:
+    @main.command("full")
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    try:
+        assert error("full") == (1, "recgen: No space left on device")
+    finally:
+        del main.commands["full"]
+
+
+def test_leaves_silently_when_its_reader_has_gone() -> None:
+    command = "from rec_gen.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", command, "prompts", "show", "next_item"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+def test_a_bundle_without_data_is_one_line(tmp_path: Path) -> None:
+    catalog = Catalog(pl.DataFrame({"item": ["a", "b"], "title": ["A", "B"]}))
+    random_bundle(catalog, "title").save(tmp_path / "bundle")
+    code, line = error("recommend", tmp_path / "bundle", "--user", "1")
+    assert code == 1
+    assert "'random' does not say which data it was trained on" in line

@@ -107,6 +107,7 @@ def test_what_stays_is_shared() -> None:
         ({"remove": ["x"]}, "item 'x' is not in the catalog of 4 items"),
         ({"remove": "a"}, "'a' stands where a list of item ids belongs"),
         ({"put": [STALKER, STALKER]}, "item 'e' is put twice"),
+        ({"put": ["e"]}, "'e' stands where an Item belongs"),
         ({"put": [Item("a", "Alien", {})], "remove": ["a"]}, "'a' is put and removed at once"),
         ({"put": [Item("e", "E", {"color": 1})]}, "item 'e': the catalog has no column 'color'"),
         ({"put": [Item("e", "E", {"year": "1979"})]}, "'e': column 'year' holds Int64, and not '1"),

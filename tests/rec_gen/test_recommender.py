@@ -130,6 +130,13 @@ def test_caps_the_items_of_a_category(recommender: Recommender) -> None:
         recommender.recommend([["i1"]], max_per=("title", 0))
 
 
+def test_huge_numbers_mean_the_whole_catalog(recommender: Recommender) -> None:
+    (answer,) = recommender.recommend(
+        [["i1"]], k=10**30, beam_width=10**30, batch_size=10**30, max_per=("title", 10**30)
+    )
+    assert set(ids(answer)) == ALL - {"i1"}
+
+
 def test_adds_item_scores(recommender: Recommender) -> None:
     (plain,) = recommender.recommend([["i1"]], k=ITEMS)
     own = {"i5": -2.0, "i9": 3.0}
@@ -161,11 +168,16 @@ def test_scales_scores(recommender: Recommender) -> None:
     [
         ({"scale": "percent"}, "scale is 'percent': give log, list or probability"),
         ({"scale": "probability", "item_scores": {}}, "knows nothing of item_scores"),
-        ({"item_scores": {"i1": math.nan}}, "item_scores: item 'i1' has nan: give a finite"),
+        ({"item_scores": {"i1": math.nan}}, "item_scores: item 'i1' has nan: give a number"),
         ({"item_scores": {"i1": 1e300}, "item_weight": 1e300}, "item 'i1' has 1e"),
         ({"item_scores": {"i1": 1}, "item_weight": math.inf}, "item_weight is inf"),
         ({"item_scores": [{}, {}]}, "2 mappings for 1 requests"),
         ({"item_scores": {"i99": 1.0}}, "item 'i99' is not in the catalog"),
+        ({"item_scores": {"i1": 1e17}}, "has 1e+17: give a number that is at most 1e+09 times"),
+        ({"k": 2.5}, "beam_width 20, batch_size 32: give the score lm or catalog, and whole"),
+        ({"max_per": "title"}, "max_per is 'title': give a column and a whole number"),
+        ({"max_per": ("title",)}, "max_per is ('title',): give a column and a whole number"),
+        ({"max_per": ("title", 1.5)}, "max_per is ('title', 1.5): give a column and a whole"),
         ({"max_per": ("shelf", 1)}, "max_per: there is no column 'shelf'; columns are item"),
     ],
 )

@@ -79,3 +79,24 @@ def test_any_text_is_a_rule_or_refused(rule: str) -> None:
         return
     assert mask.shape == (4,)
     assert mask.dtype == bool
+
+
+def test_nan_is_a_missing_value() -> None:
+    frame = {"item": ["a", "b"], "title": ["A", "B"], "price": [float("nan"), 9.0]}
+    catalog = Catalog(pl.DataFrame(frame))
+    for rule in ("price > 5", "not price < 5", "price != 5", "price + 1 > 5"):
+        assert eligible_items(catalog, rule).tolist() == [False, True]
+
+
+def test_a_text_between_conditions_is_no_column() -> None:
+    with pytest.raises(RuleError):
+        eligible_items(SHOP, "'in_stock' and price > 0")
+
+
+def test_a_very_long_rule_is_read_soon() -> None:
+    assert passed(" or ".join(f"price == {price}" for price in range(2000))) == "abd"
+
+
+def test_a_very_deep_rule_is_one_line() -> None:
+    with pytest.raises(RuleError, match="is nested too deeply"):
+        eligible_items(SHOP, "price" + " + 1" * 970 + " > 0")
