@@ -39,11 +39,15 @@ class Catalog:
         """Wrap a frame.
 
         Raises:
-            DataError: The columns `item` and `title` are missing, or an id stands twice.
+            DataError: The columns `item` and `title` are missing or have gaps, or an id stands
+                twice.
         """
         for column in ("item", "title"):
             if column not in frame.columns:
                 raise DataError(f"catalog: column '{column}' is missing")
+            if frame[column].has_nulls():
+                row = int(frame[column].is_null().arg_max() or 0)
+                raise DataError(f"catalog: row {row} has no {column}; give every item one")
         if frame["item"].is_duplicated().any():
             repeated = frame.filter(pl.col("item").is_duplicated())["item"][0]
             raise DataError(f"catalog: item id '{repeated}' stands more than once")

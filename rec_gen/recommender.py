@@ -16,7 +16,7 @@ from rec_gen.decoding.pool import Cap
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.search import Ranking, Score, SearchResult, search
-from rec_gen.errors import BundleError, DecodingError, NoEligibleItemError
+from rec_gen.errors import BundleError, DecodingError, NoEligibleItemError, PromptError
 from rec_gen.index import Index
 from rec_gen.preferences import OwnScores, categories
 from rec_gen.respelling import Codes, Respeller
@@ -168,6 +168,7 @@ class Recommender:
             RuleError: The rule is wrong.
             DecodingError: An option or a combination of options has no meaning.
             BundleError: The bundle has no calibration.
+            PromptError: The template cannot render a request's history, or not within its budget.
             NoEligibleItemError: Every item is filtered for a request.
         """
         whole = all(isinstance(number, SupportsIndex) for number in (k, beam_width, batch_size))
@@ -191,7 +192,7 @@ class Recommender:
                 leaves = EligibleLeaves(shared, batch if exclude_seen else [[]] * len(batch))
             except NoEligibleItemError as error:
                 raise NoEligibleItemError(start + error.request) from None
-            prompts = [index.renderer.render(seen).ids for seen in batch]
+            prompts = [_prompt(index, start + n, seen) for n, seen in enumerate(batch)]
             bonus = None if own is None else own.bonus(start, start + batch_size)
             results += search(
                 self._runtime,
@@ -275,6 +276,13 @@ def _cap(catalog: Catalog, max_per: tuple[str, int]) -> Cap:
         )
     column, most = max_per
     return Cap(categories(catalog, column), min(most, len(catalog)))
+
+
+def _prompt(index: Index, request: int, history: Sequence[int]) -> list[int]:
+    try:
+        return index.renderer.render(history).ids
+    except PromptError as error:
+        raise PromptError(f"request {request}: {error}") from error
 
 
 def _answer(

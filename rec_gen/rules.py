@@ -7,6 +7,7 @@ parsed with `ast`, turned into a polars expression node by node, and never evalu
 import ast
 import operator
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -103,19 +104,34 @@ class _Reader:
                 step = self._contains(left, right)
                 step = ~step if isinstance(op, ast.NotIn) else step
             elif type(op) in _COMPARE:
-                step = _COMPARE[type(op)](self._expression(left), self.read(right))
+                step = _COMPARE[type(op)](self._beside(left, right), self._beside(right, left))
             else:
                 return self.read(ast.Set(elts=[]))  # `is` is refused as any other node
             chain = step if chain is None else chain & step
         return chain
+
+    def _beside(self, node: ast.expr, other: ast.expr) -> pl.Expr:
+        """One side of a comparison; beside a column of dates, a text is a date."""
+        dtype = self._schema.get(other.id) if isinstance(other, ast.Name) else None
+        if dtype is None or not dtype.is_temporal() or not isinstance(node, ast.Constant):
+            return self._expression(node)
+        try:
+            return pl.lit(datetime.fromisoformat(str(node.value))).cast(dtype)
+        except ValueError as error:
+            raise RuleError(
+                f"rule '{self._rule}': {ast.unparse(node)} is no date; write it as '2024-05-31'"
+            ) from error
 
     def _contains(self, left: ast.expr, right: ast.expr) -> Any:
         """`column in {…}` over plain values, or `value in column` over a column of lists."""
         if isinstance(right, ast.Set | ast.List | ast.Tuple):
             return self._expression(left).is_in([self.read(value) for value in right.elts])
         column = self._expression(right)
-        if isinstance(right, ast.Name) and isinstance(self._schema[right.id], pl.List | pl.Array):
+        dtype = self._schema[right.id] if isinstance(right, ast.Name) else None
+        if isinstance(dtype, pl.List):
             return column.list.contains(self.read(left))
+        if isinstance(dtype, pl.Array):
+            return column.arr.contains(self.read(left))
         return column.str.contains(self.read(left), literal=True)
 
     def _expression(self, node: ast.expr) -> pl.Expr:

@@ -1,10 +1,11 @@
 """One batch of real requests, and those who answer it: for the benchmarks of the search."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from eval.benchmarks.masked import masked_search
+from eval.benchmarks.masked import masked_search, nested_trie
 from rec_gen.data.config import DataConfig
 from rec_gen.data.dataset import Split
 from rec_gen.data.prepare import load_dataset
@@ -24,9 +25,9 @@ class Contest:
     """Requests of MovieLens-100K users to SmolLM2-135M, which spells titles.
 
     Attributes:
-        forwards: Readings of the model since the last reset, by whomever.
+        forwards: Readings of the model in this turn, by whomever.
         tokens: Tokens that these read, padding included.
-        illegal: Answers' items that were not eligible, and items missing in them.
+        illegal: Items that the answers of this turn lack of ten different eligible ones.
     """
 
     def __init__(self, users: int = USERS) -> None:
@@ -42,8 +43,15 @@ class Contest:
         self.seen = [example.history.tolist() for example in examples]
         self.prompts = [renderer.render(history).ids for history in self.seen]
         self.trie = CatalogTrie.build(self.spellings.tokens)
-        self.illegal = self.forwards = self.tokens = 0
+        self.nested = [nested_trie(self.spellings.tokens, set(seen)) for seen in self.seen]
+        self.children = [_children(self.spellings, seen) for seen in self.seen]
+        self.items = {tuple(path.tolist()): n for n, path in enumerate(self.spellings.tokens)}
+        self.begin_turn()
         self.model.base_model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def begin_turn(self) -> None:
+        """Count from nothing."""
+        self.forwards = self.tokens = self.illegal = 0
 
     def prefill(self) -> None:
         """The limit: reading the prompts once, and nothing else."""
@@ -59,14 +67,13 @@ class Contest:
 
     def mask(self) -> None:
         """A mask over the whole vocabulary, filled from a Python trie."""
-        self._check(masked_search(self.model, self.prompts, self.spellings.tokens, self.seen, K))
+        self._check(masked_search(self.model, self.prompts, self.nested, K))
 
     def generate(self) -> None:
         """Transformers' beam search with a Python trie behind `prefix_allowed_tokens_fn`."""
         inputs = _padded(self.prompts, left=True)
         width = inputs["input_ids"].shape[1]
-        children = [_children(self.spellings, seen) for seen in self.seen]
-        self.model.generate(
+        found = self.model.generate(
             **inputs,
             num_beams=K,
             num_return_sequences=K,
@@ -75,14 +82,22 @@ class Contest:
             length_penalty=0.0,
             eos_token_id=0,
             pad_token_id=0,
-            prefix_allowed_tokens_fn=lambda user, ids: children[user].get(
+            prefix_allowed_tokens_fn=lambda user, ids: self.children[user].get(
                 tuple(ids[width:].tolist()), [0]
             ),
         )
+        written = found[:, width:].view(len(self.prompts), K, -1).tolist()
+        self._check([[self._item(tokens) for tokens in answer] for answer in written])
 
-    def _check(self, answers: list[list[int]]) -> None:
+    def _item(self, tokens: list[int]) -> int | None:
+        """The item that is spelled with padding behind it, if any is."""
+        end = int(self.spellings.tokens[0][-1])
+        length = tokens.index(end) + 1 if end in tokens else len(tokens)
+        return self.items.get(tuple(tokens[:length]))
+
+    def _check(self, answers: Sequence[Sequence[int | None]]) -> None:
         for seen, items in zip(self.seen, answers, strict=True):
-            self.illegal += K - len(set(items).difference(seen))
+            self.illegal += K - len(set(items).difference(seen, [None]))
 
     def _count(self, module: torch.nn.Module, args: Any, kwargs: dict[str, torch.Tensor]) -> None:
         self.forwards += 1

@@ -26,6 +26,8 @@ from eval.benchmarks.request import filter_figures
 from rec_gen.files import write_text
 from rec_gen.versions import machine
 
+RIVALS = ("mask", "transformers")
+
 
 @dataclass
 class Turns:
@@ -35,11 +37,13 @@ class Turns:
         seconds: Of each turn.
         forwards: Of the last turn.
         tokens: Of the last turn.
+        illegal: Items that the answers of all turns lack of ten different eligible ones.
     """
 
     seconds: list[float] = field(default_factory=list)
     forwards: int = 0
     tokens: int = 0
+    illegal: int = 0
 
 
 def race(
@@ -49,11 +53,12 @@ def race(
     turns = {name: Turns() for name in contestants}
     everyone = list(contestants.items()) * rounds
     for name, run in track(everyone, "turns", console=Console(stderr=True)):
-        contest.forwards = contest.tokens = 0
+        contest.begin_turn()
         start = time.perf_counter()
         run()
         turns[name].seconds.append(time.perf_counter() - start)
         turns[name].forwards, turns[name].tokens = contest.forwards, contest.tokens
+        turns[name].illegal += contest.illegal
     return turns
 
 
@@ -89,6 +94,8 @@ def search_figures(contest: Contest, rounds: int) -> dict[str, dict[str, float]]
             "over_prefill": round(median(turn.seconds) / prefill, 3),
             "forwards": turn.forwards,
             "tokens_per_request": round(turn.tokens / USERS, 1),
+            "illegal": turn.illegal,
+            "turns": len(turn.seconds),
         }
         for name, turn in turns.items()
     }
@@ -111,7 +118,9 @@ def main(json_path: Path | None, rounds: int) -> None:
         "prefill_s": contestants["prefill"]["seconds"],
         **index_figures(np.random.default_rng(0)),
         **filter_figures(),
-        "illegal_items": contest.illegal,
+        "illegal_items": sum(
+            row["illegal"] for name, row in contestants.items() if name not in RIVALS
+        ),
     }
     figures = {name: round(value, 4) for name, value in figures.items()}
     Console().print_json(json.dumps(figures))

@@ -5,7 +5,7 @@ its own copy of the prompt's cache, every step masks all logits but those of the
 cache is reordered with the beams. Scores are log-probabilities over the whole vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,7 @@ Spelling = npt.NDArray[np.int32]
 def masked_search(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
-    spellings: Sequence[Spelling],
-    seen: Sequence[Sequence[int]],
+    tries: Sequence[dict[int, Any]],
     k: int,
 ) -> list[list[int]]:
     """Find items by beam search with `k` beams; it may find fewer.
@@ -29,15 +28,14 @@ def masked_search(
     Args:
         model: A causal language model.
         prompts: Token ids, one prompt a request.
-        spellings: The tokens of each catalog position.
-        seen: For each request the items that are left out.
+        tries: For each request the items that it may return, see `nested_trie`.
         k: Beams, and items to return at most.
 
     Returns:
         For each request catalog positions, best first.
     """
     cache, attention, logits = _read(model, prompts, k)
-    beams = [[_nested(spellings, set(items)), *[{}] * (k - 1)] for items in seen]
+    beams = [[trie, *[{}] * (k - 1)] for trie in tries]
     scores = torch.full((len(prompts), k), -torch.inf)
     scores[:, 0] = 0
     found: list[list[tuple[float, int]]] = [[] for _ in prompts]
@@ -62,7 +60,7 @@ def masked_search(
         logits = _step(model, tokens.view(-1, 1), attention, cache)
 
 
-def _nested(spellings: Sequence[Spelling], left_out: set[int]) -> dict[int, Any]:
+def nested_trie(spellings: Sequence[Spelling], left_out: Collection[int]) -> dict[int, Any]:
     """A trie of dictionaries with the item in the place of its last token."""
     trie: dict[int, Any] = {}
     for item, spelling in enumerate(spellings):

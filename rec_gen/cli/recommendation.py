@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("-k", default=10, show_default=True, help="Items to recommend.")
 @click.option("--include-seen", is_flag=True, help="Items of the history may be returned.")
 @click.option("--block", multiple=True, metavar="ITEM", help="Never return this item.")
+@click.option("--allow", multiple=True, metavar="ITEM", help="Return no item but these.")
 @click.option("--where", help="A rule over item columns: 'year > 1990 and \"Drama\" in genres'.")
 @click.option("--score", type=click.Choice(["lm", "catalog"]), default="lm", show_default=True)
 @click.option("--beam-width", default=20, show_default=True, help="Prefixes that go on at once.")
@@ -57,6 +58,7 @@ def recommend(
     k: int,
     include_seen: bool,
     block: Sequence[str],
+    allow: Sequence[str],
     where: str | None,
     score: "Score",
     beam_width: int,
@@ -100,6 +102,7 @@ def recommend(
         k,
         exclude_seen=not include_seen,
         block=block,
+        allow=allow or None,
         where=where,
         score=score,
         beam_width=beam_width,

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from eval.benchmarks import fuzz, memory, prepare, promise, swaps
 from eval.benchmarks.fuzz_cases import random_case
-from eval.benchmarks.masked import masked_search
+from eval.benchmarks.masked import masked_search, nested_trie
 from eval.benchmarks.memory import BEAMS
 from rec_gen.data.dataset import Dataset
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
@@ -90,13 +90,14 @@ def test_a_mask_over_the_vocabulary_finds_catalog_items() -> None:
     prompts = [rng.integers(0, 20, size=size).tolist() for size in (3, 9)]
     seen = [[0, 1], list(range(2, len(catalog)))]
     model = tiny_model(22)
-    found = masked_search(model, prompts, catalog, seen, 10)
+    tries = [nested_trie(catalog, items) for items in seen]
+    found = masked_search(model, prompts, tries, 10)
     assert len(found[0]) == 10
     assert set(found[0]) < set(range(2, len(catalog)))
     assert sorted(found[1]) == [0, 1]
     trie = CatalogTrie.build(catalog)
     leaves = EligibleLeaves(LeafFilter(trie), seen)
-    wide = masked_search(model, prompts, catalog, seen, len(catalog))
+    wide = masked_search(model, prompts, tries, len(catalog))
     best = search(TransformersRuntime(model), prompts, trie, leaves, len(catalog), 1)
     assert wide == [result.items for result in best]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.runtime import Session
-from rec_gen.errors import DataError, NoEligibleItemError, RecGenError, SpellingError
+from rec_gen.errors import DataError, NoEligibleItemError, PromptError, RecGenError, SpellingError
 from rec_gen.recommender import Recommender
 from rec_gen.respelling import Respeller
 from rec_gen.spelling import Scheme, Spellings, spell, spell_codes, tokenize_new
@@ -303,3 +303,10 @@ def test_codes_are_spelled_as_from_scratch(
         assert contents(spellings) == contents(expected)
         assert len(tokenizer) == vocabulary
         catalog = changed
+
+
+def test_names_the_request_that_cannot_be_rendered() -> None:
+    recommender = films()
+    recommender.put_items([Item("a", "x" * 2000, {})])
+    with pytest.raises(PromptError, match="request 1: "):
+        recommender.recommend([["b"], ["a"]], batch_size=1)

@@ -1,3 +1,5 @@
+from datetime import date
+
 import polars as pl
 import pytest
 from hypothesis import given
@@ -16,6 +18,8 @@ SHOP = Catalog(
             "category": ["Horror", "Comedy", "Drama", "Drama"],
             "genres": [["Horror", "SciFi"], ["Comedy"], [], ["SciFi"]],
             "in_stock": [True, False, True, None],
+            "since": [date(2024, 1, 1), date(2024, 5, 31), None, date(2025, 1, 1)],
+            "codes": pl.Series([[1, 2], [2, 3], [4, 4], [0, 0]], dtype=pl.Array(pl.Int64, 2)),
         }
     )
 )
@@ -40,6 +44,9 @@ def passed(rule: str) -> str:
         ('title == "Dune" or price == 5', "ad"),
         ('"li" in title', "a"),
         ("price > -1", "abd"),
+        ("since >= '2024-05-31'", "bd"),
+        ("'2024-02-01' > since", "a"),
+        ("2 in codes", "ab"),
     ],
 )
 def test_a_rule_lets_items_through(rule: str, items: str) -> None:
@@ -56,6 +63,8 @@ def test_a_rule_lets_items_through(rule: str, items: str) -> None:
         ("1 < 2", "names no column"),
         ('price < "x"', "rule"),
         ("price is 5", "is not allowed"),
+        ("since > 5", "5 is no date; write it as '2024-05-31'"),
+        ("since > 'May'", "'May' is no date"),
         ("__import__('os').system('true')", "is not allowed"),
         ("title.__class__", "is not allowed"),
         ("(lambda: 1)()", "is not allowed"),
