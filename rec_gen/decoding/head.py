@@ -7,6 +7,8 @@ from transformers import PreTrainedModel
 
 CHUNK = 4096
 """Rows of the head that are multiplied at once for a normaliser."""
+FAINTEST = -128.0
+"""A logit further below the log-sum-exp is too coarse in float32 to tell it."""
 
 
 class Head:
@@ -54,7 +56,7 @@ class Head:
 
 def _logsumexp(logits: torch.Tensor) -> torch.Tensor:
     """As `torch.logsumexp` over the last dimension, by a kernel that is three times faster."""
-    first = logits[:, 0]
-    if not bool(first.isfinite().all()):
+    share = logits.log_softmax(1)[:, 0]
+    if not bool((share > FAINTEST).all()):
         return logits.logsumexp(1)
-    return first - logits.log_softmax(1)[:, 0]
+    return logits[:, 0] - share

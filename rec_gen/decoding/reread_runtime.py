@@ -8,6 +8,9 @@ from transformers import PreTrainedModel
 
 from rec_gen.decoding.runtime import Frontier, LogitStates
 
+TOKENS = 2048
+"""Tokens that are read at once, padding included; each holds logits of the whole vocabulary."""
+
 
 class RereadRuntime:
     """Any causal language model of transformers, slowly; a state is the model's own logits."""
@@ -51,6 +54,15 @@ class RereadSession(LogitStates):
     @torch.inference_mode()
     def _read(self, sequences: list[list[int]], lasts: list[int]) -> torch.Tensor:
         """The logits at the last tokens of each sequence, float32 [tokens, vocabulary]."""
+        size = max(1, TOKENS // max(map(len, sequences)))
+        return torch.cat(
+            [
+                self._read_part(sequences[start : start + size], lasts[start : start + size])
+                for start in range(0, len(sequences), size)
+            ]
+        )
+
+    def _read_part(self, sequences: list[list[int]], lasts: list[int]) -> torch.Tensor:
         ids = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.int64)
         for row, sequence in zip(ids, sequences, strict=True):
             row[: len(sequence)] = torch.tensor(sequence)

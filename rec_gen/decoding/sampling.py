@@ -75,7 +75,8 @@ class GumbelTree:
         """
         if nodes.drawn is None:
             raise TypeError("the nodes are not drawn")
-        chance = step / self._temperature
+        # the best edge stays at 0 however near to 0 the temperature is
+        chance = (step - group_max(step, parent, len(nodes))[parent]) / self._temperature
         chance = chance - group_logsumexp(chance, parent, len(nodes))[parent]
         before = nodes.drawn[parent]
         drawn = before + torch.stack([step, chance], dim=1)

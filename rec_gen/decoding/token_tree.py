@@ -17,6 +17,7 @@ Ints = npt.NDArray[np.int64]
 Range = tuple[int, int]
 NOWHERE = -1
 """The parent of a run that begins a tree."""
+_TRIANGLE = np.tri(ROWS, dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,12 @@ def _block(pieces: Sequence[tuple[_Run, int, int]], first: int) -> Block:
     ranges |= {(run.start, stop) for run, _, stop in pieces}
     columns = np.unique(np.concatenate([np.arange(*span) for span in ranges]))
     seen = np.zeros((end - begin, len(columns)), np.bool_)
-    place = {start: int(columns.searchsorted(start)) for start, _ in ranges}
+    starts = [start for start, _ in ranges]
+    place = dict(zip(starts, columns.searchsorted(starts).tolist(), strict=True))
     for run, start, stop in pieces:
-        rows = seen[start - begin : stop - begin]
-        for above, below in run.above:
+        rows, height = seen[start - begin : stop - begin], stop - start
+        for above, below in (*run.above, (run.start, start)):
             rows[:, place[above] : place[above] + below - above] = True
-        own, width = place[run.start], stop - run.start
-        rows[:, own : own + width] = np.tri(stop - start, width, start - run.start, np.bool_)
+        own = place[run.start] + start - run.start
+        rows[:, own : own + height] = _TRIANGLE[:height, :height]
     return Block(slice(begin - first, end - first), columns, seen)

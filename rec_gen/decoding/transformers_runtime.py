@@ -15,6 +15,7 @@ from rec_gen.decoding.head import Head
 from rec_gen.decoding.runtime import Frontier
 from rec_gen.decoding.token_tree import NOWHERE, TokenTree
 from rec_gen.decoding.tree_attention import NAME, views_of
+from rec_gen.errors import ModelError
 
 SPARE = 1.25
 """A full store grows to this many times what it must hold."""
@@ -24,11 +25,20 @@ class TransformersRuntime:
     """A causal language model of transformers, on CPU or CUDA."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        """Take a model over: its attention becomes one that also knows trees."""
+        """Take a model over: its attention becomes one that also knows trees.
+
+        Raises:
+            ModelError: An adapter works outside the layers and the weight of the head.
+        """
         # PEFT wraps the causal model; the adapter is inside either way
         self._model = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._model.set_attn_implementation(NAME)
         self.name: str = model.config.name_or_path or type(model).__name__
+        if _adapted_outside(model):
+            raise ModelError(
+                f"{self.name}: its adapter adds virtual tokens or a path beside the LM head, which "
+                "no search would see: merge it, or adapt other layers"
+            )
+        self._model.set_attn_implementation(NAME)
 
     @property
     def device(self) -> torch.device:
@@ -123,6 +133,13 @@ class KeyValueStore:
         new = old.new_empty(old.shape[0], int(SPARE * stop), old.shape[2])
         new[:, : self.filled] = old[:, : self.filled]
         return new
+
+
+def _adapted_outside(model: PreTrainedModel) -> bool:
+    """Whether PEFT adds tokens before the prompt or an adapter that is not in the head's weight."""
+    adapter, head = getattr(model, "active_peft_config", None), model.get_output_embeddings()
+    beside_head = hasattr(head, "base_layer") and not head.merged
+    return beside_head or bool(adapter and adapter.is_prompt_learning)
 
 
 def _common(prompts: Sequence[Sequence[int]]) -> int:

@@ -40,21 +40,27 @@ def trie_arrays(flat: npt.NDArray[np.int32], lengths: Ints) -> dict[str, npt.NDA
 
 def _sort(flat: npt.NDArray[np.int32], begins: Ints, lengths: Ints) -> tuple[Ints, Ints]:
     """The sorted order, and how many tokens each spelling shares with the one before it."""
-    width = int(lengths.max())
-    columns = []
-    for depth in range(width):
-        column = np.full(len(begins), -1, np.int32)
-        inside = lengths > depth
-        column[inside] = flat[begins[inside] + depth]
-        columns.append(column)
-    order = np.lexsort(columns[::-1])
-    common = np.zeros(len(order), np.int64)
-    same = np.ones(len(order) - 1, dtype=bool)
-    for column in columns:
-        ordered = column[order]
-        same &= (ordered[1:] == ordered[:-1]) & (ordered[1:] >= 0)
-        common[1:] += same
-    return order, common
+    by_length = lengths.argsort(kind="stable")
+    bounds = lengths[by_length].searchsorted(np.arange(1, int(lengths.max()) + 2))
+    order = by_length[:0]
+    for depth in reversed(range(len(bounds) - 1)):
+        # those that end here come before those that go on
+        order = np.concatenate([by_length[bounds[depth] : bounds[depth + 1]], order])
+        order = order[flat[begins[order] + depth].argsort(kind="stable")]
+    return order, _common(flat, begins[order], lengths[order])
+
+
+def _common(flat: npt.NDArray[np.int32], begins: Ints, lengths: Ints) -> Ints:
+    """How many tokens each of some sorted spellings shares with the one before it."""
+    common = np.zeros(len(begins), np.int64)
+    shorter = np.minimum(lengths[1:], lengths[:-1])
+    same, depth = np.arange(1, len(begins)), 0
+    while same.size:
+        same = same[shorter[same - 1] > depth]
+        same = same[flat[begins[same] + depth] == flat[begins[same - 1] + depth]]
+        common[same] += 1
+        depth += 1
+    return common
 
 
 def _assemble(

@@ -38,10 +38,11 @@ def test_the_head_scales_caps_and_shifts_as_its_model_does(
         )
 
 
-def test_a_logit_of_minus_infinity_is_no_error() -> None:
+@pytest.mark.parametrize("bias", [-torch.inf, -1e9, -1e4, 1e4])
+def test_a_normalizer_bears_extreme_logits(bias: float) -> None:
     model = tiny_model(9, model_type="phi")
     with torch.inference_mode():
-        model.lm_head.bias[0] = -torch.inf
+        model.lm_head.bias[0] = bias
         logits = model(torch.tensor([[1, 2]])).logits[0]
         hidden = model.base_model(torch.tensor([[1, 2]])).last_hidden_state[0]
         torch.testing.assert_close(Head(model).normalizers(hidden), logits.logsumexp(1))

@@ -196,3 +196,14 @@ def test_a_cold_draw_takes_the_likeliest() -> None:
 def test_refuses_a_temperature_without_meaning(temperature: float) -> None:
     with pytest.raises(DecodingError, match=r"temperature is .*: give a number above 0"):
         Sampling(temperature)
+
+
+@pytest.mark.parametrize("score", ["lm", "catalog"])
+def test_the_least_temperature_draws_as_a_cold_one(score: Score) -> None:
+    runtime, k = HashRuntime(VOCABULARY), len(SMALL)
+    cold, least = (
+        sample(runtime, SMALL, [[1]], Sampling(temperature), k=k, score=score)[0].items
+        for temperature in (1e-9, math.ulp(0.0))
+    )
+    assert least[0] == cold[0]
+    assert sorted(least) == list(range(k))

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, PeftConfig, PromptTuningConfig, get_peft_model
 
 from rec_gen.decoding.runtimes import SUPPORTED
 from rec_gen.decoding.transformers_runtime import TransformersRuntime
+from rec_gen.errors import ModelError
 from rec_gen.testing import tiny_model
 
 WINDOWED = ("gemma3_text", "mistral")
@@ -49,3 +51,30 @@ def test_a_tree_gives_the_states_of_plain_sequences(model_type: str) -> None:
     for tokens, state in read.items():
         plain = model.base_model(torch.tensor([tokens])).last_hidden_state[0, -1]
         torch.testing.assert_close(state, plain, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "lm_head"]),
+        PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2),
+    ],
+    ids=["head", "prompt"],
+)
+def test_an_adapter_that_no_search_would_see_is_refused(config: PeftConfig) -> None:
+    with pytest.raises(ModelError, match="its adapter adds virtual tokens or a path beside"):
+        TransformersRuntime(get_peft_model(tiny_model(20), config))
+
+
+def test_an_adapter_that_was_merged_into_the_head_is_read() -> None:
+    config = LoraConfig(
+        task_type="CAUSAL_LM", target_modules=["q_proj", "lm_head"], init_lora_weights=False
+    )
+    model = get_peft_model(tiny_model(20), config).eval()
+    ids = torch.tensor([[1, 2, 3]])
+    expected = model(ids).logits[0, -1].log_softmax(0)
+    model.merge_adapter()
+    session = TransformersRuntime(model).read(ids.tolist())
+    states, tokens = session.start().hidden, torch.arange(20)
+    found = session.logits(states, torch.zeros_like(tokens), tokens) - session.normalizers(states)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

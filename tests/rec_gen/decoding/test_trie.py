@@ -1,5 +1,6 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from tracemalloc import get_traced_memory, start, stop
 
 import numpy as np
 import pytest
@@ -101,3 +102,15 @@ def test_refuses_a_spelling_that_begins_another(
 def test_refuses_nothing_to_spell(catalog: list[np.ndarray]) -> None:
     with pytest.raises(SpellingError, match="empty"):
         CatalogTrie.build(catalog)
+
+
+def test_one_long_spelling_costs_no_more_than_its_tokens() -> None:
+    short = [np.array([first, second], np.int32) for first in range(50) for second in range(50)]
+    start()
+    try:
+        trie = CatalogTrie.build([*short, np.arange(50, 5000, dtype=np.int32)])
+        peak = get_traced_memory()[1]
+    finally:
+        stop()
+    assert len(trie) == 2501
+    assert peak < 5_000_000
