@@ -91,11 +91,16 @@ def search(
         ranking: What else decides which items come first.
 
     Raises:
-        DecodingError: `k` is less than 1.
+        DecodingError: `k` is less than 1, or a prompt is empty.
         ModelError: The model gives NaN or infinite scores.
     """
     if k < 1:
         raise DecodingError(f"k is {k}: ask for at least 1 item")
+    if not all(prompts):
+        empty = [len(prompt) for prompt in prompts].index(0)
+        raise DecodingError(f"request {empty}: the prompt has no token; give it at least one")
+    if not prompts:
+        return []
     k = min(k, len(trie))
     run = _Search(runtime, prompts, trie, leaves, k, max(beam_width, k), score, ranking)
     return run.results(exact)

@@ -47,7 +47,13 @@ class TransformersRuntime:
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[Sequence[int]]) -> "TreeSession":
-        """Read a batch of prompts."""
+        """Read a batch of prompts.
+
+        Raises:
+            ModelError: The model is in training mode, where dropout would disturb every score.
+        """
+        if self._model.training:
+            raise ModelError(f"{self.name}: the model is in training mode; call its `eval()` first")
         return TreeSession(self._model, prompts)
 
 

@@ -18,14 +18,17 @@ def trie_arrays(flat: npt.NDArray[np.int32], lengths: Ints) -> dict[str, npt.NDA
         lengths: The length of each spelling, by catalog position.
 
     Raises:
-        SpellingError: A spelling is empty or too long, two items share one, or one begins with
-            another.
+        SpellingError: A spelling is empty or too long or has a negative token, two items share
+            one, or one begins with another.
     """
     if lengths.max() > LONGEST:
         raise SpellingError(f"item {int(lengths.argmax())} is spelled with over {LONGEST} tokens")
     if not lengths.all():
         raise SpellingError(f"item {int(lengths.argmin())} has an empty spelling")
     begins = lengths.cumsum() - lengths
+    if flat.min() < 0:
+        item = int(begins.searchsorted(int(flat.argmin()), "right")) - 1
+        raise SpellingError(f"item {item} is spelled with the token {flat.min()}; ids start at 0")
     order, common = _sort(flat, begins, lengths)
     begins, lengths = begins[order], lengths[order]
     clashes = np.flatnonzero(common[1:] == lengths[:-1])

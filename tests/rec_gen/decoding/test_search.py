@@ -213,6 +213,19 @@ def test_names_a_model_that_gives_infinity_to_a_token_of_no_item() -> None:
         run(HashRuntime(VOCABULARY, overrides={5: math.inf}), catalog, PROMPTS, score="lm")
 
 
+def test_no_request_has_no_answer_and_an_empty_prompt_is_named() -> None:
+    one = [np.array([1], dtype=np.int32)]
+    assert run(HashRuntime(VOCABULARY), one, []) == []
+    with pytest.raises(DecodingError, match="request 1: the prompt has no token"):
+        run(HashRuntime(VOCABULARY), one, [[1], []])
+
+
+def test_refuses_a_model_in_training_mode() -> None:
+    runtime = TransformersRuntime(tiny_model(VOCABULARY).train())
+    with pytest.raises(ModelError, match="is in training mode"):
+        run(runtime, [np.array([1], dtype=np.int32)], PROMPTS)
+
+
 def test_refuses_to_return_nothing() -> None:
     with pytest.raises(DecodingError, match="at least 1"):
         run(HashRuntime(VOCABULARY), [np.array([1], dtype=np.int32)], PROMPTS, k=0)

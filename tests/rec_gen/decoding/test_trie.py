@@ -104,6 +104,11 @@ def test_refuses_nothing_to_spell(catalog: list[np.ndarray]) -> None:
         CatalogTrie.build(catalog)
 
 
+def test_refuses_a_negative_token() -> None:
+    with pytest.raises(SpellingError, match="item 1 is spelled with the token -1"):
+        CatalogTrie.build([np.array([1, 2], np.int32), np.array([3, -1], np.int32)])
+
+
 def test_one_long_spelling_costs_no_more_than_its_tokens() -> None:
     short = [np.array([first, second], np.int32) for first in range(50) for second in range(50)]
     start()
