@@ -22,6 +22,19 @@ CELLS = 1 << 16
 
 
 @dataclass(frozen=True)
+class Mask:
+    """What is added to scores so that no token sees what it may not.
+
+    Attributes:
+        first: All tokens see all columns before this one; a long prompt needs no mask for them.
+        added: [blocks, 1, tokens, columns from the first].
+    """
+
+    first: int
+    added: torch.Tensor
+
+
+@dataclass(frozen=True)
 class View:
     """What the tokens of some blocks see, on the model's device; blocks are padded to one size.
 
@@ -29,14 +42,13 @@ class View:
         rows: int64 [blocks, tokens], which tokens of the reading.
         real: int64 [tokens], where those that are no padding stand in `rows`.
         columns: int64 [blocks, columns], the slots that some of them see.
-        masks: [blocks, 1, tokens, columns], what is added to scores, by the width of the attention
-            window; None looks all the way back.
+        masks: By the width of the attention window; None looks all the way back.
     """
 
     rows: torch.Tensor
     real: torch.Tensor
     columns: torch.Tensor
-    masks: dict[int | None, torch.Tensor]
+    masks: dict[int | None, Mask]
 
 
 def views_of(
@@ -76,7 +88,7 @@ def _view(
     real = np.flatnonzero(seen.any(axis=2))
     near = depths[first + rows][:, :, None] - depths[columns][:, None] < (window or 0)
     masks = {
-        width: _additive(sight, like)
+        width: _mask(sight, real, like)
         for width, sight in ({window: seen & near} | {None: seen}).items()
     }
     return View(
@@ -87,10 +99,12 @@ def _view(
     )
 
 
-def _additive(seen: npt.NDArray[np.bool_], like: torch.Tensor) -> torch.Tensor:
+def _mask(seen: npt.NDArray[np.bool_], real: Ints, like: torch.Tensor) -> Mask:
+    seen_by_all = seen.reshape(-1, seen.shape[2])[real].all(axis=0)
+    first = int(np.append(seen_by_all, False).argmin())
+    hidden = torch.from_numpy(~seen[:, None, :, first:]).to(like.device)
     lowest = torch.finfo(like.dtype).min  # and not -inf, so that padding gives no NaN
-    hidden = torch.from_numpy(~seen[:, None]).to(like.device)
-    return like.new_zeros(hidden.shape).masked_fill_(hidden, lowest)
+    return Mask(first, like.new_zeros(hidden.shape).masked_fill_(hidden, lowest))
 
 
 def tree_attention(
@@ -139,8 +153,9 @@ def tree_attention(
         asked = queries.index_select(2, view.rows.flatten())
         asked = asked.view(len(key), -1, blocks, height, width).transpose(1, 2)
         scores = (asked.flatten(2, 3) @ keys.mT).view(*asked.shape[:4], -1)
-        weights = scores.add_(view.masks[sliding_window]).softmax(-1)
-        seen = (weights.flatten(2, 3) @ values).view(asked.shape)
+        mask = view.masks[sliding_window]
+        scores[..., mask.first :] += mask.added
+        seen = (scores.softmax(-1).flatten(2, 3) @ values).view(asked.shape)
         seen = seen.permute(1, 3, 0, 2, 4).reshape(-1, heads, width)
         output[view.rows.flatten()[view.real]] = seen[view.real]
     return output[None], None

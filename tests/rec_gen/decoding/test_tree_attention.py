@@ -5,7 +5,9 @@ import torch
 from peft import LoraConfig, PeftConfig, PromptTuningConfig, get_peft_model
 
 from rec_gen.decoding.runtimes import SUPPORTED
+from rec_gen.decoding.token_tree import NOWHERE, ROWS, TokenTree
 from rec_gen.decoding.transformers_runtime import TransformersRuntime
+from rec_gen.decoding.tree_attention import views_of
 from rec_gen.errors import ModelError
 from rec_gen.testing import tiny_model
 
@@ -78,3 +80,11 @@ def test_an_adapter_that_was_merged_into_the_head_is_read() -> None:
     states, tokens = session.start().hidden, torch.arange(20)
     found = session.logits(states, torch.zeros_like(tokens), tokens) - session.normalizers(states)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_long_prompt_is_masked_only_where_tokens_differ() -> None:
+    tree = TokenTree()
+    slots, blocks = tree.grow([NOWHERE], [5 * ROWS], prompts=True)
+    views = views_of(blocks, tree.depths, slots.start, None, torch.zeros(1))
+    assert [view.masks[None].added.shape[-1] for view in views] == [ROWS - 1] * 5
+    assert [view.masks[None].first for view in views] == [1 + ROWS * n for n in range(5)]
