@@ -84,7 +84,7 @@ def test_an_adapter_that_was_merged_into_the_head_is_read() -> None:
 
 def test_a_long_prompt_is_masked_only_where_tokens_differ() -> None:
     tree = TokenTree()
-    slots, blocks = tree.grow([NOWHERE], [5 * ROWS], prompts=True)
+    slots, blocks = tree.grow([NOWHERE], [20 * ROWS], prompts=True)
     views = views_of(blocks, tree.depths, slots.start, None, torch.zeros(1))
-    assert [view.masks[None].added.shape[-1] for view in views] == [ROWS - 1] * 5
-    assert [view.masks[None].first for view in views] == [1 + ROWS * n for n in range(5)]
+    assert views[-1].columns.shape[1] == 20 * ROWS
+    assert max(view.masks[None].added.shape[-1] for view in views) < 2 * ROWS
