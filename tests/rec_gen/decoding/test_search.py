@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,6 +219,16 @@ def test_no_request_has_no_answer_and_an_empty_prompt_is_named() -> None:
     assert run(HashRuntime(VOCABULARY), one, []) == []
     with pytest.raises(DecodingError, match="request 1: the prompt has no token"):
         run(HashRuntime(VOCABULARY), one, [[1], []])
+
+
+@pytest.mark.parametrize("model_type", ["gemma3_text", "llama"])
+def test_refuses_positions_that_batch_mates_change(model_type: str) -> None:
+    rope: dict[str, Any] = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+    if model_type == "gemma3_text":
+        rope = {"sliding_attention": {**rope, "rope_type": "default"}, "full_attention": rope}
+    model = tiny_model(VOCABULARY, model_type=model_type, rope_parameters=rope)
+    with pytest.raises(ModelError, match="rope type 'dynamic'"):
+        runtime_for(model)
 
 
 def test_refuses_a_model_in_training_mode() -> None:
