@@ -19,7 +19,7 @@ from rec_gen.errors import DecodingError, ModelError
 
 Score = Literal["lm", "catalog"]
 
-TAIL = 3
+TAIL = 4
 """Forced tokens on the way to one item that are read at once; then it is compared again."""
 
 
