@@ -112,7 +112,11 @@ def main(json_path: Path | None, rounds: int) -> None:
     for name, row in contestants.items():
         table.add_row(name, *map(str, row.values()))
     Console().print(table)
-    over = {f"{name}_over_prefill": row["over_prefill"] for name, row in contestants.items()}
+    over = {
+        f"{name}_over_prefill": row["over_prefill"]
+        for name, row in contestants.items()
+        if name != "prefill"
+    }
     figures = {
         **over,
         "prefill_s": contestants["prefill"]["seconds"],

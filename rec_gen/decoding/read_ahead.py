@@ -2,6 +2,7 @@
 
 import torch
 
+from rec_gen.decoding.edges import live_edges
 from rec_gen.decoding.filters import EligibleLeaves
 from rec_gen.decoding.ragged import ragged
 from rec_gen.decoding.runtime import Frontier, Session
@@ -69,18 +70,15 @@ def _runs(
     node, above = torch.zeros_like(request), torch.full_like(request, -1)
     levels, known, total = [], 0, 0
     while len(node):
-        owner, edge = trie.edges(node)
-        target = trie.target[edge]
-        live = leaves.count(request[owner], *trie.leaves(target))
-        read = trie.run_length[edge].long() + (target >= 0)  # an item's last token is not read
-        wanted = (live > (0 if tails else 1)) & (read > 0)
-        begin = trie.run_begins(node, owner, edge)[wanted]
-        owner, edge, target, read = owner[wanted], edge[wanted], target[wanted], read[wanted]
-        levels.append((request[owner], above[owner], trie.token[edge].long(), begin, read))
-        runs = known + torch.arange(len(edge), device=edge.device)
+        edges = live_edges(trie, leaves, request, node)
+        read = edges.left + (edges.target >= 0)  # an item's last token is not read
+        wanted = (edges.live > (0 if tails else 1)) & (read > 0)
+        owner, target, read = edges.owner[wanted], edges.target[wanted], read[wanted]
+        levels.append((request[owner], above[owner], edges.token[wanted], edges.run[wanted], read))
+        runs = known + torch.arange(len(owner), device=owner.device)
         inner = target >= 0
         request, node, above = request[owner][inner], target[inner], runs[inner]
-        known, total = known + len(edge), total + int(read.sum())
+        known, total = known + len(owner), total + int(read.sum())
         if total > LIMIT:
             return None
     if not total:

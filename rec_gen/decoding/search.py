@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from rec_gen.decoding.edges import live_edges
 from rec_gen.decoding.filters import EligibleLeaves
 from rec_gen.decoding.pool import Cap, Pool
 from rec_gen.decoding.ragged import group_logsumexp, group_max, ragged
@@ -207,34 +208,33 @@ class _Search:
 
     def _branch(self, frontier: Frontier, ends: torch.Tensor, nodes: Rows) -> None:
         """Score the live edges of nodes; `ends` are the nodes' rows in the frontier."""
-        trie = self._trie
-        parent, edge = trie.edges(nodes.target)
-        start, stop = trie.leaves(trie.target.index_select(0, edge))
-        live = self._leaves.count(nodes.request.index_select(0, parent), start, stop)
-        run = trie.run_begins(nodes.target, parent, edge)
-        alive = (live > 0).nonzero()[:, 0]
-        parent, edge, start, stop, live, run = (
-            part.index_select(0, alive).long() for part in (parent, edge, start, stop, live, run)
-        )
-        token, target = trie.token[edge].long(), trie.target[edge].long()
-        left = trie.run_length[edge].long()
+        edges = live_edges(self._trie, self._leaves, nodes.request, nodes.target)
+        parent = edges.owner
         if self._score == "lm":
-            step = self._log_probabilities(frontier, ends[parent], token)
-            done = (target < 0) & (left == 0)
+            step = self._log_probabilities(frontier, ends[parent], edges.token)
+            done = (edges.target < 0) & (edges.left == 0)
         else:
-            logits = self._session.logits(frontier.hidden, ends[parent], token).double()
+            logits = self._session.logits(frontier.hidden, ends[parent], edges.token).double()
             step = logits - group_logsumexp(logits, parent, len(nodes))[parent]
-            done = live == 1
+            done = edges.live == 1
         if self._draws is None:
             score, drawn = nodes.score[parent] + step, None
         else:
-            score, drawn = self._draws.children(nodes, parent, edge, step)
-        slot = frontier.slots[ends][parent]
-        rows = Rows(nodes.request[parent], target, score, slot, token, run, left, drawn)
+            score, drawn = self._draws.children(nodes, parent, edges.edge, step)
+        rows = Rows(
+            nodes.request[parent],
+            edges.target,
+            score,
+            frontier.slots[ends][parent],
+            edges.token,
+            edges.run,
+            edges.left,
+            drawn,
+        )
         self._refuse_unless(rows.score < torch.inf)  # false for NaN
         self._open = self._open.join(rows[~done])
         items = rows[done]
-        leaf = self._leaves.first(items.request, start[done], stop[done])
+        leaf = self._leaves.first(items.request, edges.start[done], edges.stop[done])
         self._pool.add(items.at_leaves(leaf))
 
     def _log_probabilities(

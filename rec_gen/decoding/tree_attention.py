@@ -39,13 +39,15 @@ class View:
     """What the tokens of some blocks see, on the model's device; blocks are padded to one size.
 
     Attributes:
-        rows: int64 [blocks, tokens], which tokens of the reading.
-        real: int64 [tokens], where those that are no padding stand in `rows`.
+        rows: The tokens of the reading, block after block.
+        padded: int64 [blocks * tokens], the same with padding; None where there is none.
+        real: int64 [tokens], where the tokens stand in `padded`.
         columns: int64 [blocks, columns], the slots that some of them see.
         masks: By the width of the attention window; None looks all the way back.
     """
 
-    rows: torch.Tensor
+    rows: slice
+    padded: torch.Tensor | None
     real: torch.Tensor
     columns: torch.Tensor
     masks: dict[int | None, Mask]
@@ -92,7 +94,8 @@ def _view(
         for width, sight in ({window: seen & near} | {None: seen}).items()
     }
     return View(
-        torch.from_numpy(rows).to(like.device),
+        slice(group[0].rows.start, group[-1].rows.stop),
+        torch.from_numpy(rows.ravel()).to(like.device) if len(real) < rows.size else None,
         torch.from_numpy(real).to(like.device),
         torch.from_numpy(columns).to(like.device),
         masks,
@@ -145,19 +148,21 @@ def tree_attention(
     queries = (query[0] * scaling).view(len(key), -1, tokens, width)
     output = query.new_empty(tokens, heads, width)
     for view in views:
-        blocks, height = view.rows.shape
+        blocks = len(view.columns)
         keys, values = (
             store.index_select(1, view.columns.flatten()).view(len(key), blocks, -1, width)
             for store in (key, value)
         )
-        asked = queries.index_select(2, view.rows.flatten())
-        asked = asked.view(len(key), -1, blocks, height, width).transpose(1, 2)
+        asked = queries[:, :, view.rows]
+        if view.padded is not None:
+            asked = queries.index_select(2, view.padded)
+        asked = asked.view(len(key), heads // len(key), blocks, -1, width).transpose(1, 2)
         scores = (asked.flatten(2, 3) @ keys.mT).view(*asked.shape[:4], -1)
         mask = view.masks[sliding_window]
         scores[..., mask.first :] += mask.added
         seen = (scores.softmax(-1).flatten(2, 3) @ values).view(asked.shape)
         seen = seen.permute(1, 3, 0, 2, 4).reshape(-1, heads, width)
-        output[view.rows.flatten()[view.real]] = seen[view.real]
+        output[view.rows] = seen if view.padded is None else seen[view.real]
     return output[None], None
 
 

@@ -1,10 +1,12 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rec_gen.decoding import read_ahead, transformers_runtime
+from rec_gen.decoding import read_ahead
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.runtime import Frontier
 from rec_gen.decoding.search import Score, search
@@ -32,7 +34,7 @@ def test_answers_as_step_by_step(
 
 
 @pytest.mark.parametrize("score", ["lm", "catalog"])
-def test_a_small_catalog_is_read_at_once(score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_catalog_is_read_at_once(score: Score) -> None:
     readings = []
 
     class Counting(TreeSession):
@@ -42,11 +44,14 @@ def test_a_small_catalog_is_read_at_once(score: Score, monkeypatch: pytest.Monke
             readings.append(len(tokens))
             return super().extend(parents, tokens, lengths)
 
-    monkeypatch.setattr(transformers_runtime, "TreeSession", Counting)
+    class CountingRuntime(TransformersRuntime):
+        def read(self, prompts: Sequence[Sequence[int]]) -> TreeSession:
+            return Counting(self._model, prompts)
+
     catalog = [np.array([a, b, 0, c], np.int32) for a in (1, 2) for b in (3, 4) for c in (5, 6)]
     trie = CatalogTrie.build(catalog)
     leaves = EligibleLeaves(LeafFilter(trie), [[], []])
-    runtime = TransformersRuntime(tiny_model(9))
+    runtime = CountingRuntime(tiny_model(9))
     results = search(runtime, [[1], [2, 3]], trie, leaves, 8, 8, score)
     assert [sorted(result.items) for result in results] == [list(range(8))] * 2
     assert readings == [2 * (2 + 4 * 2)]
