@@ -159,7 +159,7 @@ def tree_attention(
         asked = asked.view(len(key), heads // len(key), blocks, -1, width).transpose(1, 2)
         scores = (asked.flatten(2, 3) @ keys.mT).view(*asked.shape[:4], -1)
         mask = view.masks[sliding_window]
-        scores[..., mask.first :] += mask.added
+        scores[..., mask.first :].add_(mask.added)
         seen = (scores.softmax(-1).flatten(2, 3) @ values).view(asked.shape)
         seen = seen.permute(1, 3, 0, 2, 4).reshape(-1, heads, width)
         output[view.rows] = seen if view.padded is None else seen[view.real]
