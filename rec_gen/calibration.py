@@ -35,4 +35,5 @@ def shares(scores: Sequence[float]) -> list[float]:
     """The softmax of scores: what part of their sum each has."""
     top = max(scores)
     weights = [1.0 if score == top else math.exp(score - top) for score in scores]
-    return [weight / sum(weights) for weight in weights]
+    total = sum(weights)
+    return [weight / total for weight in weights]

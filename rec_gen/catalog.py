@@ -74,6 +74,11 @@ class Catalog:
         """Titles by position."""
         return self.frame["title"].to_list()
 
+    @property
+    def metadata(self) -> list[str]:
+        """The names of the columns beside `item` and `title`."""
+        return [name for name in self.frame.columns if name not in ("item", "title")]
+
     @cached_property
     def positions(self) -> dict[str, int]:
         """Positions by item id."""
@@ -99,7 +104,7 @@ class Catalog:
             DataError: An id is blank or stands twice, a title is blank, or a field does not fit
                 the columns.
         """
-        rows = _rows(items, self.frame.schema)
+        rows = _rows(items, self)
         size = len(self)
         places = [self.positions.get(item.id) for item in items]
         added = [size + row for row, place in enumerate(places) if place is None]
@@ -137,9 +142,9 @@ class Catalog:
             raise DataError(f"{path}: cannot be read as a catalog: {error}") from error
 
 
-def _rows(items: Sequence[Item], schema: pl.Schema) -> pl.DataFrame:
+def _rows(items: Sequence[Item], catalog: Catalog) -> pl.DataFrame:
     """Items as rows under the columns of a catalog."""
-    metadata = [name for name in schema if name not in ("item", "title")]
+    schema, metadata = catalog.frame.schema, catalog.metadata
     seen: set[str] = set()
     for item in items:
         if not isinstance(item, Item):

@@ -161,7 +161,7 @@ class PromptRenderer:
         try:
             marked = self.template.render(history=items)
         except PromptError as error:
-            fields = ", ".join(self._metadata()) or "nothing else"
+            fields = ", ".join(self._catalog.metadata) or "nothing else"
             raise PromptError(
                 f"{error}; items of this catalog have id, title, spelling and {fields}"
             ) from error
@@ -185,9 +185,6 @@ class PromptRenderer:
                 turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
             )
         )
-
-    def _metadata(self) -> list[str]:
-        return [name for name in self._catalog.frame.columns if name not in ("item", "title")]
 
 
 def _clean_fields(catalog: Catalog, position: int) -> dict[str, Any]:

@@ -126,8 +126,7 @@ def spell_titles(catalog: Catalog) -> list[str]:
 
 def _tell_apart(catalog: Catalog, title: str, group: list[int], taken: set[str]) -> list[str]:
     rows = catalog.frame[group]
-    metadata = [name for name in rows.columns if name not in ("item", "title")]
-    for columns in (metadata, ["item"]):
+    for columns in (catalog.metadata, ["item"]):
         suffixes = [[_suffix(value) for value in rows[column].to_list()] for column in columns]
         suffixed = [
             [f"{title} [{suffix}]" for suffix in column]
