@@ -11,7 +11,13 @@ from rec_gen.errors import NoEligibleItemError
 
 
 class LeafFilter:
-    """Prefix sums over the sorted leaves of a trie; made once for all requests that share it."""
+    """Prefix sums over the sorted leaves of a trie; made once for all requests that share it.
+
+    Attributes:
+        sums: int32 [leaves + 1], how many eligible leaves come before each, on the trie's device.
+        sums_on_host: The same for numpy, which takes a few items out in a third of the time.
+        leaf_of: int32 [items], the leaf of each catalog position.
+    """
 
     def __init__(self, trie: CatalogTrie, eligible: torch.Tensor | None = None) -> None:
         """Sum up the eligible items.
@@ -26,6 +32,7 @@ class LeafFilter:
         if eligible is not None:
             by_leaf = eligible.to(device)[trie.items]
             torch.cumsum(by_leaf, 0, dtype=torch.int32, out=self.sums[1:])
+        self.sums_on_host = self.sums.numpy(force=True)
 
 
 class EligibleLeaves:
@@ -45,16 +52,14 @@ class EligibleLeaves:
         Raises:
             NoEligibleItemError: A request has no eligible item.
         """
-        self._sums, device = shared.sums, shared.sums.device
-        self._span = len(shared.sums)
-        sizes = np.fromiter(map(len, excluded), np.int64, len(excluded))
-        items = np.fromiter(chain.from_iterable(excluded), np.int64, int(sizes.sum()))
-        firsts = np.repeat(np.arange(len(excluded)) * self._span, sizes)
-        leaves = shared.leaf_of.index_select(0, torch.from_numpy(items).to(device))
-        hit = self._sums.index_select(0, leaves + 1) > self._sums.index_select(0, leaves)
-        self._excluded = torch.unique((torch.from_numpy(firsts).to(device) + leaves)[hit])
-        gone = torch.bincount(self._excluded // self._span, minlength=len(excluded))
-        totals = (self._sums[-1] - gone).tolist()
+        self._sums, sums = shared.sums, shared.sums_on_host
+        self._span = len(sums)
+        sizes = [len(items) for items in excluded]
+        requests = np.repeat(np.arange(len(excluded)), sizes)
+        leaves = shared.leaf_of[np.array(list(chain.from_iterable(excluded)), np.int64)]
+        keys = np.unique((requests * self._span + leaves)[sums[leaves + 1] > sums[leaves]])
+        self._excluded = torch.from_numpy(keys).to(self._sums.device)
+        totals = (sums[-1] - np.bincount(keys // self._span, minlength=len(excluded))).tolist()
         if 0 in totals:
             raise NoEligibleItemError(totals.index(0))
         self.total = sum(totals)

@@ -53,10 +53,11 @@ class CatalogTrie:
         return len(self.items)
 
     @cached_property
-    def leaf_of(self) -> torch.Tensor:
-        """The leaf of each catalog position, int32 [items]; derived, and made once."""
-        leaves = torch.arange(len(self), dtype=torch.int32, device=self.items.device)
-        return torch.empty_like(leaves).index_put_((self.items.long(),), leaves)
+    def leaf_of(self) -> npt.NDArray[np.int32]:
+        """The leaf of each catalog position, int32 [items], on the host; made once."""
+        leaf_of = np.empty(len(self), np.int32)
+        leaf_of[self.items.numpy(force=True)] = np.arange(len(self), dtype=np.int32)
+        return leaf_of
 
     @property
     def bytes(self) -> int:
