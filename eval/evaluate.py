@@ -8,10 +8,11 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from eval.baselines import Baseline, ItemKNN, MarkovKNN, Popularity
+from eval.baselines import Baseline, Popularity
 from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
 from eval.report import MODEL, Evaluation
 from rec_gen.catalog import Catalog
+from rec_gen.counts import ItemKNN, MarkovKNN
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
 from rec_gen.metrics import CUTOFFS, mean_ranks, mrr, ndcg, recall

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from eval.baselines import Histories, Popularity, Scores
+from eval.baselines import Popularity
 from eval.evaluate import evaluate, rank_baseline, rank_recommender
 from eval.intervals import Interval
 from eval.report import Evaluation, verdict
 from rec_gen.catalog import Catalog
+from rec_gen.counts import Histories, Scores
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
 from rec_gen.metrics import mrr, ndcg, recall
