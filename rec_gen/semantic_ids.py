@@ -45,11 +45,16 @@ def item_vectors(
     parts = []
     for source in sources:
         if source == "text":
-            encoded = load_text_encoder().encode(list(texts), show_progress_bar=False)
-            parts.append(np.asarray(encoded, dtype=np.float32))
+            parts.append(text_vectors(texts))
         else:
             parts.append(cooccurrence_vectors(histories, len(texts), seed))
     return np.concatenate([part / (part.std() * part.shape[1] ** 0.5 + 1e-12) for part in parts], 1)
+
+
+def text_vectors(texts: Sequence[str]) -> Vectors:
+    """Sentence embeddings by all-MiniLM-L6-v2, float32 [texts, 384]."""
+    encoded = load_text_encoder().encode(list(texts), show_progress_bar=False)
+    return np.asarray(encoded, dtype=np.float32)
 
 
 def cooccurrence_vectors(

@@ -9,9 +9,11 @@ from rec_gen.data.dataset import Dataset
 from rec_gen.digests import weights_digest
 from rec_gen.errors import ConfigError, MissingPackageError
 from rec_gen.models import load_model, load_tokenizer
-from rec_gen.semantic_ids import item_vectors, residual_kmeans
+from rec_gen.semantic_ids import item_vectors, residual_kmeans, text_vectors
 from rec_gen.spelling import Spellings, spell
 from rec_gen.templates import Template
+from training.composition import add_text, begin_with_text
+from training.dropout import add_dropout
 from training.recipe import ModelConfig, Recipe, SpellingConfig
 
 if TYPE_CHECKING:
@@ -27,12 +29,14 @@ class Materials:
     Attributes:
         tokenizer: The tokenizer, with the tokens that the spellings added.
         spellings: The catalog's spellings.
+        new_tokens: The ids of the tokens that they added, ascending and without a gap.
         model: The model, wrapped by PEFT where an adapter is trained.
         base_digest: The digest of the base model's weights; None from scratch.
     """
 
     tokenizer: "PreTrainedTokenizerBase"
     spellings: Spellings
+    new_tokens: list[int]
     model: "PreTrainedModel"
     base_digest: str | None
 
@@ -54,16 +58,25 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
     old_tokens = len(tokenizer)
     spellings = _spell(recipe.spelling, dataset, tokenizer, recipe.seed)
     new_tokens = list(range(old_tokens, len(tokenizer)))
+    texts = dataset.catalog.texts(recipe.spelling.text)
     if config.base == "scratch":
         if config.adapter != "none":
             raise ConfigError("model.adapter: a model from scratch is trained whole; use 'none'")
-        return Materials(tokenizer, spellings, _new_model(recipe, tokenizer), None)
+        model = _new_model(recipe, tokenizer)
+        if config.text_embeddings:
+            vectors = text_vectors(texts)
+            add_text(model, spellings.tokens, vectors, old_tokens, config.free_dropout)
+        add_dropout(model, recipe.train.dropout)
+        return Materials(tokenizer, spellings, new_tokens, model, None)
     model = load_model(config.base, config.dtype, config.quantization)
     digest = weights_digest(model)
     fit_vocabulary(model, len(tokenizer))
+    if config.text_embeddings:
+        begin_with_text(model, tokenizer, spellings.tokens, texts, old_tokens)
+    add_dropout(model, recipe.train.dropout)
     if config.adapter != "none":
         model = _add_adapter(model, config, new_tokens)
-    return Materials(tokenizer, spellings, model, digest)
+    return Materials(tokenizer, spellings, new_tokens, model, digest)
 
 
 def _spell(
@@ -72,7 +85,8 @@ def _spell(
     if config.scheme != "semantic":
         return spell(dataset.catalog, config.scheme, tokenizer)
     histories = (sequence.items for sequence in dataset.sequences())
-    vectors = item_vectors(dataset.catalog.titles, histories, config.sources, seed)
+    texts = dataset.catalog.texts(config.text)
+    vectors = item_vectors(texts, histories, config.sources, seed)
     codes = residual_kmeans(vectors, config.levels, config.codes, seed)
     return spell(dataset.catalog, "semantic", tokenizer, codes)
 
