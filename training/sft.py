@@ -257,6 +257,7 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         restore_callback_states_from_checkpoint=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         logging_steps=min(10, train.max_steps),
+        include_num_input_tokens_seen="non_padding",
         report_to="none",
         disable_tqdm=True,
     )
