@@ -1,4 +1,4 @@
-"""Embeddings of new tokens that are composed of a free part and a projection of their items' text.
+"""Embeddings of new tokens, composed of a free part and a projection of vectors of their items.
 
 Text carries what few interactions cannot teach, the free part what text does not say. Leaving out
 free parts at random keeps the projection from being ignored (as DropoutNet does: Volkovs et al.,
@@ -21,19 +21,21 @@ from rec_gen.text import TextEncoder
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-NAME = "text_composition"
+NAME = "composition"
 STD = 0.1
-"""The standard deviation that projected text begins with; free parts begin with 0.02."""
+"""The standard deviation that projections begin with; free parts begin with 0.02."""
+SOFTNESS = 0.05
+"""Directions with less than this share of the largest singular value stay small."""
 
 
-class TextComposition(nn.Module):
+class Composition(nn.Module):
     """Composes the rows of an embedding table that belong to new tokens."""
 
     def __init__(self, vectors: torch.Tensor, first: int, width: int, dropout: float) -> None:
         """Begin with random projections.
 
         Args:
-            vectors: float32 [new tokens, dimensions], what the text of each token's items says.
+            vectors: float32 [new tokens, dimensions], the mean vector of each token's items.
             first: The id of the first new token; the others follow it.
             width: The width of the table.
             dropout: How often a free part is left out in training.
@@ -54,10 +56,10 @@ class TextComposition(nn.Module):
         return torch.cat([free[: self._new.start], new, free[self._new.stop :]])
 
 
-def add_text(
+def compose(
     model: PreTrainedModel,
     tokens: Sequence[npt.NDArray[np.int32]],
-    vectors: npt.NDArray[np.float32],
+    vectors: Sequence[npt.NDArray[np.float32]],
     first: int,
     dropout: float,
 ) -> None:
@@ -66,7 +68,7 @@ def add_text(
     Args:
         model: A model whose input and output embeddings are tied.
         tokens: The spelling of each item.
-        vectors: float32 [items, dimensions], what each item's text says.
+        vectors: float32 [items, dimensions] each, what some sources say of each item.
         first: The id of the first new token; all from there on are new.
         dropout: How often a free part is left out in training.
 
@@ -75,10 +77,11 @@ def add_text(
     """
     table = model.get_input_embeddings().weight
     if table is not model.get_output_embeddings().weight:
-        raise ConfigError("model.text_embeddings: needs tie_word_embeddings = true")
-    by_token = _by_token(tokens, vectors - vectors.mean(axis=0), first, len(table))
+        raise ConfigError("model.embed: needs tie_word_embeddings = true")
+    whitened = np.concatenate([_whiten(part) for part in vectors], axis=1)
+    by_token = _by_token(tokens, whitened, first, len(table))
     scaled = torch.from_numpy(by_token / by_token.std())
-    composition = TextComposition(scaled, first, table.shape[1], dropout)
+    composition = Composition(scaled, first, table.shape[1], dropout)
     model.add_module(NAME, composition.to(table.device, table.dtype).train(model.training))
 
 
@@ -136,7 +139,7 @@ def composed(model: PreTrainedModel) -> Iterator[None]:
             end.weight = free
 
 
-def fold_text(model: PreTrainedModel) -> None:
+def fold(model: PreTrainedModel) -> None:
     """Make the composed table an ordinary one, for good."""
     composition = getattr(model, NAME, None)
     if composition is not None:
@@ -144,6 +147,13 @@ def fold_text(model: PreTrainedModel) -> None:
         with torch.no_grad():
             free.copy_(composition.eval()(free))
         delattr(model, NAME)
+
+
+def _whiten(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Centre vectors and let all directions weigh nearly the same, but for the faintest."""
+    left, values, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    whitened = left * (values / (values + SOFTNESS * values[0]))
+    return np.asarray(whitened / whitened.std(), np.float32)
 
 
 def _by_token(
@@ -157,9 +167,7 @@ def _by_token(
     places = np.concatenate(tokens).astype(np.int64) - first
     new = places >= 0
     if not new.any():
-        raise ConfigError(
-            "model.text_embeddings: titles have no new tokens; spell by 'item' or 'semantic'"
-        )
+        raise ConfigError("model.embed: titles have no new tokens; spell by 'item' or 'semantic'")
     owners = np.repeat(np.arange(len(tokens)), lengths)[new]
     sums = np.zeros((stop - first, vectors.shape[1]), np.float32)
     np.add.at(sums, places[new], vectors[owners])

@@ -21,7 +21,7 @@ class SpellingConfig(Config):
 
     Attributes:
         scheme: `title`, `semantic` or `item`.
-        text: The columns that say what an item is: for semantic IDs and for text in embeddings.
+        text: The columns that say what an item is, for semantic IDs and for embeddings.
         sources: For semantic IDs, where the item vectors come from.
         levels: For semantic IDs, codes an item.
         codes: For semantic IDs, clusters a level.
@@ -41,9 +41,10 @@ class ModelConfig(Config):
         base: A hub name, a local folder, `smollm2-135m`, or `scratch` for random weights.
         scratch: For `scratch`, the transformers configuration; `model_type` defaults to `qwen3`.
         scratch_vocabulary: For `scratch`, the size of the tokenizer before items are added.
-        text_embeddings: For `scratch`, new tokens are embedded as a free part plus a projection
-            of the text of their items; for others, new tokens begin as the mean embedding of it.
-        free_dropout: With text embeddings, how often a free part is left out in training.
+        embed: What the embeddings of new tokens are composed of beside a free part; for `scratch`
+            vectors of their items from these sources. A pretrained model knows `text` only, as
+            the mean embedding of its tokens, with which new ones begin.
+        free_dropout: With composed embeddings, how often a free part is left out in training.
         adapter: `none` trains all weights, `lora` an adapter (Hu et al., 2021), `qlora` an
             adapter on a base in 4 bits (Dettmers et al., 2023).
         rank: The rank of the adapter.
@@ -55,7 +56,7 @@ class ModelConfig(Config):
     base: str = "scratch"
     scratch: dict[str, Any] = Field(default_factory=dict)
     scratch_vocabulary: int = Field(default=384, ge=300)
-    text_embeddings: bool = False
+    embed: tuple[Source, ...] = ()
     free_dropout: float = Field(default=0.2, ge=0, lt=1)
     adapter: Literal["none", "lora", "qlora"] = "none"
     rank: int = Field(default=16, ge=1)

@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from rec_gen.bundle import fit_vocabulary
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset
 from rec_gen.digests import weights_digest
 from rec_gen.errors import ConfigError, MissingPackageError
 from rec_gen.models import load_model, load_tokenizer
-from rec_gen.semantic_ids import item_vectors, residual_kmeans, text_vectors
+from rec_gen.semantic_ids import item_vectors, residual_kmeans, source_vectors
 from rec_gen.spelling import Spellings, spell
 from rec_gen.templates import Template
-from training.composition import add_text, begin_with_text
+from training.composition import begin_with_text, compose
 from training.dropout import add_dropout
 from training.recipe import ModelConfig, Recipe, SpellingConfig
 
@@ -63,15 +66,20 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
         if config.adapter != "none":
             raise ConfigError("model.adapter: a model from scratch is trained whole; use 'none'")
         model = _new_model(recipe, tokenizer)
-        if config.text_embeddings:
-            vectors = text_vectors(texts)
-            add_text(model, spellings.tokens, vectors, old_tokens, config.free_dropout)
+        if config.embed:
+            vectors = [
+                source_vectors(source, texts, _histories(dataset), recipe.seed)
+                for source in config.embed
+            ]
+            compose(model, spellings.tokens, vectors, old_tokens, config.free_dropout)
         add_dropout(model, recipe.train.dropout)
         return Materials(tokenizer, spellings, new_tokens, model, None)
     model = load_model(config.base, config.dtype, config.quantization)
     digest = weights_digest(model)
     fit_vocabulary(model, len(tokenizer))
-    if config.text_embeddings:
+    if config.embed:
+        if config.embed != ("text",):
+            raise ConfigError("model.embed: a pretrained model knows 'text' only; use [\"text\"]")
         begin_with_text(model, tokenizer, spellings.tokens, texts, old_tokens)
     add_dropout(model, recipe.train.dropout)
     if config.adapter != "none":
@@ -84,11 +92,14 @@ def _spell(
 ) -> Spellings:
     if config.scheme != "semantic":
         return spell(dataset.catalog, config.scheme, tokenizer)
-    histories = (sequence.items for sequence in dataset.sequences())
     texts = dataset.catalog.texts(config.text)
-    vectors = item_vectors(texts, histories, config.sources, seed)
+    vectors = item_vectors(texts, _histories(dataset), config.sources, seed)
     codes = residual_kmeans(vectors, config.levels, config.codes, seed)
     return spell(dataset.catalog, "semantic", tokenizer, codes)
+
+
+def _histories(dataset: Dataset) -> list[npt.NDArray[np.int32]]:
+    return [sequence.items for sequence in dataset.sequences()]
 
 
 def _new_tokenizer(

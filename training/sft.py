@@ -25,7 +25,7 @@ from rec_gen.templates import Template
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
 from training.catalog_loss import CatalogLoss
-from training.composition import fold_text
+from training.composition import fold
 from training.examples import Row, every_item, held_out, last_item
 from training.progress import ProgressCallback
 from training.ranking import NDCG, RECALL, rank_examples, sample_examples
@@ -71,7 +71,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     trainer.train(resume_from_checkpoint=_at_home(last_checkpoint(folder)))
     best = {name: _best(trainer, name) for name in (NDCG, RECALL, "loss")}
     bundle.model.eval()
-    fold_text(bundle.model)
+    fold(bundle.model)
     calibration, errors = calibrate(bundle, held, recipe.validation)
     update = {"metrics": {**best, **errors}, "calibration": calibration}
     manifest = bundle.manifest.model_copy(update=update)

@@ -12,12 +12,12 @@ from rec_gen.errors import ConfigError, DataError
 from rec_gen.templates import Template
 from rec_gen.testing import tiny_model
 from tests.toy import SCRATCH, tiny_base, toy_dataset, toy_recipe
-from training.composition import NAME, add_text, composed, fold_text
+from training.composition import NAME, compose, composed, fold
 from training.ranking import rank_examples
 from training.setup import prepare_materials
 from training.sft import train
 
-TEXT = {"text_embeddings": True}
+TEXT = {"embed": ["text"]}
 VECTORS = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
 SPELLINGS = [np.array(ids, np.int32) for ids in ([20, 22], [20, 23], [21])]
 
@@ -28,21 +28,21 @@ def tied_model() -> PreTrainedModel:
 
 def test_a_composed_model_is_the_folded_one() -> None:
     model = tied_model().eval()
-    add_text(model, SPELLINGS, VECTORS, 20, 0.5)
+    compose(model, SPELLINGS, [VECTORS], 20, 0.5)
     ids = torch.tensor([[1, 20, 22, 21]])
     plain = model(ids).logits
     with composed(model):
         inside = model(ids).logits
     assert not torch.allclose(plain, inside)
     torch.testing.assert_close(model(ids).logits, plain)
-    fold_text(model)
+    fold(model)
     torch.testing.assert_close(model(ids).logits, inside)
     assert not any(NAME in name for name in model.state_dict())
 
 
 def test_both_parts_learn_and_only_new_tokens_have_text() -> None:
     model = tied_model()
-    add_text(model, SPELLINGS, VECTORS, 20, 0.0)
+    compose(model, SPELLINGS, [VECTORS], 20, 0.0)
     free = model.get_input_embeddings().weight
     with composed(model):
         table = model.get_input_embeddings().weight
@@ -58,7 +58,7 @@ def test_both_parts_learn_and_only_new_tokens_have_text() -> None:
 
 def test_a_dropped_free_part_leaves_the_text() -> None:
     model = tied_model().train()
-    add_text(model, SPELLINGS, VECTORS, 20, 0.999)
+    compose(model, SPELLINGS, [VECTORS], 20, 0.999)
     composition = getattr(model, NAME)
     table = composition(model.get_input_embeddings().weight)
     torch.testing.assert_close(table[20:], composition.projection(composition.vectors))
@@ -66,7 +66,7 @@ def test_a_dropped_free_part_leaves_the_text() -> None:
 
 def test_a_shared_token_has_the_mean_of_its_items() -> None:
     model = tied_model()
-    add_text(model, SPELLINGS, VECTORS, 20, 0.0)
+    compose(model, SPELLINGS, [VECTORS], 20, 0.0)
     vectors = getattr(model, NAME).vectors
     torch.testing.assert_close(vectors[0], (vectors[2] + vectors[3]) / 2)
 
@@ -74,7 +74,7 @@ def test_a_shared_token_has_the_mean_of_its_items() -> None:
 @pytest.mark.parametrize("scheme", ["item", "semantic"])
 def test_a_run_ends_in_a_plain_bundle(tmp_path: Path, scheme: str) -> None:
     recipe = toy_recipe(
-        model=TEXT,
+        model={"embed": ["text", "cooccurrence"]},
         spelling={"scheme": scheme, "sources": ["text"], "levels": 2, "codes": 4},
         train={"max_steps": 40, "score": "catalog", "dropout": 0.1, "item_dropout": 0.1},
         validation={"every_steps": 20},
