@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from rec_gen.calibration import Calibration
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
+from rec_gen.decoding.search import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
 from rec_gen.errors import BundleError, DataError, MissingPackageError, ModelError
@@ -40,6 +41,7 @@ class Manifest(Config):
         prompt: How histories were rendered in training.
         template_text: The template that the model was trained on.
         scheme: How items are spelled.
+        score: The score that it was trained by, and is searched by unless another is asked for.
         base: The base model of an adapter; None when the bundle holds a whole model.
         base_digest: The digest of the base model's weights.
         dtype: The type of the weights.
@@ -64,6 +66,7 @@ class Manifest(Config):
     prompt: PromptConfig
     template_text: str
     scheme: Scheme
+    score: Score = "lm"
     base: str | None
     base_digest: str | None
     dtype: Dtype
@@ -83,7 +86,11 @@ class Manifest(Config):
     def seal(self) -> "Manifest":
         """The same manifest with its digest."""
         # a field that came later counts only where it says something, so that older seals hold
-        later = {"calibration": self.calibration != {}, "minutes": self.minutes is not None}
+        later = {
+            "calibration": self.calibration != {},
+            "score": self.score != "lm",
+            "minutes": self.minutes is not None,
+        }
         absent = {field for field, says in later.items() if not says}
         text = self.model_dump_json(exclude={"digest", *absent})
         return self.model_copy(update={"digest": text_digest(text)})

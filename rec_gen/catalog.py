@@ -74,6 +74,28 @@ class Catalog:
         """Titles by position."""
         return self.frame["title"].to_list()
 
+    def texts(self, columns: Sequence[str]) -> list[str]:
+        """One text an item, by position: what it has in some columns, joined.
+
+        Raises:
+            DataError: A column is missing.
+        """
+        for column in columns:
+            if column not in self.frame.columns:
+                has = ", ".join(self.frame.columns)
+                raise DataError(f"catalog: there is no column '{column}'; it has {has}")
+        return (
+            self.frame.select(
+                pl.concat_str(
+                    [_as_text(self.frame.schema[column], column) for column in columns],
+                    separator=". ",
+                    ignore_nulls=True,
+                )
+            )
+            .to_series()
+            .to_list()
+        )
+
     @property
     def metadata(self) -> list[str]:
         """The names of the columns beside `item` and `title`."""
@@ -193,3 +215,9 @@ def _cast(name: str, values: list[Any], kind: pl.DataType) -> pl.Series | None:
         for value, cell in zip(values, kept, strict=True)
     )
     return column if same else None
+
+
+def _as_text(dtype: pl.DataType, column: str) -> pl.Expr:
+    if isinstance(dtype, pl.List):
+        return pl.col(column).cast(pl.List(pl.String)).list.join(", ", ignore_nulls=True)
+    return pl.col(column).cast(pl.String)

@@ -123,7 +123,7 @@ class Recommender:
         block: Iterable[str] = (),
         allow: Iterable[str] | None = None,
         where: str | None = None,
-        score: Score = "lm",
+        score: Score | None = None,
         beam_width: int = 20,
         exact: bool = False,
         batch_size: int = 32,
@@ -144,7 +144,8 @@ class Recommender:
             allow: The only item ids that may be returned; None allows the whole catalog.
             where: A rule over the catalog's columns, such as `price < 20 and "Drama" in genres`;
                 see `rec_gen.rules.eligible_items`. A rule is remembered.
-            score: `lm` or `catalog`, see `rec_gen.decoding.search.search`.
+            score: `lm` or `catalog`, see `rec_gen.decoding.search.search`; None is the one that the
+                bundle was trained by.
             beam_width: Prefixes that go on at once; more find likelier items.
             exact: Search on until the likeliest items are found for certain.
             batch_size: Requests that run together.
@@ -178,6 +179,7 @@ class Recommender:
             NoEligibleItemError: Every item is filtered for a request.
         """
         whole = all(isinstance(number, SupportsIndex) for number in (k, beam_width, batch_size))
+        score = score or self.bundle.manifest.score
         if score not in get_args(Score) or not whole or min(k, beam_width, batch_size) < 1:
             raise DecodingError(
                 f"score is '{score}', k {k}, beam_width {beam_width}, batch_size {batch_size}: "

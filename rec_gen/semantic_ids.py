@@ -16,8 +16,10 @@ from rec_gen.models import load_text_encoder
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-Source = Literal["text", "cooccurrence"]
+Source = Literal["text", "words", "cooccurrence"]
 Vectors = npt.NDArray[np.float32]
+WORD = r"[\w./-]+"
+"""A word in which sizes such as 1/2 and part numbers stay whole."""
 
 
 def item_vectors(
@@ -42,14 +44,56 @@ def item_vectors(
     """
     if len(texts) < 2:
         raise SpellingError("semantic IDs need at least two items; spell by title or item")
-    parts = []
-    for source in sources:
-        if source == "text":
-            encoded = load_text_encoder().encode(list(texts), show_progress_bar=False)
-            parts.append(np.asarray(encoded, dtype=np.float32))
-        else:
-            parts.append(cooccurrence_vectors(histories, len(texts), seed))
+    parts = [source_vectors(source, texts, histories, seed) for source in sources]
     return np.concatenate([part / (part.std() * part.shape[1] ** 0.5 + 1e-12) for part in parts], 1)
+
+
+def source_vectors(
+    source: Source,
+    texts: Sequence[str],
+    histories: Iterable[npt.NDArray[np.int32]],
+    seed: int,
+) -> Vectors:
+    """What one source says of each item, float32 [items, dimensions]."""
+    if source == "text":
+        return text_vectors(texts)
+    if source == "words":
+        return word_vectors(texts, seed)
+    return cooccurrence_vectors(histories, len(texts), seed)
+
+
+def text_vectors(texts: Sequence[str]) -> Vectors:
+    """Sentence embeddings by all-MiniLM-L6-v2, float32 [texts, 384]."""
+    encoded = load_text_encoder().encode(list(texts), show_progress_bar=False)
+    return np.asarray(encoded, dtype=np.float32)
+
+
+def word_vectors(texts: Sequence[str], seed: int, dimensions: int = 256) -> Vectors:
+    """Factorise the tf-idf weights of words and word pairs.
+
+    Brands, sizes and part numbers stay apart that a sentence embedding blurs. Source: Deerwester
+    et al., "Indexing by latent semantic analysis", 1990.
+
+    Returns:
+        float32 [texts, dimensions], fewer where there are few words.
+
+    Raises:
+        SpellingError: The texts have too little in common.
+        MissingPackageError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+    except ImportError as error:
+        raise MissingPackageError("scikit-learn", "train") from error
+    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=WORD)
+    weights = vectorizer.fit_transform(texts)
+    often = np.asarray((weights > 0).sum(axis=0)).ravel() > 1
+    if often.sum() < 2:
+        raise SpellingError(
+            "the items' texts share less than two words: leave the source 'words' out"
+        )
+    weights = weights[:, often]
+    return _factorise(weights, min(dimensions, min(weights.shape) - 1), seed)
 
 
 def cooccurrence_vectors(

@@ -44,7 +44,7 @@ def held_out_answers(
     examples: Sequence[Example],
     beam_width: int,
     exclude_seen: bool,
-    score: Score = "lm",
+    score: Score | None = None,
 ) -> dict[int, Sequence[Recommendation]]:
     """Recommend ten items after each history whose held-out item may be recommended.
 

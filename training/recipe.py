@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from rec_gen.config import Config
 from rec_gen.data.config import DataConfig
+from rec_gen.decoding.search import Score
 from rec_gen.errors import ConfigError
 from rec_gen.models import Dtype, Quantization
 from rec_gen.prompting import PromptConfig
@@ -20,12 +21,14 @@ class SpellingConfig(Config):
 
     Attributes:
         scheme: `title`, `semantic` or `item`.
+        text: The columns that say what an item is, for semantic IDs and for embeddings.
         sources: For semantic IDs, where the item vectors come from.
         levels: For semantic IDs, codes an item.
         codes: For semantic IDs, clusters a level.
     """
 
     scheme: Scheme = "item"
+    text: tuple[str, ...] = Field(default=("title",), min_length=1)
     sources: tuple[Source, ...] = Field(default=("text", "cooccurrence"), min_length=1)
     levels: int = Field(default=3, ge=1, le=25)
     codes: int = Field(default=256, ge=2)
@@ -38,6 +41,10 @@ class ModelConfig(Config):
         base: A hub name, a local folder, `smollm2-135m`, or `scratch` for random weights.
         scratch: For `scratch`, the transformers configuration; `model_type` defaults to `qwen3`.
         scratch_vocabulary: For `scratch`, the size of the tokenizer before items are added.
+        embed: What the embeddings of new tokens are composed of beside a free part; for `scratch`
+            vectors of their items from these sources. A pretrained model knows `text` only, as
+            the mean embedding of its tokens, with which new ones begin.
+        free_dropout: With composed embeddings, how often a free part is left out in training.
         adapter: `none` trains all weights, `lora` an adapter (Hu et al., 2021), `qlora` an
             adapter on a base in 4 bits (Dettmers et al., 2023).
         rank: The rank of the adapter.
@@ -49,6 +56,8 @@ class ModelConfig(Config):
     base: str = "scratch"
     scratch: dict[str, Any] = Field(default_factory=dict)
     scratch_vocabulary: int = Field(default=384, ge=300)
+    embed: tuple[Source, ...] = ()
+    free_dropout: float = Field(default=0.2, ge=0, lt=1)
     adapter: Literal["none", "lora", "qlora"] = "none"
     rank: int = Field(default=16, ge=1)
     alpha: int = Field(default=32, ge=1)
@@ -73,6 +82,12 @@ class TrainConfig(Config):
     Attributes:
         loss: `every-item` teaches each item of a history from those before it, in one pass;
             `last-item` makes one example of each.
+        score: `lm` is the loss over the whole vocabulary, `catalog` over the tokens that the trie
+            allows at each place; items are searched by the same score afterwards.
+        label_smoothing: The share of each label that is spread over the other choices.
+        dropout: How often what a block adds to the residual stream is dropped out.
+        item_dropout: How often a token of an item is blanked in what the model reads.
+        neftune_alpha: The strength of noise on the input embeddings (NEFTune, Jain et al., 2023).
         max_steps: Optimizer steps.
         max_minutes: Stop after this time, counted over resumed runs.
         batch_size: Examples a step and device.
@@ -85,6 +100,11 @@ class TrainConfig(Config):
     """
 
     loss: Literal["every-item", "last-item"] = "every-item"
+    score: Score = "lm"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    item_dropout: float = Field(default=0.0, ge=0, lt=1)
+    neftune_alpha: float | None = Field(default=None, gt=0)
     max_steps: int = Field(ge=1)
     max_minutes: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=32, ge=1)

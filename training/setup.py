@@ -3,15 +3,20 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from rec_gen.bundle import fit_vocabulary
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset
 from rec_gen.digests import weights_digest
 from rec_gen.errors import ConfigError, MissingPackageError
 from rec_gen.models import load_model, load_tokenizer
-from rec_gen.semantic_ids import item_vectors, residual_kmeans
+from rec_gen.semantic_ids import item_vectors, residual_kmeans, source_vectors
 from rec_gen.spelling import Spellings, spell
 from rec_gen.templates import Template
+from training.composition import begin_with_text, compose
+from training.dropout import add_dropout
 from training.recipe import ModelConfig, Recipe, SpellingConfig
 
 if TYPE_CHECKING:
@@ -27,12 +32,14 @@ class Materials:
     Attributes:
         tokenizer: The tokenizer, with the tokens that the spellings added.
         spellings: The catalog's spellings.
+        new_tokens: The ids of the tokens that they added, ascending and without a gap.
         model: The model, wrapped by PEFT where an adapter is trained.
         base_digest: The digest of the base model's weights; None from scratch.
     """
 
     tokenizer: "PreTrainedTokenizerBase"
     spellings: Spellings
+    new_tokens: list[int]
     model: "PreTrainedModel"
     base_digest: str | None
 
@@ -54,16 +61,30 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
     old_tokens = len(tokenizer)
     spellings = _spell(recipe.spelling, dataset, tokenizer, recipe.seed)
     new_tokens = list(range(old_tokens, len(tokenizer)))
+    texts = dataset.catalog.texts(recipe.spelling.text)
     if config.base == "scratch":
         if config.adapter != "none":
             raise ConfigError("model.adapter: a model from scratch is trained whole; use 'none'")
-        return Materials(tokenizer, spellings, _new_model(recipe, tokenizer), None)
+        model = _new_model(recipe, tokenizer)
+        if config.embed:
+            vectors = [
+                source_vectors(source, texts, _histories(dataset), recipe.seed)
+                for source in config.embed
+            ]
+            compose(model, spellings.tokens, vectors, old_tokens, config.free_dropout)
+        add_dropout(model, recipe.train.dropout)
+        return Materials(tokenizer, spellings, new_tokens, model, None)
     model = load_model(config.base, config.dtype, config.quantization)
     digest = weights_digest(model)
     fit_vocabulary(model, len(tokenizer))
+    if config.embed:
+        if config.embed != ("text",):
+            raise ConfigError("model.embed: a pretrained model knows 'text' only; use [\"text\"]")
+        begin_with_text(model, tokenizer, spellings.tokens, texts, old_tokens)
+    add_dropout(model, recipe.train.dropout)
     if config.adapter != "none":
         model = _add_adapter(model, config, new_tokens)
-    return Materials(tokenizer, spellings, model, digest)
+    return Materials(tokenizer, spellings, new_tokens, model, digest)
 
 
 def _spell(
@@ -71,10 +92,14 @@ def _spell(
 ) -> Spellings:
     if config.scheme != "semantic":
         return spell(dataset.catalog, config.scheme, tokenizer)
-    histories = (sequence.items for sequence in dataset.sequences())
-    vectors = item_vectors(dataset.catalog.titles, histories, config.sources, seed)
+    texts = dataset.catalog.texts(config.text)
+    vectors = item_vectors(texts, _histories(dataset), config.sources, seed)
     codes = residual_kmeans(vectors, config.levels, config.codes, seed)
     return spell(dataset.catalog, "semantic", tokenizer, codes)
+
+
+def _histories(dataset: Dataset) -> list[npt.NDArray[np.int32]]:
+    return [sequence.items for sequence in dataset.sequences()]
 
 
 def _new_tokenizer(

@@ -3,10 +3,10 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from datasets import Dataset as Rows
@@ -14,7 +14,7 @@ from datasets import disable_progress_bars
 from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, PrinterCallback
 from transformers.integrations import TensorBoardCallback
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 
 from rec_gen.bundle import Bundle, Manifest
 from rec_gen.data.dataset import Dataset, Example, Split
@@ -26,37 +26,17 @@ from rec_gen.prior import Prior
 from rec_gen.templates import Template
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
+from training.catalog_loss import CatalogLoss
+from training.composition import fold
 from training.examples import Row, every_item, held_out, last_item
 from training.progress import ProgressCallback
 from training.ranking import NDCG, RECALL, rank_examples, sample_examples
 from training.recipe import Recipe
 from training.setup import Materials, prepare_materials
 from training.stopping import LastStepCallback
-
-if TYPE_CHECKING:
-    from transformers.trainer_utils import EvalLoopOutput
+from training.trainer import RankingTrainer
 
 BUNDLE, CHECKPOINTS, LOGS, RUN = "bundle", "checkpoints", "logs", "run.json"
-
-
-class RankingTrainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer, whose evaluation also ranks: the best step is the one that ranks best."""
-
-    def __init__(self, *, rank: Callable[[], dict[str, float]], **options: Any) -> None:
-        super().__init__(**options)
-        self._rank = rank
-
-    def evaluation_loop(
-        self,
-        *args: Any,
-        metric_key_prefix: str = "eval",
-        **options: Any,
-    ) -> "EvalLoopOutput":
-        """Add the ranking metrics to the validation loss."""
-        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **options)
-        ranked = self._rank().items()
-        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in ranked})
-        return output
 
 
 def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = False) -> Path:
@@ -90,11 +70,12 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
             shutil.rmtree(folder / part, ignore_errors=True)
     write_text(folder / RUN, json.dumps(identity, indent=2))
     held = _held(recipe, dataset)
-    trainer = _trainer(recipe, dataset, bundle, folder, held)
+    trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
     preparing = time.monotonic() - began
     trainer.train(resume_from_checkpoint=_at_home(last_checkpoint(folder)))
     best = {name: _best(trainer, name) for name in (NDCG, RECALL, "loss")}
     bundle.model.eval()
+    fold(bundle.model)
     calibration, errors = calibrate(bundle, held, recipe.validation)
     update = {
         "metrics": {**best, **errors},
@@ -172,6 +153,7 @@ def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Mat
         prompt=recipe.prompt,
         template_text=template.text,
         scheme=recipe.spelling.scheme,
+        score=recipe.train.score,
         base=recipe.model.base if adapted else None,
         base_digest=materials.base_digest if adapted else None,
         dtype=recipe.model.dtype,
@@ -207,14 +189,28 @@ def _held(recipe: Recipe, dataset: Dataset) -> list[Example]:
 
 
 def _trainer(
-    recipe: Recipe, dataset: Dataset, bundle: Bundle, folder: Path, held: list[Example]
+    recipe: Recipe,
+    dataset: Dataset,
+    bundle: Bundle,
+    folder: Path,
+    held: list[Example],
+    new_tokens: list[int],
 ) -> RankingTrainer:
     renderer = bundle.renderer()
     validation = recipe.validation
+    item_tokens = torch.zeros(len(bundle.tokenizer), dtype=torch.bool)
+    item_tokens[new_tokens] = True
     build = every_item if recipe.train.loss == "every-item" else last_item
     rows = build(dataset.sequences(), renderer, bundle.spellings)
     trainer = RankingTrainer(
         rank=lambda: rank_examples(bundle, held, validation.beam_width, validation.exclude_seen),
+        catalog_loss=(
+            CatalogLoss(bundle.spellings.tokens, recipe.train.label_smoothing)
+            if recipe.train.score == "catalog"
+            else None
+        ),
+        item_tokens=item_tokens,
+        item_dropout=recipe.train.item_dropout,
         model=bundle.model,
         args=_arguments(recipe, folder / CHECKPOINTS),
         train_dataset=_rows(rows),
@@ -251,6 +247,8 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         warmup_steps=train.warmup_steps,
         weight_decay=train.weight_decay,
         adam_beta2=0.98,
+        label_smoothing_factor=train.label_smoothing if train.score == "lm" else 0.0,
+        neftune_noise_alpha=train.neftune_alpha,
         gradient_checkpointing=train.gradient_checkpointing,
         bf16=recipe.model.dtype == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
@@ -268,6 +266,7 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         restore_callback_states_from_checkpoint=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         logging_steps=min(10, train.max_steps),
+        include_num_input_tokens_seen="non_padding",
         report_to="none",
         disable_tqdm=True,
     )

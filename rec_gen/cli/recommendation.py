@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 @click.option("--block", multiple=True, metavar="ITEM", help="Never return this item.")
 @click.option("--allow", multiple=True, metavar="ITEM", help="Return no item but these.")
 @click.option("--where", help="A rule over item columns: 'year > 1990 and \"Drama\" in genres'.")
-@click.option("--score", type=click.Choice(["lm", "catalog"]), default="lm", show_default=True)
+@click.option(
+    "--score",
+    type=click.Choice(["lm", "catalog"]),
+    help="What items are ranked by; without it, what the bundle was trained by.",
+)
 @click.option("--beam-width", default=20, show_default=True, help="Prefixes that go on at once.")
 @click.option("--exact", is_flag=True, help="Search on until the answer is certain.")
 @click.option("--temperature", type=float, help="Draw items at this temperature; 1 is the model's.")
@@ -66,7 +70,7 @@ def recommend(
     block: Sequence[str],
     allow: Sequence[str],
     where: str | None,
-    score: "Score",
+    score: "Score | None",
     beam_width: int,
     exact: bool,
     temperature: float | None,

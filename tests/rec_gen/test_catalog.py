@@ -17,3 +17,11 @@ from rec_gen.errors import DataError
 def test_a_catalog_has_ids_and_titles(columns: dict[str, list[str]], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Catalog(pl.DataFrame(columns))
+
+
+def test_texts_join_columns_and_leave_gaps_out() -> None:
+    columns = {"item": ["a", "b"], "title": ["A", "B"], "brand": ["X", None], "n": [[1, 2], []]}
+    catalog = Catalog(pl.DataFrame(columns))
+    assert catalog.texts(["title", "brand", "n"]) == ["A. X. 1, 2", "B. "]
+    with pytest.raises(DataError, match="no column 'price'; it has item, title, brand, n"):
+        catalog.texts(["price"])

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from rec_gen.errors import SpellingError
-from rec_gen.semantic_ids import cooccurrence_vectors, item_vectors, residual_kmeans
+from rec_gen.semantic_ids import (
+    cooccurrence_vectors,
+    item_vectors,
+    residual_kmeans,
+    word_vectors,
+)
 
 
 def cosine(left: np.ndarray, right: np.ndarray) -> float:
@@ -52,3 +57,16 @@ def test_joined_sources_weigh_alike() -> None:
 def test_one_item_has_no_code() -> None:
     with pytest.raises(SpellingError, match="at least two items"):
         item_vectors(["Alone"], [], ["cooccurrence"], seed=0)
+
+
+def test_items_that_share_rare_words_are_alike() -> None:
+    texts = ["Acme 1/4 hex bolt", "Acme 1/4 hex nut", "Zeta LED strip", "Zeta LED lamp", "a thing"]
+    vectors = word_vectors(texts, seed=0)
+    assert vectors.shape == (5, 4)
+    assert cosine(vectors[0], vectors[1]) > 0.9 > cosine(vectors[0], vectors[2])
+    assert not vectors[4].any()
+
+
+def test_texts_without_shared_words_are_refused() -> None:
+    with pytest.raises(SpellingError, match="leave the source 'words' out"):
+        word_vectors(["one", "two", "three"], seed=0)

@@ -1,0 +1,5 @@
+"""`python -m rec_gen`, the same as `recgen`."""
+
+from rec_gen.cli import main
+
+main()

@@ -1,0 +1,103 @@
+"""Cross-entropy over the live children of the trie: the training twin of the `catalog` score."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+ROOT = 0
+
+
+class CatalogLoss:
+    """Renormalises each token of an item over the tokens that could stand in its place.
+
+    A forced token has a loss of zero, and no logit outside of the catalog is computed.
+    """
+
+    def __init__(self, spellings: Sequence[npt.NDArray[np.int32]], smoothing: float) -> None:
+        """Index the spellings.
+
+        Args:
+            spellings: The token ids of each item; none begins another.
+            smoothing: The share of each label that is spread over the live children.
+        """
+        self._smoothing = smoothing
+        self._tokens = torch.from_numpy(np.unique(np.concatenate(spellings))).long()
+        self._next: dict[tuple[int, int], int] = {}
+        children: list[set[int]] = [set()]
+        for spelling in spellings:
+            node = ROOT
+            for token in spelling[:-1].tolist():
+                children[node].add(token)
+                if (node, token) not in self._next:
+                    self._next[node, token] = len(children)
+                    children.append(set())
+                node = self._next[node, token]
+            children[node].add(int(spelling[-1]))
+        self._children = [self._columns(torch.tensor(sorted(tokens))) for tokens in children]
+
+    def __call__(self, hidden: torch.Tensor, head: nn.Linear, labels: torch.Tensor) -> torch.Tensor:
+        """The summed loss of all labels.
+
+        Args:
+            hidden: [batch, length, width], the states before the head.
+            head: The LM head.
+            labels: int64 [batch, length]; items in full, and negative where there is none.
+        """
+        nodes = self._nodes(labels)
+        shifted = labels[:, 1:]
+        wanted = shifted >= 0
+        used = self._tokens.to(hidden.device)
+        bias = None if head.bias is None else head.bias[used]
+        logits = nn.functional.linear(hidden[:, :-1][wanted], head.weight[used], bias).float()
+        chosen_at = nodes.to(hidden.device)[:, 1:][wanted]
+        visited, place = torch.unique(chosen_at, return_inverse=True)
+        live = torch.zeros(len(visited), len(used), dtype=torch.bool, device=hidden.device)
+        for row, node in zip(live, visited.tolist(), strict=True):
+            row[self._children[node].to(hidden.device)] = True
+        return self._cross_entropy(logits, live, place, self._columns(shifted[wanted].cpu()))
+
+    def _cross_entropy(
+        self, logits: torch.Tensor, live: torch.Tensor, place: torch.Tensor, columns: torch.Tensor
+    ) -> torch.Tensor:
+        everywhere = bool(live.all())
+        if not everywhere:
+            logits = logits.masked_fill(~live[place], -torch.inf)
+        log_probs = logits.log_softmax(1)
+        loss = -log_probs.gather(1, columns.to(logits.device)[:, None]).sum()
+        if self._smoothing:
+            if not everywhere:
+                log_probs = log_probs.masked_fill(~live[place], 0)
+            even = -(log_probs.sum(1) / live.sum(1)[place]).sum()
+            loss = (1 - self._smoothing) * loss + self._smoothing * even
+        return loss
+
+    def _nodes(self, labels: torch.Tensor) -> torch.Tensor:
+        """The node that each label is chosen at, int64 [batch, length]."""
+        rows = []
+        for row in labels.tolist():
+            node, nodes = ROOT, []
+            for token in row:
+                nodes.append(node)
+                node = self._next.get((node, token), ROOT)
+            rows.append(nodes)
+        return torch.tensor(rows)
+
+    def _columns(self, tokens: torch.Tensor) -> torch.Tensor:
+        return torch.searchsorted(self._tokens, tokens)
+
+
+def states_of(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The states before the LM head, [batch, length, width], through a wrapped model or not."""
+    output = model(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs.get("attention_mask"),
+        use_cache=False,
+        output_hidden_states=True,
+        logits_to_keep=1,
+    )
+    states: torch.Tensor = output.hidden_states[-1]
+    return states

@@ -1,0 +1,77 @@
+"""TRL's trainer with what recommending needs besides."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from trl import SFTTrainer
+
+from training.catalog_loss import CatalogLoss, states_of
+from training.composition import composed
+from training.dropout import blank
+
+if TYPE_CHECKING:
+    from transformers.trainer_utils import EvalLoopOutput
+
+
+class RankingTrainer(SFTTrainer):  # type: ignore[misc]
+    """Ranks at each evaluation, so that the best step is the one that ranks best."""
+
+    def __init__(
+        self,
+        *,
+        rank: Callable[[], dict[str, float]],
+        catalog_loss: CatalogLoss | None,
+        item_tokens: torch.Tensor,
+        item_dropout: float,
+        **options: Any,
+    ) -> None:
+        """Set the trainer up.
+
+        Args:
+            rank: Gives the ranking metrics of the model as it is.
+            catalog_loss: The loss; None is TRL's over the whole vocabulary.
+            item_tokens: bool [vocabulary], which tokens were added for items.
+            item_dropout: How often such a token is blanked in what the model reads.
+            options: TRL's.
+        """
+        super().__init__(**options)
+        self._rank = rank
+        self._catalog_loss = catalog_loss
+        self._item_tokens, self._item_dropout = item_tokens, item_dropout
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> Any:
+        """The mean loss of a batch."""
+        if self.model.training and self._item_dropout:
+            ids, pad = inputs["input_ids"], self.processing_class.pad_token_id
+            inputs["input_ids"] = blank(
+                ids, self._item_tokens.to(ids.device), self._item_dropout, pad
+            )
+        with composed(self.model):
+            if self._catalog_loss is None:
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            head = self.model.get_output_embeddings()
+            total = self._catalog_loss(states_of(model, inputs), head, inputs["labels"])
+        count = (inputs["labels"] >= 0).sum() if num_items_in_batch is None else num_items_in_batch
+        return total * self._shares(num_items_in_batch) / count
+
+    def evaluation_loop(
+        self, *args: Any, metric_key_prefix: str = "eval", **options: Any
+    ) -> "EvalLoopOutput":
+        """Add the ranking metrics to the validation loss."""
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **options)
+        with torch.no_grad(), composed(self.model):
+            ranked = self._rank().items()
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in ranked})
+        return output
+
+    def _shares(self, num_items_in_batch: torch.Tensor | None) -> int:
+        """Processes that share a batch; their gradients are averaged, its labels counted once."""
+        shared = self.args.average_tokens_across_devices and num_items_in_batch is not None
+        return int(self.accelerator.num_processes) if shared else 1
