@@ -86,6 +86,7 @@ class TrainConfig(Config):
             allows at each place; items are searched by the same score afterwards.
         label_smoothing: The share of each label that is spread over the other choices.
         dropout: How often what a block adds to the residual stream is dropped out.
+        embedding_dropout: How often a component of an embedding is dropped out.
         item_dropout: How often a token of an item is blanked in what the model reads.
         neftune_alpha: The strength of noise on the input embeddings (NEFTune, Jain et al., 2023).
         max_steps: Optimizer steps.
@@ -96,6 +97,8 @@ class TrainConfig(Config):
         schedule: The learning rate's schedule, by its name in transformers.
         warmup_steps: Steps to the highest learning rate.
         weight_decay: AdamW's decay.
+        group_by_length: Batches of nearly the same length: less padding, and an order that is
+            less random.
         gradient_checkpointing: Save memory by computing activations twice.
     """
 
@@ -103,6 +106,7 @@ class TrainConfig(Config):
     score: Score = "lm"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
     item_dropout: float = Field(default=0.0, ge=0, lt=1)
     neftune_alpha: float | None = Field(default=None, gt=0)
     max_steps: int = Field(ge=1)
@@ -113,6 +117,7 @@ class TrainConfig(Config):
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     warmup_steps: int = Field(default=0, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    group_by_length: bool = False
     gradient_checkpointing: bool = False
 
 

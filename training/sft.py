@@ -242,6 +242,7 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         adam_beta2=0.98,
         label_smoothing_factor=train.label_smoothing if train.score == "lm" else 0.0,
         neftune_noise_alpha=train.neftune_alpha,
+        train_sampling_strategy="group_by_length" if train.group_by_length else "random",
         gradient_checkpointing=train.gradient_checkpointing,
         bf16=recipe.model.dtype == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
