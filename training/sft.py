@@ -27,7 +27,7 @@ from training.calibration import calibrate
 from training.catalog_loss import CatalogLoss
 from training.composition import fold
 from training.examples import Row, every_item, held_out, last_item
-from training.memory import explain_out_of_memory
+from training.memory import explain_out_of_memory, keep_freed_memory
 from training.progress import ProgressCallback
 from training.ranking import NDCG, RECALL, rank_examples, sample_examples
 from training.recipe import Recipe
@@ -69,6 +69,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     write_text(folder / RUN, json.dumps(identity, indent=2))
     held = _held(recipe, dataset)
     trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
+    keep_freed_memory()
     with explain_out_of_memory(recipe.train.batch_size):
         trainer.train(resume_from_checkpoint=_at_home(last_checkpoint(folder)))
     best = {name: _best(trainer, name) for name in (NDCG, RECALL, "loss")}
