@@ -1,6 +1,7 @@
-"""Held-out evaluation over the full catalog: the model beside the counted baselines."""
+"""Held-out evaluation over the full catalog: a model, its hybrid and the counted baselines."""
 
 from collections.abc import Sequence, Sized
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -8,17 +9,18 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from eval.baselines import Baseline, ItemKNN, MarkovKNN, Popularity
+from eval.baselines import Baseline, Popularity
 from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
-from eval.report import MODEL, Evaluation
+from eval.report import HYBRID, MODEL, Evaluation
 from rec_gen.catalog import Catalog
+from rec_gen.counts import ItemKNN, MarkovKNN
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
 from rec_gen.metrics import CUTOFFS, mean_ranks, mrr, ndcg, recall
 from rec_gen.versions import installed_versions
 
 if TYPE_CHECKING:
-    from rec_gen.recommender import Recommendation
+    from rec_gen.recommender import Answer, Recommendation, Recommender
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,8 +46,41 @@ class Lister(Protocol):
         """Recommend up to `k` items, best first, for each history of item ids, oldest first."""
 
 
+@dataclass(frozen=True)
+class Hybrid:
+    """A model joined with the counted prior of its bundle.
+
+    Attributes:
+        recommender: The model.
+        weight: The prior's.
+
+    Raises:
+        BundleError: The bundle holds no prior.
+        DecodingError: The weight is no number of at least 0.
+    """
+
+    recommender: "Recommender"
+    weight: float
+
+    def __post_init__(self) -> None:
+        self.recommender.recommend([], prior_weight=self.weight)
+
+    def recommend(
+        self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
+    ) -> Sequence["Answer"]:
+        """Recommend up to `k` items, best first, for each history; see `Lister`."""
+        return self.recommender.recommend(
+            histories, k, exclude_seen=exclude_seen, prior_weight=self.weight
+        )
+
+
 def evaluate(
-    recommender: Lister, dataset: Dataset, split: Split, exclude_seen: bool, seed: int
+    recommender: Lister,
+    dataset: Dataset,
+    split: Split,
+    exclude_seen: bool,
+    seed: int,
+    hybrid: Lister | None = None,
 ) -> Evaluation:
     """Measure a model and the baselines on the same held-out interactions.
 
@@ -56,18 +91,18 @@ def evaluate(
         exclude_seen: Take the items of a history out of its list. A target that is one of them
             then counts as a miss, for every system alike.
         seed: Of the bootstrap.
+        hybrid: The model joined with a prior, for a row of its own.
 
     Raises:
         DataError: The split holds no interaction.
     """
-    examples = list(dataset.examples(split))
-    if not examples:
-        raise DataError(f"{dataset.name}: split '{split}' holds no interaction to evaluate on")
-    baselines: list[Baseline] = [Popularity(), ItemKNN(), MarkovKNN()]
-    ranks = {MODEL: rank_recommender(recommender, dataset.catalog, examples, exclude_seen)}
-    for baseline in baselines:
-        ranks[baseline.name] = rank_baseline(baseline.fit(dataset), examples, exclude_seen)
-    values = {system: _values(ranks[system]) for system in ranks}
+    examples = held_out(dataset, split)
+    listers = {MODEL: recommender} | ({} if hybrid is None else {HYBRID: hybrid})
+    ranks = {
+        system: rank_recommender(lister, dataset.catalog, examples, exclude_seen, label=system)
+        for system, lister in listers.items()
+    } | rank_baselines(dataset, examples, exclude_seen)
+    values = {system: metric_values(ranks[system]) for system in ranks}
     users = [example.user for example in examples]
     return Evaluation(
         dataset=dataset.name,
@@ -77,14 +112,43 @@ def evaluate(
         seed=seed,
         users=len(set(users)),
         examples=len(examples),
-        protocol=PROTOCOL + (SEEN_EXCLUDED if exclude_seen else SEEN_KEPT),
+        protocol=protocol(exclude_seen),
         versions=installed_versions(),
-        systems={system: _intervals(values[system], users, seed) for system in values},
+        systems={system: metric_intervals(values[system], users, seed) for system in values},
         differences={
-            baseline.name: _intervals(values[MODEL] - values[baseline.name], users, seed)
-            for baseline in baselines
+            system: metric_intervals(values[MODEL] - values[system], users, seed)
+            for system in values
+            if system != MODEL
         },
     )
+
+
+def protocol(exclude_seen: bool) -> str:
+    """How the numbers come about, in words."""
+    return PROTOCOL + (SEEN_EXCLUDED if exclude_seen else SEEN_KEPT)
+
+
+def held_out(dataset: Dataset, split: Split) -> list[Example]:
+    """The interactions of a split.
+
+    Raises:
+        DataError: It holds none.
+    """
+    examples = list(dataset.examples(split))
+    if not examples:
+        raise DataError(f"{dataset.name}: split '{split}' holds no interaction to evaluate on")
+    return examples
+
+
+def rank_baselines(
+    dataset: Dataset, examples: Sequence[Example], exclude_seen: bool
+) -> dict[str, Floats]:
+    """Fit every baseline and rank each target in its order; by name, see `rank_baseline`."""
+    baselines: list[Baseline] = [Popularity(), ItemKNN(), MarkovKNN()]
+    return {
+        baseline.name: rank_baseline(baseline.fit(dataset), examples, exclude_seen)
+        for baseline in baselines
+    }
 
 
 def rank_baseline(baseline: Baseline, examples: Sequence[Example], exclude_seen: bool) -> Floats:
@@ -115,6 +179,7 @@ def rank_recommender(
     examples: Sequence[Example],
     exclude_seen: bool,
     k: int = max(CUTOFFS),
+    label: str = MODEL,
 ) -> Floats:
     """Rank each target, by item id, in a model's list; shows a progress bar on stderr.
 
@@ -124,6 +189,7 @@ def rank_recommender(
         examples: The n examples.
         exclude_seen: Take the items of a history out; a target among them gets infinity.
         k: The length of a list.
+        label: What the progress bar says of the model.
 
     Returns:
         float64 [n], infinity where the list does not hold the target.
@@ -132,7 +198,7 @@ def rank_recommender(
     repeated = _repeated(examples) if exclude_seen else np.zeros(len(examples), dtype=bool)
     asked = np.flatnonzero(~repeated)
     console = Console(stderr=True)
-    for batch in track(_batches(asked), "evaluating", console=console, transient=True):
+    for batch in track(_batches(asked), f"evaluating {label}", console=console, transient=True):
         part = [examples[row] for row in asked[batch]]
         histories = [[catalog.ids[place] for place in example.history] for example in part]
         lists = recommender.recommend(histories, k=k, exclude_seen=exclude_seen)
@@ -144,18 +210,23 @@ def rank_recommender(
     return ranks
 
 
+def metric_values(ranks: Floats) -> Floats:
+    """What each example scores, float64 [n, metrics] in the order of `METRICS`.
+
+    Args:
+        ranks: float64 [n].
+    """
+    return np.stack([metric(ranks, k) for metric, k in METRICS.values()], axis=1)
+
+
+def metric_intervals(values: Floats, users: Sequence[str], seed: int) -> dict[str, Interval]:
+    """The mean of each metric with its interval; see `mean_intervals`."""
+    return dict(zip(METRICS, mean_intervals(values, users, seed), strict=True))
+
+
 def _batches(rows: Sized) -> list[slice]:
     return [slice(start, start + BATCH) for start in range(0, len(rows), BATCH)]
 
 
 def _repeated(examples: Sequence[Example]) -> npt.NDArray[np.bool_]:
     return np.array([example.target in example.history for example in examples], dtype=bool)
-
-
-def _values(ranks: Floats) -> Floats:
-    """float64 [n, metrics] in the order of `METRICS`."""
-    return np.stack([metric(ranks, k) for metric, k in METRICS.values()], axis=1)
-
-
-def _intervals(values: Floats, users: Sequence[str], seed: int) -> dict[str, Interval]:
-    return dict(zip(METRICS, mean_intervals(values, users, seed), strict=True))

@@ -12,7 +12,7 @@ from eval.intervals import Interval
 from rec_gen.files import write_text
 from rec_gen.metrics import CUTOFFS
 
-MODEL = "model"
+MODEL, HYBRID = "model", "hybrid"
 COLUMNS = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
 VERDICT = "ndcg@10"
 MINUS = "\N{MINUS SIGN}"
@@ -20,7 +20,7 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of a model and of the baselines on the same held-out examples.
+    """The metrics of a model and of other systems on the same held-out examples.
 
     Attributes:
         dataset: The data set's name.
@@ -33,7 +33,7 @@ class Evaluation:
         protocol: How the numbers came about, in words.
         versions: Python and the installed packages that the numbers rest on.
         systems: By system and metric (as in `recall@10`), the mean and its interval.
-        differences: By baseline and metric, the model's mean less the baseline's, paired.
+        differences: By other system and metric, the model's mean less the other's, paired.
     """
 
     dataset: str
@@ -57,7 +57,7 @@ class Evaluation:
         write_text(path, self.to_json())
 
     def render(self, console: Console) -> None:
-        """Print one row per cutoff and system, then one verdict per baseline."""
+        """Print one row per cutoff and system, then one verdict per other system."""
         size = f"{self.examples:,} examples of {self.users:,} users"
         table = Table(title=f"{self.dataset}, {self.split}: {size}", box=box.SIMPLE_HEAD, padding=0)
         table.add_column("")
@@ -66,17 +66,21 @@ class Evaluation:
         for k in CUTOFFS:
             table.add_row(f"@{k}")
             for system, metrics in self.systems.items():
-                cells = (_interval(metrics[f"{metric}@{k}"]) for metric in COLUMNS)
+                cells = (format_interval(metrics[f"{metric}@{k}"]) for metric in COLUMNS)
                 table.add_row(system, *cells)
         console.print(table)
-        for baseline, metrics in self.differences.items():
-            difference = metrics[VERDICT]
-            console.print(
-                f"{MODEL} {MINUS} {baseline}, NDCG@10: "
-                f"{_interval(difference, signed=True)}: {verdict(difference)}",
-                markup=False,
-                highlight=False,
-            )
+        for system, metrics in self.differences.items():
+            print_difference(console, MODEL, system, metrics[VERDICT])
+
+
+def print_difference(console: Console, one: str, other: str, difference: Interval) -> None:
+    """Print the paired difference of two systems in NDCG@10, and what it says of the first."""
+    console.print(
+        f"{one} {MINUS} {other}, NDCG@10: "
+        f"{format_interval(difference, signed=True)}: {verdict(difference)}",
+        markup=False,
+        highlight=False,
+    )
 
 
 def verdict(difference: Interval) -> str:
@@ -86,7 +90,8 @@ def verdict(difference: Interval) -> str:
     return "worse" if difference.high < 0 else "no difference shown"
 
 
-def _interval(interval: Interval, signed: bool = False) -> str:
+def format_interval(interval: Interval, signed: bool = False) -> str:
+    """A mean and its interval as `.1234 [.1200, .1300]`."""
     mean, low, high = (
         f"{value:{'+' if signed else ''}.4f}".replace("0.", ".", 1).replace("-", MINUS)
         for value in (interval.mean, interval.low, interval.high)

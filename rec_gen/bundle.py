@@ -17,6 +17,7 @@ from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
 from rec_gen.errors import BundleError, DataError, MissingPackageError, ModelError
 from rec_gen.files import file_sha256, new_folder
 from rec_gen.models import Dtype, Quantization, load_model, load_tokenizer
+from rec_gen.prior import Prior
 from rec_gen.prompting import PromptConfig, PromptRenderer
 from rec_gen.spelling import Scheme, Spellings
 from rec_gen.templates import Template
@@ -28,7 +29,7 @@ FORMAT = 1
 MANIFEST, CATALOG, SPELLINGS, TRIE, TEMPLATE = (
     "manifest.json", "catalog.parquet", "spellings.parquet", "trie.safetensors", "template.jinja",
 )  # fmt: skip
-TOKENIZER, MODEL, ADAPTER = "tokenizer", "model", "adapter"
+PRIOR, TOKENIZER, MODEL, ADAPTER = "prior.safetensors", "tokenizer", "model", "adapter"
 
 
 class Manifest(Config):
@@ -50,6 +51,8 @@ class Manifest(Config):
         dataset: The data set's name.
         fingerprint: The data set's fingerprint.
         metrics: What the best step scored on the validation split.
+        minutes: What training took from its data to the calibration, over resumed runs; None in a
+            bundle that was trained before this was noted.
         calibration: How each kind of score becomes a probability; empty in a bundle that was
             trained before there was one, or whose data had nothing to fit it on.
         recipe: The whole recipe.
@@ -73,6 +76,7 @@ class Manifest(Config):
     dataset: str
     fingerprint: str
     metrics: dict[str, float]
+    minutes: float | None = None
     calibration: dict[str, Calibration] = Field(default_factory=dict)
     recipe: dict[str, Any]
     versions: dict[str, str]
@@ -82,7 +86,11 @@ class Manifest(Config):
     def seal(self) -> "Manifest":
         """The same manifest with its digest."""
         # a field that came later counts only where it says something, so that older seals hold
-        later = {"calibration": self.calibration != {}, "score": self.score != "lm"}
+        later = {
+            "calibration": self.calibration != {},
+            "score": self.score != "lm",
+            "minutes": self.minutes is not None,
+        }
         absent = {field for field, says in later.items() if not says}
         text = self.model_dump_json(exclude={"digest", *absent})
         return self.model_copy(update={"digest": text_digest(text)})
@@ -100,6 +108,7 @@ class Bundle:
         template: The prompt that the model was trained on.
         tokenizer: The tokenizer with its added tokens.
         model: The model; a PEFT model when only an adapter was trained.
+        prior: What counting says beside the model, where the recipe asked for it.
     """
 
     manifest: Manifest
@@ -109,6 +118,7 @@ class Bundle:
     template: Template
     tokenizer: "PreTrainedTokenizerBase"
     model: "PreTrainedModel"
+    prior: Prior | None = None
 
     def renderer(self) -> PromptRenderer:
         """The renderer that makes the prompts of training."""
@@ -124,6 +134,8 @@ class Bundle:
             self.trie.save(folder / TRIE)
             (folder / TEMPLATE).write_text(self.template.text, encoding="utf-8")
             self.tokenizer.save_pretrained(folder / TOKENIZER)
+            if self.prior is not None:
+                self.prior.save(folder / PRIOR)
             if self.manifest.base is None:
                 self.model.save_pretrained(folder / MODEL)
             else:
@@ -160,6 +172,7 @@ class Bundle:
             Template.parse(manifest.prompt.template, manifest.template_text),
             tokenizer,
             _load_model(path, manifest, len(tokenizer)),
+            Prior.load(path / PRIOR, len(catalog)) if PRIOR in manifest.files else None,
         )
 
 

@@ -1,5 +1,6 @@
 """The Python API: histories in, catalog items out."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from rec_gen.decoding.search import Ranking, Score, SearchResult, search
 from rec_gen.errors import BundleError, DecodingError, NoEligibleItemError, PromptError
 from rec_gen.index import Index
 from rec_gen.preferences import OwnScores, categories
+from rec_gen.prior import Prior
 from rec_gen.respelling import Codes, Respeller
 
 
@@ -129,6 +131,7 @@ class Recommender:
         max_per: tuple[str, int] | None = None,
         item_scores: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
         item_weight: float = 1.0,
+        prior_weight: float = 0.0,
         scale: Scale = "log",
     ) -> list[Answer]:
         """Recommend items after each history.
@@ -154,8 +157,11 @@ class Recommender:
                 an item that is not named has 0. They are added to the log-probabilities, and
                 `exact` and the beam go by the sum.
             item_weight: What your own scores are multiplied by.
-            scale: What the scores mean. `log` is the log-probability at temperature 1 plus your own
-                weighted score; `list` is the item's share of the returned list, which sums to 1;
+            prior_weight: What the log-probabilities of the bundle's counted prior are multiplied by
+                before they are added to the model's, during the search too: above 0, the answer is
+                the hybrid's and not the model's alone.
+            scale: What the scores mean. `log` is the log-probability at temperature 1 plus what was
+                added to it; `list` is the item's share of the returned list, which sums to 1;
                 `probability` is that of being the next interaction, calibrated on the validation
                 split and its filters.
 
@@ -168,7 +174,7 @@ class Recommender:
                 more than 1e9.
             RuleError: The rule is wrong.
             DecodingError: An option or a combination of options has no meaning.
-            BundleError: The bundle has no calibration.
+            BundleError: The bundle has no calibration, or no prior.
             PromptError: The template cannot render a request's history, or not within its budget.
             NoEligibleItemError: Every item is filtered for a request.
         """
@@ -180,7 +186,9 @@ class Recommender:
                 "give the score lm or catalog, and whole numbers of at least 1 for the others"
             )
         index = self._index
-        scaled = self._scaled(scale, score, combined=item_scores is not None)
+        prior = self._prior(prior_weight)
+        combined = item_scores is not None or prior is not None
+        scaled = self._scaled(scale, score, combined=combined)
         cap = None if max_per is None else _cap(index.catalog, max_per)
         own = None
         if item_scores is not None:
@@ -196,6 +204,9 @@ class Recommender:
                 raise NoEligibleItemError(start + error.request) from None
             prompts = [_prompt(index, start + n, seen) for n, seen in enumerate(batch)]
             bonus = None if own is None else own.bonus(start, start + batch_size)
+            if prior is not None:
+                counted = prior_weight * prior.log_probs(batch, index.offered)
+                bonus = counted if bonus is None else counted + bonus
             results += search(
                 self._runtime,
                 prompts,
@@ -209,6 +220,17 @@ class Recommender:
             )
         return [_answer(index, result, scaled) for result in results]
 
+    def _prior(self, weight: float) -> Prior | None:
+        """The bundle's prior where it has a weight."""
+        if not (math.isfinite(weight) and weight >= 0):
+            raise DecodingError(f"prior_weight is {weight}: give a number of at least 0")
+        if weight and self.bundle.prior is None:
+            raise BundleError(
+                f"the bundle '{self.bundle.manifest.name}' holds no prior: train it with a [prior] "
+                "table in its recipe, or leave prior_weight at 0"
+            )
+        return self.bundle.prior if weight else None
+
     def _scaled(
         self, scale: Scale, score: Score, *, combined: bool
     ) -> Callable[[list[float]], list[float]]:
@@ -221,7 +243,8 @@ class Recommender:
             return shares
         if combined:
             raise DecodingError(
-                "scale is probability, which knows nothing of item_scores: leave one of them out"
+                "scale is probability, which knows nothing of item_scores and prior_weight: "
+                "leave one of them out"
             )
         calibration = self.bundle.manifest.calibration.get(score)
         if calibration is None:

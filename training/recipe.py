@@ -139,12 +139,23 @@ class ValidationConfig(Config):
     exclude_seen: bool = True
 
 
+class PriorConfig(Config):
+    """What is counted beside the model, for the hybrid.
+
+    Attributes:
+        smoothing: The share of the prior's probability that every item has alike.
+    """
+
+    smoothing: float = Field(default=0.1, gt=0, le=1)
+
+
 class Recipe(Config):
     """A training run.
 
     Attributes:
         name: The run's name; its folder is `runs/NAME` unless another is given.
         seed: Seeds weights, order and samples.
+        prior: Count the training sequences for the hybrid; None leaves that out.
     """
 
     name: str = Field(pattern=r"^[\w.-]+$", max_length=100)
@@ -155,6 +166,7 @@ class Recipe(Config):
     model: ModelConfig = ModelConfig()
     train: TrainConfig
     validation: ValidationConfig = ValidationConfig()
+    prior: PriorConfig | None = None
 
 
 def recipe_path(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
+from rec_gen.prior import Prior
 from rec_gen.templates import Template
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
@@ -61,6 +63,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         _refuse_other_run(identity, folder)
         if (folder / BUNDLE).exists():
             return folder / BUNDLE
+    began = time.monotonic()
     materials = prepare_materials(recipe, dataset, template)
     bundle = _bundle(recipe, dataset, template, materials)
     if restart:
@@ -70,13 +73,18 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     held = _held(recipe, dataset)
     trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
     keep_freed_memory()
+    preparing = time.monotonic() - began
     with explain_out_of_memory(recipe.train.batch_size):
         trainer.train(resume_from_checkpoint=_at_home(last_checkpoint(folder)))
     best = {name: _best(trainer, name) for name in (NDCG, RECALL, "loss")}
     bundle.model.eval()
     fold(bundle.model)
     calibration, errors = calibrate(bundle, held, recipe.validation)
-    update = {"metrics": {**best, **errors}, "calibration": calibration}
+    update = {
+        "metrics": {**best, **errors},
+        "calibration": calibration,
+        "minutes": (preparing + _seconds(trainer)) / 60,
+    }
     manifest = bundle.manifest.model_copy(update=update)
     replace(bundle, manifest=manifest).save(folder / BUNDLE)
     return folder / BUNDLE
@@ -170,6 +178,7 @@ def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Mat
         template,
         materials.tokenizer,
         materials.model,
+        Prior.fit(dataset, recipe.prior.smoothing) if recipe.prior else None,
     )
 
 
@@ -272,3 +281,9 @@ def _best(trainer: RankingTrainer, name: str) -> float:
     key = f"eval_{name}"
     logs = [log for log in trainer.state.log_history if f"eval_{NDCG}" in log]
     return float(max(logs, key=lambda log: log[f"eval_{NDCG}"])[key])
+
+
+def _seconds(trainer: RankingTrainer) -> float:
+    """The time since training began; a resumed trainer holds another clock than it was given."""
+    clocks = trainer.callback_handler.callbacks
+    return next(clock.seconds() for clock in clocks if isinstance(clock, LastStepCallback))

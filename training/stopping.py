@@ -20,7 +20,7 @@ class LastStepCallback(TrainerCallback, ExportableState):  # type: ignore[misc]
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: the limit and the time used so far."""
-        return {"args": {"minutes": self.minutes}, "attributes": {"seconds_before": self._used()}}
+        return {"args": {"minutes": self.minutes}, "attributes": {"seconds_before": self.seconds()}}
 
     def on_train_begin(
         self,
@@ -40,10 +40,11 @@ class LastStepCallback(TrainerCallback, ExportableState):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Find out whether this was the last step."""
-        late = self.minutes is not None and self._used() >= 60 * self.minutes
+        late = self.minutes is not None and self.seconds() >= 60 * self.minutes
         if late or state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = True
             control.should_training_stop = True
 
-    def _used(self) -> float:
+    def seconds(self) -> float:
+        """The time since training began, counted over resumed runs."""
         return self.seconds_before + time.monotonic() - self._started

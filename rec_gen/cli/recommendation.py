@@ -47,6 +47,12 @@ if TYPE_CHECKING:
 )
 @click.option("--item-weight", default=1.0, show_default=True, help="Multiplies your own scores.")
 @click.option(
+    "--prior-weight",
+    default=0.0,
+    show_default=True,
+    help="How much the bundle's counted prior joins the model; above 0 this is the hybrid.",
+)
+@click.option(
     "--scale",
     type=click.Choice(["log", "list", "probability"]),
     default="log",
@@ -72,6 +78,7 @@ def recommend(
     max_per: str | None,
     item_scores: Path | None,
     item_weight: float,
+    prior_weight: float,
     scale: "Scale",
     template: str | None,
     as_json: bool,
@@ -115,6 +122,7 @@ def recommend(
         max_per=cap,
         item_scores=own,
         item_weight=item_weight,
+        prior_weight=prior_weight,
         scale=scale,
     )
     for (request, _), answer in zip(requests, answers, strict=True):

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 import torch
 
 from rec_gen.decoding.filters import EligibleLeaves
+from rec_gen.decoding.ragged import group_kth
 from rec_gen.decoding.rows import Rows, places
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError
+
+CROWD = 4096
+"""So many items at once are thinned out before they are sorted."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,14 @@ class Pool:
             self._bonus = bonus - self._top
 
     def add(self, items: Rows) -> None:
-        """Take in items, whose targets are leaves, and keep the best."""
+        """Take in items by request, whose targets are leaves, and keep the best."""
         if self._bonus is not None:
             # none is positive, so that a prefix still bounds the items below it
             row = items.request % len(self._bonus)
             items = items.worth(self._bonus[row, self._items[items.target].long()])
+        if self._category is None and len(items) > CROWD:
+            kth = group_kth(items.score, items.request, len(self._size), self._k)
+            items = items[items.score >= kth[items.request]]
         rows, rank = self.rows.join(items).ranked()
         if self._category is not None:
             rows = rows[self._within_cap(rows, self._category)]

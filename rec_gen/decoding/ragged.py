@@ -21,6 +21,22 @@ def group_max(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.T
     return values.new_full((groups,), -torch.inf).scatter_reduce_(0, group, values, "amax")
 
 
+def group_kth(values: torch.Tensor, group: torch.Tensor, groups: int, k: int) -> torch.Tensor:
+    """The k-th largest value of each group, [groups]; -inf for a group of fewer.
+
+    Args:
+        values: [members].
+        group: int64 [members], each member's group, in order.
+        groups: Their number.
+        k: At least 1.
+    """
+    sizes = torch.bincount(group, minlength=groups)
+    place = torch.arange(len(group), device=group.device) - (sizes.cumsum(0) - sizes)[group]
+    table = values.new_full((groups, max(int(sizes.max()), k)), -torch.inf)
+    table[group, place] = values
+    return table.topk(k).values[:, -1]
+
+
 def group_logsumexp(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
     """The log-sum-exp of the values of each group, [groups]."""
     top = group_max(values, group, groups)

@@ -42,7 +42,11 @@ class Rows:
         return len(self.request)
 
     def __getitem__(self, index: torch.Tensor | slice) -> "Rows":
-        return Rows(*(column[index] for column in self._columns()))
+        if isinstance(index, slice):
+            return Rows(*(column[index] for column in self._columns()))
+        if index.dtype == torch.bool:
+            index = index.nonzero()[:, 0]
+        return Rows(*(column.index_select(0, index) for column in self._columns()))
 
     def _columns(self) -> list[torch.Tensor]:
         columns = [getattr(self, field.name) for field in fields(self)]
@@ -79,7 +83,8 @@ class Rows:
 
     def ranked(self) -> tuple["Rows", torch.Tensor]:
         """The rows by request and best first, with each row's rank in its request."""
-        rows = self[self.score.argsort(descending=True, stable=True)].by_request()
+        order = self.score.argsort(descending=True, stable=True)
+        rows = self[order[self.request[order].argsort(stable=True)]]
         return rows, places(rows.request)
 
 

@@ -6,8 +6,9 @@ import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestNeighbors
 
-from eval import baselines
-from eval.baselines import Baseline, ItemKNN, MarkovKNN, Popularity
+from eval.baselines import Baseline, Popularity
+from rec_gen import counts
+from rec_gen.counts import ItemKNN, MarkovKNN
 from rec_gen.data.dataset import Dataset, Split
 
 Draw = Callable[..., Dataset]
@@ -69,7 +70,7 @@ def test_item_knn_sums_the_cosines_of_scikit_learn(draw: Draw, seed: int, decay:
 def test_item_knn_keeps_the_nearest_neighbours_of_scikit_learn(
     draw: Draw, neighbours: int, cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(baselines, "MAX_CELLS", cells)
+    monkeypatch.setattr(counts, "MAX_CELLS", cells)
     dataset = draw(5)
     items = seen_matrix(dataset).T
     distances, _ = NearestNeighbors(n_neighbors=neighbours, metric="cosine").fit(items).kneighbors()

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from eval.baselines import Histories, Popularity, Scores
-from eval.evaluate import evaluate, rank_baseline, rank_recommender
+from eval.baselines import Popularity
+from eval.evaluate import Hybrid, evaluate, rank_baseline, rank_recommender
 from eval.intervals import Interval
 from eval.report import Evaluation, verdict
 from rec_gen.catalog import Catalog
+from rec_gen.counts import Histories, Scores
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
 from rec_gen.metrics import mrr, ndcg, recall
-from rec_gen.recommender import Recommendation
+from rec_gen.prior import Prior
+from rec_gen.recommender import Recommendation, Recommender
+from rec_gen.testing import random_bundle
 
 Draw = Callable[..., Dataset]
 
@@ -109,6 +112,23 @@ def test_the_evaluation_holds_the_mean_of_every_metric(draw: Draw, evaluation: E
             gap = model[metric].mean - evaluation.systems[baseline][metric].mean
             assert difference.mean == pytest.approx(gap)
             assert difference.low <= difference.mean <= difference.high
+
+
+def test_a_hybrid_has_a_row_of_its_own(draw: Draw, evaluation: Evaluation) -> None:
+    dataset = draw(0)
+    rotation = Rotation(dataset.catalog)
+    bundle = replace(random_bundle(dataset.catalog, "item"), prior=Prior.fit(dataset, 0.1))
+    hybrid = Hybrid(Recommender(bundle), 5.0)
+    found = evaluate(rotation, dataset, Split.TEST, exclude_seen=False, seed=3, hybrid=hybrid)
+    assert list(found.systems)[:2] == ["model", "hybrid"]
+    assert {name: found.systems[name] for name in evaluation.systems} == evaluation.systems
+    examples = list(dataset.examples(Split.TEST))
+    ranks = rank_recommender(hybrid, dataset.catalog, examples, exclude_seen=False)
+    assert found.systems["hybrid"]["recall@10"].mean == pytest.approx(recall(ranks, 10).mean())
+    alone = rank_recommender(hybrid.recommender, dataset.catalog, examples, exclude_seen=False)
+    assert not np.array_equal(ranks, alone)
+    gap = found.systems["model"]["ndcg@10"].mean - found.systems["hybrid"]["ndcg@10"].mean
+    assert found.differences["hybrid"]["ndcg@10"].mean == pytest.approx(gap)
 
 
 def test_the_split_and_the_masking_reach_every_system(draw: Draw, evaluation: Evaluation) -> None:

@@ -7,8 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rec_gen.decoding import pool
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
-from rec_gen.decoding.pool import Cap
+from rec_gen.decoding.pool import CROWD, Cap
+from rec_gen.decoding.ragged import group_kth
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.search import Ranking, Score, search
 from rec_gen.decoding.trie import CatalogTrie
@@ -136,3 +138,25 @@ def test_large_bonuses_decide() -> None:
 def test_refuses_a_cap_of_nothing() -> None:
     with pytest.raises(DecodingError, match="the cap is 0: allow at least 1"):
         Cap(torch.tensor([0]), 0)
+
+
+@pytest.mark.parametrize("sampling", [None, Sampling()])
+def test_of_a_crowd_the_best_are_kept(
+    sampling: Sampling | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size, k = CROWD, 7
+    runtime = HashRuntime(size)
+    trie = CatalogTrie.build([np.array([item], dtype=np.int32) for item in range(size)])
+    leaves = EligibleLeaves(LeafFilter(trie), [[], list(range(size - 3))])
+    bonus = torch.from_numpy(np.random.default_rng(0).normal(size=(1, size)).round())
+    ranking = Ranking(sampling, None, bonus)
+    thinned = search(runtime, PROMPTS[:2], trie, leaves, k, 1, ranking=ranking)
+    monkeypatch.setattr(pool, "CROWD", 2 * size)
+    assert thinned == search(runtime, PROMPTS[:2], trie, leaves, k, 1, ranking=ranking)
+    assert [len(result.items) for result in thinned] == [k, 3]
+
+
+def test_the_kth_of_a_group() -> None:
+    values = torch.tensor([1.0, 3.0, 2.0, 5.0, 4.0, 4.0])
+    group = torch.tensor([0, 0, 0, 2, 3, 3])
+    assert group_kth(values, group, 5, 2).tolist() == [2, -math.inf, -math.inf, 4, -math.inf]
