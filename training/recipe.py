@@ -2,9 +2,9 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from rec_gen.config import Config
 from rec_gen.data.config import DataConfig
@@ -84,6 +84,8 @@ class TrainConfig(Config):
             `last-item` makes one example of each.
         score: `lm` is the loss over the whole vocabulary, `catalog` over the tokens that the trie
             allows at each place; items are searched by the same score afterwards.
+        recency: How much more late interactions weigh in the loss: by its exponential more than
+            the earliest ones; for the score `catalog` with the loss on every item.
         label_smoothing: The share of each label that is spread over the other choices.
         dropout: How often what a block adds to the residual stream is dropped out.
         embedding_dropout: How often a component of an embedding is dropped out.
@@ -104,6 +106,7 @@ class TrainConfig(Config):
 
     loss: Literal["every-item", "last-item"] = "every-item"
     score: Score = "lm"
+    recency: float = Field(default=0.0, ge=0, le=10)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -119,6 +122,12 @@ class TrainConfig(Config):
     weight_decay: float = Field(default=0.0, ge=0)
     group_by_length: bool = False
     gradient_checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _weighted_where_it_can_be(self) -> Self:
+        if self.recency and (self.score, self.loss) != ("catalog", "every-item"):
+            raise ValueError('recency needs score = "catalog" and loss = "every-item"')
+        return self
 
 
 class ValidationConfig(Config):

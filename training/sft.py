@@ -203,8 +203,7 @@ def _trainer(
     validation = recipe.validation
     item_tokens = torch.zeros(len(bundle.tokenizer), dtype=torch.bool)
     item_tokens[new_tokens] = True
-    build = every_item if recipe.train.loss == "every-item" else last_item
-    rows = build(dataset.sequences(), renderer, bundle.spellings)
+    rows = _examples(recipe, dataset, bundle)
     trainer = RankingTrainer(
         rank=lambda: rank_examples(bundle, held, validation.beam_width, validation.exclude_seen),
         catalog_loss=(
@@ -228,6 +227,19 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _examples(recipe: Recipe, dataset: Dataset, bundle: Bundle) -> list[Row]:
+    sequences, renderer = dataset.sequences(), bundle.renderer()
+    if recipe.train.loss == "last-item":
+        return list(last_item(sequences, renderer, bundle.spellings))
+    rows = list(every_item(sequences, renderer, bundle.spellings, recipe.train.recency))
+    if recipe.train.recency:
+        total = sum(sum(row["weights"]) for row in rows)
+        count = sum(weight > 0 for row in rows for weight in row["weights"])
+        for row in rows:
+            row["weights"] = [weight * count / total for weight in row["weights"]]
+    return rows
 
 
 def _rows(rows: Iterable[Row]) -> Rows:
@@ -270,6 +282,7 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         restore_callback_states_from_checkpoint=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         logging_steps=min(10, train.max_steps),
+        remove_unused_columns=False,
         include_num_input_tokens_seen="non_padding",
         report_to="none",
         disable_tqdm=True,
