@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Source = Literal["text", "words", "cooccurrence"]
 Vectors = npt.NDArray[np.float32]
+LONGEST_TEXT = 64
+"""Tokens of a text that a sentence embedding is made of; more say little more, and cost time."""
 WORD = r"[\w./-]+"
 """A word in which sizes such as 1/2 and part numbers stay whole."""
 
@@ -63,8 +65,10 @@ def source_vectors(
 
 
 def text_vectors(texts: Sequence[str]) -> Vectors:
-    """Sentence embeddings by all-MiniLM-L6-v2, float32 [texts, 384]."""
-    encoded = load_text_encoder().encode(list(texts), show_progress_bar=False)
+    """Sentence embeddings of how texts begin, by all-MiniLM-L6-v2; float32 [texts, 384]."""
+    encoder = load_text_encoder()
+    encoder.max_seq_length = LONGEST_TEXT
+    encoded = encoder.encode(list(texts), show_progress_bar=False)
     return np.asarray(encoded, dtype=np.float32)
 
 

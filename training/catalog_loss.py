@@ -39,13 +39,20 @@ class CatalogLoss:
             children[node].add(int(spelling[-1]))
         self._children = [self._columns(torch.tensor(sorted(tokens))) for tokens in children]
 
-    def __call__(self, hidden: torch.Tensor, head: nn.Linear, labels: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self,
+        hidden: torch.Tensor,
+        head: nn.Linear,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The summed loss of all labels.
 
         Args:
             hidden: [batch, length, width], the states before the head.
             head: The LM head.
             labels: int64 [batch, length]; items in full, and negative where there is none.
+            weights: float32 [batch, length], what each label's loss is multiplied by.
         """
         nodes = self._nodes(labels)
         shifted = labels[:, 1:]
@@ -58,22 +65,24 @@ class CatalogLoss:
         live = torch.zeros(len(visited), len(used), dtype=torch.bool, device=hidden.device)
         for row, node in zip(live, visited.tolist(), strict=True):
             row[self._children[node].to(hidden.device)] = True
-        return self._cross_entropy(logits, live, place, self._columns(shifted[wanted].cpu()))
+        columns = self._columns(shifted[wanted].cpu()).to(hidden.device)
+        losses = self._cross_entropies(logits, live, place, columns)
+        return (losses if weights is None else losses * weights[:, 1:][wanted]).sum()
 
-    def _cross_entropy(
+    def _cross_entropies(
         self, logits: torch.Tensor, live: torch.Tensor, place: torch.Tensor, columns: torch.Tensor
     ) -> torch.Tensor:
         everywhere = bool(live.all())
         if not everywhere:
             logits = logits.masked_fill(~live[place], -torch.inf)
         log_probs = logits.log_softmax(1)
-        loss = -log_probs.gather(1, columns.to(logits.device)[:, None]).sum()
+        losses = -log_probs.gather(1, columns[:, None])[:, 0]
         if self._smoothing:
             if not everywhere:
                 log_probs = log_probs.masked_fill(~live[place], 0)
-            even = -(log_probs.sum(1) / live.sum(1)[place]).sum()
-            loss = (1 - self._smoothing) * loss + self._smoothing * even
-        return loss
+            even = -log_probs.sum(1) / live.sum(1)[place]
+            losses = (1 - self._smoothing) * losses + self._smoothing * even
+        return losses
 
     def _nodes(self, labels: torch.Tensor) -> torch.Tensor:
         """The node that each label is chosen at, int64 [batch, length]."""

@@ -7,21 +7,30 @@ from torch import nn
 from transformers import PreTrainedModel
 
 
-def add_dropout(model: PreTrainedModel, probability: float) -> None:
-    """Drop out what attention and feed-forward blocks add to the residual stream, in training.
+def add_dropout(model: PreTrainedModel, embeddings: float, blocks: float) -> None:
+    """Drop out embeddings and what each block adds to the residual stream, in training.
 
-    Source: Vaswani et al., "Attention is all you need", 2017, "residual dropout".
+    Source: Vaswani et al., "Attention is all you need", 2017, section 5.4.
+
+    Args:
+        model: The model.
+        embeddings: How often a component of an embedding is dropped.
+        blocks: The same for what attention and feed-forward blocks add.
     """
+    _drop(model.get_input_embeddings(), embeddings)
+    for layer in model.base_model.layers:
+        _drop(layer.self_attn, blocks)
+        _drop(layer.mlp, blocks)
 
-    def drop(module: nn.Module, args: Any, output: Any) -> Any:
+
+def _drop(module: nn.Module, probability: float) -> None:
+    def hook(module: nn.Module, args: Any, output: Any) -> Any:
         if isinstance(output, tuple):
-            return (drop(module, args, output[0]), *output[1:])
+            return (hook(module, args, output[0]), *output[1:])
         return nn.functional.dropout(output, probability, module.training)
 
     if probability:
-        for layer in model.base_model.layers:
-            layer.self_attn.register_forward_hook(drop)
-            layer.mlp.register_forward_hook(drop)
+        module.register_forward_hook(hook)
 
 
 def blank(

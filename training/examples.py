@@ -1,6 +1,7 @@
 """Training examples: rendered prompts with an answer, and labels on the tokens to be learnt."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +14,29 @@ from rec_gen.spelling import Spellings
 IGNORED = -100
 """The label of a token that carries no loss."""
 
-Row = dict[str, list[int]]
+Row = dict[str, list[Any]]
 
 
 def every_item(
-    sequences: Iterable[Sequence], renderer: PromptRenderer, spellings: Spellings
+    sequences: Iterable[Sequence],
+    renderer: PromptRenderer,
+    spellings: Spellings,
+    recency: float = 0.0,
 ) -> Iterator[Row]:
     """One rendering teaches every item it spells, each from those before it.
 
     A sequence longer than a prompt is cut into windows that overlap by half, so that each item is
     learnt at least once with a history behind it.
 
+    Args:
+        sequences: Each user's training interactions.
+        renderer: Makes prompts of histories.
+        spellings: How the items are written.
+        recency: How much more the latest interactions weigh: by its exponential more than the
+            earliest ones.
+
     Yields:
-        `input_ids` and `labels`, of one length.
+        `input_ids` and `labels`, of one length, and with a recency the labels' `weights`.
 
     Raises:
         PromptError: The template does not spell the latest items once each and oldest first, so
@@ -38,14 +49,15 @@ def every_item(
             prompt = renderer.render(history)
             first = _first_place(prompt, stop - 1)
             ids = prompt.ids + spellings.tokens[answer].tolist()
-            labels = np.full(len(ids), IGNORED)
-            for span in prompt.spans:
-                if sequence.targets[span.place]:
-                    labels[span.start : span.stop] = ids[span.start : span.stop]
-            if sequence.targets[stop - 1]:
-                labels[len(prompt.ids) :] = ids[len(prompt.ids) :]
+            labels, weights = np.full(len(ids), IGNORED), np.zeros(len(ids))
+            spans = [(span.place, span.start, span.stop) for span in prompt.spans]
+            for place, start, end in [*spans, (stop - 1, len(prompt.ids), len(ids))]:
+                if sequence.targets[place]:
+                    labels[start:end] = ids[start:end]
+                    weights[start:end] = np.exp(-recency * sequence.ages[place])
             if (labels != IGNORED).any():
-                yield {"input_ids": ids, "labels": labels.tolist()}
+                row = {"input_ids": ids, "labels": labels.tolist()}
+                yield {**row, "weights": weights.tolist()} if recency else row
             if first == 0:
                 break
             stop -= (stop - first + 1) // 2

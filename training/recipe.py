@@ -2,9 +2,9 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from rec_gen.config import Config
 from rec_gen.data.config import DataConfig
@@ -84,8 +84,11 @@ class TrainConfig(Config):
             `last-item` makes one example of each.
         score: `lm` is the loss over the whole vocabulary, `catalog` over the tokens that the trie
             allows at each place; items are searched by the same score afterwards.
+        recency: How much more late interactions weigh in the loss: by its exponential more than
+            the earliest ones; for the score `catalog` with the loss on every item.
         label_smoothing: The share of each label that is spread over the other choices.
         dropout: How often what a block adds to the residual stream is dropped out.
+        embedding_dropout: How often a component of an embedding is dropped out.
         item_dropout: How often a token of an item is blanked in what the model reads.
         neftune_alpha: The strength of noise on the input embeddings (NEFTune, Jain et al., 2023).
         max_steps: Optimizer steps.
@@ -96,13 +99,17 @@ class TrainConfig(Config):
         schedule: The learning rate's schedule, by its name in transformers.
         warmup_steps: Steps to the highest learning rate.
         weight_decay: AdamW's decay.
+        group_by_length: Batches of nearly the same length: less padding, and an order that is
+            less random.
         gradient_checkpointing: Save memory by computing activations twice.
     """
 
     loss: Literal["every-item", "last-item"] = "every-item"
     score: Score = "lm"
+    recency: float = Field(default=0.0, ge=0, le=10)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
     item_dropout: float = Field(default=0.0, ge=0, lt=1)
     neftune_alpha: float | None = Field(default=None, gt=0)
     max_steps: int = Field(ge=1)
@@ -113,7 +120,14 @@ class TrainConfig(Config):
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     warmup_steps: int = Field(default=0, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    group_by_length: bool = False
     gradient_checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _weighted_where_it_can_be(self) -> Self:
+        if self.recency and (self.score, self.loss) != ("catalog", "every-item"):
+            raise ValueError('recency needs score = "catalog" and loss = "every-item"')
+        return self
 
 
 class ValidationConfig(Config):

@@ -72,7 +72,7 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
                 for source in config.embed
             ]
             compose(model, spellings.tokens, vectors, old_tokens, config.free_dropout)
-        add_dropout(model, recipe.train.dropout)
+        add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
         return Materials(tokenizer, spellings, new_tokens, model, None)
     model = load_model(config.base, config.dtype, config.quantization)
     digest = weights_digest(model)
@@ -81,7 +81,7 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
         if config.embed != ("text",):
             raise ConfigError("model.embed: a pretrained model knows 'text' only; use [\"text\"]")
         begin_with_text(model, tokenizer, spellings.tokens, texts, old_tokens)
-    add_dropout(model, recipe.train.dropout)
+    add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
     if config.adapter != "none":
         model = _add_adapter(model, config, new_tokens)
     return Materials(tokenizer, spellings, new_tokens, model, digest)

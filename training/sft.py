@@ -29,6 +29,7 @@ from training.calibration import calibrate
 from training.catalog_loss import CatalogLoss
 from training.composition import fold
 from training.examples import Row, every_item, held_out, last_item
+from training.memory import explain_out_of_memory, keep_freed_memory
 from training.progress import ProgressCallback
 from training.ranking import NDCG, RECALL, rank_examples, sample_examples
 from training.recipe import Recipe
@@ -71,8 +72,10 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     write_text(folder / RUN, json.dumps(identity, indent=2))
     held = _held(recipe, dataset)
     trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
+    keep_freed_memory()
     preparing = time.monotonic() - began
-    trainer.train(resume_from_checkpoint=_at_home(last_checkpoint(folder)))
+    with explain_out_of_memory(recipe.train.batch_size):
+        trainer.train(resume_from_checkpoint=_at_home(last_checkpoint(folder)))
     best = {name: _best(trainer, name) for name in (NDCG, RECALL, "loss")}
     bundle.model.eval()
     fold(bundle.model)
@@ -200,8 +203,7 @@ def _trainer(
     validation = recipe.validation
     item_tokens = torch.zeros(len(bundle.tokenizer), dtype=torch.bool)
     item_tokens[new_tokens] = True
-    build = every_item if recipe.train.loss == "every-item" else last_item
-    rows = build(dataset.sequences(), renderer, bundle.spellings)
+    rows = _examples(recipe, dataset, bundle)
     trainer = RankingTrainer(
         rank=lambda: rank_examples(bundle, held, validation.beam_width, validation.exclude_seen),
         catalog_loss=(
@@ -227,6 +229,19 @@ def _trainer(
     return trainer
 
 
+def _examples(recipe: Recipe, dataset: Dataset, bundle: Bundle) -> list[Row]:
+    sequences, renderer = dataset.sequences(), bundle.renderer()
+    if recipe.train.loss == "last-item":
+        return list(last_item(sequences, renderer, bundle.spellings))
+    rows = list(every_item(sequences, renderer, bundle.spellings, recipe.train.recency))
+    if recipe.train.recency:
+        total = sum(sum(row["weights"]) for row in rows)
+        count = sum(weight > 0 for row in rows for weight in row["weights"])
+        for row in rows:
+            row["weights"] = [weight * count / total for weight in row["weights"]]
+    return rows
+
+
 def _rows(rows: Iterable[Row]) -> Rows:
     disable_progress_bars()
     return Rows.from_list(list(rows))
@@ -249,6 +264,7 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         adam_beta2=0.98,
         label_smoothing_factor=train.label_smoothing if train.score == "lm" else 0.0,
         neftune_noise_alpha=train.neftune_alpha,
+        train_sampling_strategy="group_by_length" if train.group_by_length else "random",
         gradient_checkpointing=train.gradient_checkpointing,
         bf16=recipe.model.dtype == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
@@ -266,6 +282,7 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         restore_callback_states_from_checkpoint=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         logging_steps=min(10, train.max_steps),
+        remove_unused_columns=False,
         include_num_input_tokens_seen="non_padding",
         report_to="none",
         disable_tqdm=True,

@@ -4,14 +4,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from trl import SFTTrainer
 
 from training.catalog_loss import CatalogLoss, states_of
 from training.composition import composed
 from training.dropout import blank
+from training.examples import Row
 
 if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
+
+Collator = Callable[[list[Row]], dict[str, torch.Tensor]]
 
 
 class RankingTrainer(SFTTrainer):  # type: ignore[misc]
@@ -36,6 +40,7 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
             options: TRL's.
         """
         super().__init__(**options)
+        self.data_collator: Collator = _WithWeights(self.data_collator)
         self._rank = rank
         self._catalog_loss = catalog_loss
         self._item_tokens, self._item_dropout = item_tokens, item_dropout
@@ -53,11 +58,13 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
             inputs["input_ids"] = blank(
                 ids, self._item_tokens.to(ids.device), self._item_dropout, pad
             )
+        weights = inputs.pop("weights", None)
         with composed(self.model):
             if self._catalog_loss is None:
                 return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             head = self.model.get_output_embeddings()
-            total = self._catalog_loss(states_of(model, inputs), head, inputs["labels"])
+            states = states_of(model, inputs)
+            total = self._catalog_loss(states, head, inputs["labels"], weights)
         count = (inputs["labels"] >= 0).sum() if num_items_in_batch is None else num_items_in_batch
         return total * self._shares(num_items_in_batch) / count
 
@@ -75,3 +82,18 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
         """Processes that share a batch; their gradients are averaged, its labels counted once."""
         shared = self.args.average_tokens_across_devices and num_items_in_batch is not None
         return int(self.accelerator.num_processes) if shared else 1
+
+
+class _WithWeights:
+    """A collator that also pads the weights of labels, where rows have them."""
+
+    def __init__(self, collate: Collator) -> None:
+        self._collate = collate
+
+    def __call__(self, rows: list[Row]) -> dict[str, torch.Tensor]:
+        weights = [torch.tensor(row["weights"]) for row in rows if "weights" in row]
+        plain = [{key: row[key] for key in row if key != "weights"} for row in rows]
+        batch = self._collate(plain)
+        if weights:
+            batch["weights"] = pad_sequence(weights, batch_first=True)
+        return batch

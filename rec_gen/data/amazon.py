@@ -44,7 +44,8 @@ def read_industrial(folder: Path) -> Tables:
 
     Its rows are (user, history of at most 10 items, target). Read in the order of train, valid
     and test, each history repeats the end of the user's first history and targets so far; so the
-    interactions behind the rows are rebuilt, the first history as context.
+    interactions behind the rows are rebuilt, the first history as context. The files hold no
+    times, but their rows are in the order of time, which `place` keeps.
 
     Raises:
         DataError: A row does not continue its user's earlier rows.
@@ -72,7 +73,7 @@ def read_industrial(folder: Path) -> Tables:
     raw = RawTable(folder, frame.with_row_index(ROW).lazy())
     roles = {role: role for role in frame.columns}
     interactions, _ = read_interactions(raw, roles, catalog, "error")
-    return Tables(catalog, interactions, {})
+    return Tables(catalog, interactions.with_row_index("place"), {})
 
 
 def _industrial_rows(folder: Path) -> Iterator[tuple[Path, int, list[str]]]:

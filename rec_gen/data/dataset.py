@@ -39,11 +39,13 @@ class Sequence:
         user: The user's id.
         items: int32 [n], catalog positions.
         targets: bool [n], the interactions that may be learnt; the others are context.
+        ages: float32 [n], the share of all training interactions that came later.
     """
 
     user: str
     items: npt.NDArray[np.int32]
     targets: npt.NDArray[np.bool_]
+    ages: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Dataset:
         catalog: The items.
         frame: One row an interaction: `user` (string), `item` (UInt32 catalog position), `time`
             (Int64 seconds, or null where the source gives only an order), `split` (Enum), and
-            `rating` or `weight` (Float32) where the source has them.
+            `rating` or `weight` (Float32) where the source has them, and `place` (UInt32) where it
+            orders the interactions of all users without telling their times.
         manifest: Name, split, counts and what was left out, as JSON-ready values.
     """
 
@@ -100,6 +103,17 @@ class Dataset:
             digest.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
+    @cached_property
+    def _ages(self) -> npt.NDArray[np.float32]:
+        """The share of training interactions that came after each; 0 where nothing orders them."""
+        column = "place" if "place" in self.frame.columns else "time"
+        if self.frame[column].has_nulls():
+            return np.zeros(len(self.frame), np.float32)
+        moments = self.frame[column].to_numpy()
+        trained = np.sort(moments[self._splits == SPLITS.index(Split.TRAIN)])
+        earlier = np.searchsorted(trained, moments, side="right")
+        return (1 - earlier / len(trained)).astype(np.float32)
+
     def sequences(self) -> Iterator[Sequence]:
         """Each user's training interactions, for users that have any."""
         last_trained = SPLITS.index(Split.TRAIN)
@@ -108,7 +122,9 @@ class Dataset:
             trained = np.flatnonzero(splits == last_trained)
             if trained.size:
                 end = int(trained[-1]) + 1
-                yield Sequence(user, self._items[start : start + end], splits[:end] == last_trained)
+                whole = slice(start, start + end)
+                targets = splits[:end] == last_trained
+                yield Sequence(user, self._items[whole], targets, self._ages[whole])
 
     def examples(self, split: Split) -> Iterator[Example]:
         """Each interaction of a held-out split, with all that came before it."""

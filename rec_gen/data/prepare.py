@@ -21,7 +21,7 @@ from rec_gen.files import cache_folder, new_folder
 Counts = dict[str, dict[str, int]]
 """What was left out, by users, items or interactions and by reason."""
 
-_REVISION = 1
+_REVISION = 2
 """Raised when the same input is prepared differently, so that stored data is prepared anew."""
 
 
@@ -140,7 +140,7 @@ def _assemble(tables: Tables, config: DataConfig) -> Dataset:
         "item",
         seconds.alias("time"),
         pl.Series("split", SPLITS, dtype=SPLIT).gather(codes),
-        pl.col("^(rating|weight)$"),
+        pl.col("^(rating|weight|place)$"),
     )
     return Dataset(catalog, frame, _manifest(config, frame, catalog, description, left_out))
 

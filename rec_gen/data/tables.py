@@ -25,7 +25,8 @@ class Tables:
         catalog: The items.
         interactions: `user` (string), `item` (UInt32 catalog position) and, where the input has
             them, `time` (Int64 microseconds), `rating`, `weight` (Float32) and `split` (Enum).
-            Without times, a user's rows stand oldest first.
+            Without times, a user's rows stand oldest first, and `place` (UInt32) may order them
+            all.
         left_out: The number of rows left out, by table (`items`, `interactions`) and reason.
     """
 

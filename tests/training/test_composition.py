@@ -18,6 +18,7 @@ from training.setup import prepare_materials
 from training.sft import train
 
 TEXT = {"embed": ["text"]}
+DROPOUT = {"dropout": 0.1, "item_dropout": 0.1, "embedding_dropout": 0.1}
 VECTORS = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
 SPELLINGS = [np.array(ids, np.int32) for ids in ([20, 22], [20, 23], [21])]
 
@@ -76,7 +77,13 @@ def test_a_run_ends_in_a_plain_bundle(tmp_path: Path, scheme: str) -> None:
     recipe = toy_recipe(
         model={"embed": ["text", "cooccurrence"]},
         spelling={"scheme": scheme, "sources": ["text"], "levels": 2, "codes": 4},
-        train={"max_steps": 40, "score": "catalog", "dropout": 0.1, "item_dropout": 0.1},
+        train={
+            "max_steps": 40,
+            "score": "catalog",
+            "dropout": 0.1,
+            "item_dropout": 0.1,
+            "embedding_dropout": 0.1,
+        },
         validation={"every_steps": 20},
     )
     bundle = Bundle.load(train(recipe, toy_dataset(), tmp_path))

@@ -27,7 +27,8 @@ def materials(
 
 def sequence(*items: int, targets: list[bool] | None = None) -> Sequence:
     flags = np.ones(len(items), bool) if targets is None else np.array(targets)
-    return Sequence("u", np.array(items, np.int32), flags)
+    ages = np.linspace(1, 0, len(items), dtype=np.float32)
+    return Sequence("u", np.array(items, np.int32), flags, ages)
 
 
 def tokens(spelled: Spellings, *items: int) -> list[int]:
@@ -44,6 +45,12 @@ def test_every_item_of_one_rendering_carries_a_label() -> None:
             "labels": [IGNORED, *tokens(spelled, 3, 1, 4)],
         }
     ]
+
+
+def test_late_items_weigh_more() -> None:
+    renderer, spelled = materials()
+    (row,) = every_item([sequence(3, 1, 4)], renderer, spelled, recency=2.0)
+    assert row["weights"] == pytest.approx([0, np.exp(-2), np.exp(-1), 1])
 
 
 def test_words_of_the_template_carry_no_label() -> None:
