@@ -25,7 +25,7 @@ from rec_gen.errors import BundleError
 from rec_gen.metrics import ndcg
 from rec_gen.recommender import Recommender
 
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 """What the prior's weight is chosen among; at 0 the hybrid is the model."""
 CHOICE = 4000
 """Validation examples that it is chosen on at most: one sample, the same for every seed."""

@@ -197,8 +197,7 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
     unknown.write_text('{"p9": 1}')
     cases: list[tuple[int, str, list[object]]] = [
         (2, "--max-per shelf: write it as COLUMN=N", [*ask, "--max-per", "shelf"]),
-        (1, "holds no prior: train it with a [prior]", [*ask, "--prior-weight", 1]),
-        (1, "holds no prior: train it with", ["evaluate", bundle, "--prior-weight", 1]),
+        (1, "prior_weight is -1.0: give a number", ["evaluate", bundle, "--prior-weight", -1]),
         (2, "has no [prior] table", ["benchmark", plain]),
         (2, "is not a file in an existing folder", ["benchmark", plain, "--json", tmp_path]),
         (1, "there is no column 'shelves'", [*ask, "--max-per", "shelves=1"]),
@@ -213,7 +212,7 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (2, "none.toml: cannot be read", ["train", tmp_path / "none.toml"]),
         (2, "key 'source'", ["prepare", "movielens-101k"]),
         (2, "is not a JSON list", ["recommend", bundle, "--history", "[p1"]),
-        (2, "choose one of quickstart, qwen3", ["train", "quikstart"]),
+        (2, "choose one of beauty, industrial, quickstart, qwen3", ["train", "quikstart"]),
         (2, "key 'data.sauce'", ["train", "quickstart", "--set", "data.sauce=1"]),
         (1, "no template 'nothing'", ["prompts", "show", "nothing"]),
         (1, "trained on another template", other),
@@ -280,9 +279,11 @@ def test_leaves_silently_when_its_reader_has_gone() -> None:
         assert process.stderr.read() == ""
 
 
-def test_a_bundle_without_data_is_one_line(tmp_path: Path) -> None:
+def test_what_a_bundle_lacks_is_one_line(tmp_path: Path) -> None:
     catalog = Catalog(pl.DataFrame({"item": ["a", "b"], "title": ["A", "B"]}))
     random_bundle(catalog, "title").save(tmp_path / "bundle")
     code, line = error("recommend", tmp_path / "bundle", "--user", "1")
     assert code == 1
     assert "'random' does not say which data it was trained on" in line
+    code, line = error("recommend", tmp_path / "bundle", "--history", "a", "--prior-weight", 1)
+    assert (code, "'random' holds no prior: train it with a [prior]" in line) == (1, True)
