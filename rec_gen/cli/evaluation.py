@@ -30,7 +30,7 @@ def evaluate(bundle: Path, split: str, include_seen: bool, json_path: Path | Non
     if json_path and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
         raise ConfigError(f"--json {json_path}: is not a file in an existing folder")
     recommender = Recommender.load(bundle)
-    dataset = bundle_dataset(recommender)
+    dataset = bundle_dataset(recommender.bundle)
     compare(recommender, dataset, split, include_seen, json_path)
 
 
