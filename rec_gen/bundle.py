@@ -30,6 +30,22 @@ MANIFEST, CATALOG, SPELLINGS, TRIE, TEMPLATE = (
 TOKENIZER, MODEL, ADAPTER = "tokenizer", "model", "adapter"
 
 
+class Refinement(Config):
+    """A stage of training after the first.
+
+    Attributes:
+        parent: The digest of the manifest of the bundle that it began with.
+        settings: The method and its options.
+        before: What that bundle scored on the validation split.
+        best_step: The step that is kept.
+    """
+
+    parent: str
+    settings: dict[str, Any]
+    before: dict[str, float]
+    best_step: int
+
+
 class Manifest(Config):
     """What a bundle says of itself.
 
@@ -51,6 +67,7 @@ class Manifest(Config):
         calibration: How each kind of score becomes a probability; empty in a bundle that was
             trained before there was one, or whose data had nothing to fit it on.
         recipe: The whole recipe.
+        refinements: The stages that followed the recipe, the last of which scored `metrics`.
         versions: Python and the packages that trained the model.
         files: The SHA-256 of every other file.
         digest: The digest of this manifest itself, without this field.
@@ -72,14 +89,15 @@ class Manifest(Config):
     metrics: dict[str, float]
     calibration: dict[str, Calibration] = Field(default_factory=dict)
     recipe: dict[str, Any]
+    refinements: tuple[Refinement, ...] = ()
     versions: dict[str, str]
     files: dict[str, str]
     digest: str = ""
 
     def seal(self) -> "Manifest":
         """The same manifest with its digest."""
-        # bundles without a calibration were sealed before the field was there
-        absent = set() if self.calibration else {"calibration"}
+        # bundles without these were sealed before the fields were there
+        absent = {name for name in ("calibration", "refinements") if not getattr(self, name)}
         text = self.model_dump_json(exclude={"digest", *absent})
         return self.model_copy(update={"digest": text_digest(text)})
 

@@ -1,6 +1,7 @@
 """What several commands share."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ def quiet() -> None:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
     transformers_logging.disable_progress_bar()
 
 
