@@ -34,12 +34,12 @@ class RefineConfig(Config):
 
     method: Method
     max_steps: int = Field(default=200, ge=1)
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=16, ge=1)
     accumulation: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=1e-5, gt=0)
     warmup_steps: int = Field(default=10, ge=0)
-    negatives: int = Field(default=8, ge=1)
-    beta: float = Field(default=0.1, gt=0)
+    negatives: int = Field(default=4, ge=1)
+    beta: float = Field(default=1.0, gt=0)
     draws: int = Field(default=16, ge=2)
     kl: float = Field(default=0.001, ge=0)
     every_steps: int = Field(default=20, ge=1)
