@@ -13,7 +13,8 @@ from rec_gen.data.dataset import Dataset
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHORTER = ["--set", "max_steps=2", "--set", "every_steps=2", "--set", "users=4"]
+STEPS = ["--set", "max_steps=2", "--set", "every_steps=2"]
+SHORTER = {"train": [*STEPS, "--set", "users=4"], "refine": STEPS}
 """Added to each training command: the command is tested, not the model."""
 
 
@@ -41,7 +42,7 @@ def place(movielens: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "sales.csv").write_text("\n".join(["customer,sku,sold_at", *sales]))
     products = [f"p{product},Product {product},{'ab'[product % 2]}" for product in range(6)]
     (folder / "products.csv").write_text("\n".join(["sku,name,category", *products]))
-    execute(folder, ["recgen", "train", "quickstart", *SHORTER])
+    execute(folder, ["recgen", "train", "quickstart", *SHORTER["train"]])
     return folder
 
 
@@ -62,7 +63,6 @@ def test_commands_and_code_run(place: Path) -> None:
     others = [command for command in commands if command[0] not in ("recgen", "make")]
     assert others == [["source", ".venv/bin/activate"]]
     for command in ran:
-        shorter = SHORTER if command[1] == "train" else []
-        assert execute(place, [*command, *shorter])
+        assert execute(place, [*command, *SHORTER.get(command[1], [])])
     code = "\n".join(blocks("python"))
     assert len(execute(place, ["python", "-c", code]).splitlines()) == 10
