@@ -198,7 +198,13 @@ def rank_recommender(
     repeated = _repeated(examples) if exclude_seen else np.zeros(len(examples), dtype=bool)
     asked = np.flatnonzero(~repeated)
     console = Console(stderr=True)
-    for batch in track(_batches(asked), f"evaluating {label}", console=console, transient=True):
+    for batch in track(
+        _batches(asked),
+        f"evaluating {label}",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ):
         part = [examples[row] for row in asked[batch]]
         histories = [[catalog.ids[place] for place in example.history] for example in part]
         lists = recommender.recommend(histories, k=k, exclude_seen=exclude_seen)

@@ -92,8 +92,11 @@ def verdict(difference: Interval) -> str:
 
 def format_interval(interval: Interval, signed: bool = False) -> str:
     """A mean and its interval as `.1234 [.1200, .1300]`."""
-    mean, low, high = (
-        f"{value:{'+' if signed else ''}.4f}".replace("0.", ".", 1).replace("-", MINUS)
-        for value in (interval.mean, interval.low, interval.high)
-    )
+    ends = (interval.mean, interval.low, interval.high)
+    mean, low, high = (format_number(value, signed) for value in ends)
     return f"{mean} [{low}, {high}]"
+
+
+def format_number(value: float, signed: bool = False) -> str:
+    """Four digits without a leading zero."""
+    return f"{value:{'+' if signed else ''}.4f}".replace("0.", ".", 1).replace("-", MINUS)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from rec_gen.cli.benchmarking import benchmark
 from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
@@ -42,8 +43,18 @@ def main() -> None:
     recgen refine runs/quickstart/bundle --method dpo
     recgen recommend runs/quickstart/bundle --history 50,172
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
+    recgen benchmark quickstart                train some seeds and measure them
     """
 
 
-for command in (prepare, train, refine, recommend, evaluate, quickstart, prompts):
+for command in (
+    prepare,
+    train,
+    refine,
+    recommend,
+    evaluate,
+    benchmark,
+    quickstart,
+    prompts,
+):
     main.add_command(command)

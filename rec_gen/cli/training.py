@@ -44,9 +44,9 @@ def train(
         overrides = [*overrides, f"train.max_minutes={max_minutes}"]
     from rec_gen.data.prepare import load_dataset
 
-    loaded = _recipe(recipe, data, overrides)
+    loaded = load_recipe(recipe, data, overrides)
     dataset = load_dataset(loaded.data)
-    bundle = _train(loaded, dataset, out or Path("runs") / loaded.name, restart)
+    bundle = run_training(loaded, dataset, out or Path("runs") / loaded.name, restart)
     click.echo(f"bundle: {bundle}")
 
 
@@ -93,17 +93,22 @@ def quickstart(out: Path) -> None:
     from rec_gen.data.prepare import load_dataset, summarize
     from rec_gen.recommender import Recommender
 
-    recipe = _recipe("quickstart", None, ())
+    recipe = load_recipe("quickstart", None, ())
     dataset = load_dataset(recipe.data)
     click.echo("\n".join(summarize(dataset)))
-    bundle = _train(recipe, dataset, out, restart=False)
+    bundle = run_training(recipe, dataset, out, restart=False)
     recommender = Recommender.load(bundle)
     compare(recommender, dataset, "test", False, out / "evaluation.json")
     _show_examples(recommender, dataset)
     click.echo(f"bundle: {bundle}\nresult: {out / 'evaluation.json'}")
 
 
-def _recipe(name: str, data: str | None, overrides: Sequence[str]) -> "Recipe":
+def load_recipe(name: str, data: str | None, overrides: Sequence[str]) -> "Recipe":
+    """Read a recipe by its name or file, with another data set where one is given.
+
+    Raises:
+        ConfigError: There is no such recipe, or it is wrong.
+    """
     from rec_gen.config import parse_config, read_toml
     from training.recipe import Recipe, recipe_path
 
@@ -114,7 +119,13 @@ def _recipe(name: str, data: str | None, overrides: Sequence[str]) -> "Recipe":
     return parse_config(Recipe, table, overrides, str(path))
 
 
-def _train(recipe: "Recipe", dataset: "Dataset", out: Path, restart: bool) -> Path:
+def run_training(recipe: "Recipe", dataset: "Dataset", out: Path, restart: bool) -> Path:
+    """Train a recipe, or go on where that was interrupted, and say where the bundle is.
+
+    Raises:
+        MissingPackageError: A package that only training needs is not installed.
+        ConfigError: The folder holds another run.
+    """
     quiet()
     try:
         from training.sft import train

@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,23 @@ path = "{folder}/log.csv"
 
 [items]
 path = "{folder}/items.csv"
+"""
+
+BRIEF = """
+name = "brief"
+data.prepared = "{folder}/data"
+prompt.template = "sequence"
+train.max_steps = 4
+validation = {{ every_steps = 2, exclude_seen = false }}
+prior = {{}}
+
+[model.scratch]
+hidden_size = 32
+intermediate_size = 64
+num_hidden_layers = 1
+num_attention_heads = 2
+num_key_value_heads = 2
+head_dim = 16
 """
 
 
@@ -121,6 +139,42 @@ def test_evaluate_writes_the_table_and_the_file(shop: Path, tmp_path: Path) -> N
     assert report["systems"]["model"]["ndcg@10"]["mean"] > 0
 
 
+@pytest.fixture(scope="module")
+def recipe(shop: Path) -> Path:
+    """A recipe of a few steps on the shop's tables."""
+    assert run("prepare", shop / "shop.toml", "--out", shop / "data").exit_code == 0
+    file = shop / "brief.toml"
+    file.write_text(BRIEF.format(folder=shop))
+    return file
+
+
+def test_benchmark_trains_each_seed_once(recipe: Path, tmp_path: Path) -> None:
+    out, file = tmp_path / "runs", tmp_path / "result.json"
+    asked: list[object] = ["benchmark", recipe, "--seeds", 2, "--out", out, "--json", file]
+    asked += ["--set", "max_steps=2"]
+    result = run(*asked)
+    assert result.exit_code == 0, result.output
+    assert "model \N{MINUS SIGN} Markov + KNN" in result.output
+    report = json.loads(file.read_text())
+    assert (report["seeds"], report["exclude_seen"], report["examples"]) == ([0, 1], False, 12)
+    assert (report["recipe"], report["overrides"]) == (recipe.read_text(), ["max_steps=2"])
+    manifests = [out / f"seed-{seed}" / "bundle" / "manifest.json" for seed in range(2)]
+    before = [manifest.stat().st_mtime_ns for manifest in manifests]
+    shutil.rmtree(out / "seed-1" / "bundle")
+    assert run(*asked).exit_code == 0
+    assert manifests[0].stat().st_mtime_ns == before[0]
+    assert manifests[1].exists()
+    again = json.loads(file.read_text())
+    for part in ("systems", "validation", "by_seed"):
+        assert again[part] == report[part]
+    hybrid = run("evaluate", out / "seed-0" / "bundle", "--prior-weight", 0.5, "--json", file)
+    assert hybrid.exit_code == 0, hybrid.output
+    assert list(json.loads(file.read_text())["systems"])[:2] == ["model", "hybrid"]
+    ask = ["recommend", out / "seed-0" / "bundle", "--history", "p1", "--json"]
+    model, joined = (run(*ask, "--prior-weight", weight).stdout for weight in (0, 9))
+    assert json.loads(model)["items"] != json.loads(joined)["items"]
+
+
 def test_training_again_changes_nothing(shop: Path) -> None:
     manifest = shop / "run" / "bundle" / "manifest.json"
     before = manifest.stat().st_mtime_ns
@@ -153,10 +207,16 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
     ask = ["recommend", bundle, "--history", "p1"]
     own = tmp_path / "own.csv"
     own.write_text("item,score\np4,high\n")
+    plain = tmp_path / "plain.toml"
+    plain.write_text('name = "plain"\n[data]\nsource = "movielens-100k"\n[train]\nmax_steps = 1\n')
     unknown = tmp_path / "unknown.json"
     unknown.write_text('{"p9": 1}')
     cases: list[tuple[int, str, list[object]]] = [
         (2, "--max-per shelf: write it as COLUMN=N", [*ask, "--max-per", "shelf"]),
+        (1, "holds no prior: train it with a [prior]", [*ask, "--prior-weight", 1]),
+        (1, "holds no prior: train it with", ["evaluate", bundle, "--prior-weight", 1]),
+        (2, "has no [prior] table", ["benchmark", plain]),
+        (2, "is not a file in an existing folder", ["benchmark", plain, "--json", tmp_path]),
         (1, "there is no column 'shelves'", [*ask, "--max-per", "shelves=1"]),
         (1, "temperature is -1.0", [*ask, "--temperature", -1]),
         (2, "own.csv: cannot be read", [*ask, "--item-scores", own]),
@@ -202,7 +262,16 @@ def test_render_shows_a_users_titles(shop: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["prepare"], ["train"], ["refine"], ["recommend"], ["evaluate"], ["prompts", "render"]],
+    [
+        [],
+        ["prepare"],
+        ["train"],
+        ["refine"],
+        ["recommend"],
+        ["evaluate"],
+        ["benchmark"],
+        ["prompts", "render"],
+    ],  # fmt: skip
 )
 def test_help_shows_examples(command: list[str]) -> None:
     assert f"recgen {' '.join(command)}".strip() in run(*command, "--help").output

@@ -14,6 +14,7 @@ from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 
 from rec_gen.bundle import Bundle
+from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Split
 from rec_gen.errors import ConfigError
 from rec_gen.recommender import Recommender
@@ -44,6 +45,31 @@ def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
     assert (bundle / "manifest.json").stat().st_mtime_ns == written
     train(recipe, toy_dataset(), tmp_path, restart=True)
     assert (bundle / "manifest.json").stat().st_mtime_ns > written
+
+
+def test_notes_the_minutes_over_resumed_runs(tmp_path: Path) -> None:
+    bundle = train(toy_recipe(), toy_dataset(), tmp_path)
+    minutes = Bundle.load(bundle).manifest.minutes
+    assert minutes is not None
+    assert 0 < minutes < 10
+    shutil.rmtree(bundle)
+    state = Path(last_checkpoint(tmp_path) or "") / "trainer_state.json"
+    table = json.loads(state.read_text())
+    table["stateful_callbacks"]["LastStepCallback"]["attributes"]["seconds_before"] = 1200.0
+    state.write_text(json.dumps(table))
+    resumed = Bundle.load(train(toy_recipe(), toy_dataset(), tmp_path)).manifest.minutes
+    assert resumed is not None
+    assert 20 < resumed < 30
+
+
+def test_counts_a_prior_where_the_recipe_asks_for_it(tmp_path: Path) -> None:
+    assert Bundle.load(train(toy_recipe(), toy_dataset(), tmp_path / "a")).prior is None
+    recipe = toy_recipe(prior={"smoothing": 0.25})
+    prior = Bundle.load(train(recipe, toy_dataset(), tmp_path / "b")).prior
+    assert prior is not None
+    assert prior.smoothing == 0.25
+    counted = MarkovKNN().fit(toy_dataset()).transitions
+    assert (prior.counts.transitions != counted).nnz == 0
 
 
 def test_refuses_the_folder_of_another_run(tmp_path: Path) -> None:

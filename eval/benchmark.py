@@ -1,0 +1,138 @@
+"""A recipe's benchmark: some seeds, a hybrid chosen on validation, the test split once a seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
+
+from eval.benchmark_report import Benchmark
+from eval.evaluate import (
+    METRICS,
+    Floats,
+    Hybrid,
+    Lister,
+    held_out,
+    metric_intervals,
+    metric_values,
+    protocol,
+    rank_baselines,
+    rank_recommender,
+)
+from eval.report import HYBRID, MODEL
+from rec_gen.counts import MarkovKNN
+from rec_gen.data.dataset import Dataset, Split
+from rec_gen.errors import BundleError
+from rec_gen.metrics import ndcg
+from rec_gen.recommender import Recommender
+
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
+"""What the prior's weight is chosen among; at 0 the hybrid is the model."""
+CHOICE = 4000
+"""Validation examples that it is chosen on at most: one sample, the same for every seed."""
+SEED = 0
+"""Draws this sample and the bootstrap."""
+
+
+def benchmark(
+    recommenders: Sequence[Recommender], dataset: Dataset, exclude_seen: bool
+) -> Benchmark:
+    """Measure one recipe's models, each trained with a seed of its own.
+
+    The test split is ranked once by each model and once by its hybrid, whose weight was chosen on
+    the validation split. What an example scores is averaged over the seeds before users are
+    resampled.
+
+    Args:
+        recommenders: One a seed; nobody has changed their catalogs.
+        dataset: What they were trained on.
+        exclude_seen: Take the items of a history out of its list, for every system alike.
+
+    Raises:
+        BundleError: A bundle holds no prior, or does not say how long it trained.
+        DataError: The validation or the test split holds no interaction.
+    """
+    minutes = [_minutes(recommender) for recommender in recommenders]
+    examples = held_out(dataset, Split.TEST)
+    validation = rank_weights(recommenders, dataset, exclude_seen)
+    weight = max(validation, key=lambda weight: validation[weight])
+
+    def measure(recommender: Recommender, weight: float, system: str) -> Floats:
+        label = f"{system} of seed {recommender.bundle.manifest.seed}"
+        lister = _joined(recommender, weight)
+        ranks = rank_recommender(lister, dataset.catalog, examples, exclude_seen, label=label)
+        return metric_values(ranks)
+
+    values = {MODEL: [measure(recommender, 0.0, MODEL) for recommender in recommenders]}
+    values[HYBRID] = (
+        [measure(recommender, weight, HYBRID) for recommender in recommenders]
+        if weight
+        else values[MODEL]
+    )
+    by_seed = {
+        system: [dict(zip(METRICS, each.mean(axis=0).tolist(), strict=True)) for each in seeds]
+        for system, seeds in values.items()
+    }
+    means = {system: np.mean(seeds, axis=0) for system, seeds in values.items()}
+    for name, ranks in rank_baselines(dataset, examples, exclude_seen).items():
+        means[name] = metric_values(ranks)
+    users = [example.user for example in examples]
+    return Benchmark(
+        name=recommenders[0].bundle.manifest.name,
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
+        exclude_seen=exclude_seen,
+        users=len(set(users)),
+        examples=len(examples),
+        protocol=protocol(exclude_seen),
+        seeds=[recommender.bundle.manifest.seed for recommender in recommenders],
+        minutes=minutes,
+        prior_weight=weight,
+        validation=validation,
+        systems={system: metric_intervals(means[system], users, SEED) for system in means},
+        by_seed=by_seed,
+        differences={
+            system: metric_intervals(means[system] - means[MarkovKNN.name], users, SEED)
+            for system in by_seed
+        },
+    )
+
+
+def rank_weights(
+    recommenders: Sequence[Recommender], dataset: Dataset, exclude_seen: bool
+) -> dict[float, float]:
+    """The mean NDCG@10 over seeds of each weight of the prior, on the validation split.
+
+    Raises:
+        BundleError: A bundle holds no prior.
+        DataError: The split holds no interaction.
+    """
+    examples = held_out(dataset, Split.VALID)
+    if len(examples) > CHOICE:
+        chosen = np.random.default_rng(SEED).choice(len(examples), CHOICE, replace=False)
+        examples = [examples[row] for row in np.sort(chosen)]
+    found = np.empty((len(recommenders), len(WEIGHTS)))
+    console = Console(stderr=True)
+    for row, recommender in zip(found, recommenders, strict=True):
+        seed = recommender.bundle.manifest.seed
+        for column, weight in enumerate(WEIGHTS):
+            label = f"weight {weight} of seed {seed} on validation"
+            ranks = rank_recommender(
+                _joined(recommender, weight), dataset.catalog, examples, exclude_seen, label=label
+            )
+            row[column] = ndcg(ranks, 10).mean()
+            line = f"seed {seed}, prior weight {weight}: validation NDCG@10 {row[column]:.4f}"
+            console.print(line, highlight=False)
+    return dict(zip(WEIGHTS, found.mean(axis=0).tolist(), strict=True))
+
+
+def _joined(recommender: Recommender, weight: float) -> Lister:
+    return Hybrid(recommender, weight) if weight else recommender
+
+
+def _minutes(recommender: Recommender) -> float:
+    manifest = recommender.bundle.manifest
+    if manifest.minutes is None:
+        raise BundleError(
+            f"the bundle '{manifest.name}' does not say how long it trained: train it again"
+        )
+    return manifest.minutes

@@ -1,0 +1,62 @@
+"""`recgen benchmark`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from rec_gen.cli.common import OVERRIDES, quiet
+from rec_gen.cli.evaluation import refuse_unwritable
+from rec_gen.cli.training import load_recipe, run_training
+from rec_gen.errors import ConfigError
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result here.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Run folders; default: runs/benchmark/NAME."
+)
+@OVERRIDES
+def benchmark(
+    recipe: str, json_path: Path | None, seeds: int, out: Path | None, overrides: Sequence[str]
+) -> None:
+    """Train a recipe with the seeds 0, 1, … and measure it on the test split, once a seed.
+
+    Beside the model stand its hybrid with the counted prior, whose weight is chosen on the
+    validation split, and the counted baselines. A finished seed is not trained again, and an
+    interrupted one goes on. RECIPE is a name or a TOML file with a [prior] table.
+
+    \b
+    recgen benchmark quickstart --json quickstart.json
+    """
+    from rich.console import Console
+
+    from eval.benchmark import benchmark as measure
+    from eval.evaluate import held_out
+    from rec_gen.data.dataset import Split
+    from rec_gen.data.prepare import load_dataset
+    from rec_gen.recommender import Recommender
+    from training.recipe import recipe_path
+
+    refuse_unwritable(json_path)
+    text = recipe_path(recipe).read_text(encoding="utf-8")
+    recipes = [load_recipe(recipe, None, [*overrides, f"seed={seed}"]) for seed in range(seeds)]
+    first = recipes[0]
+    if first.prior is None:
+        raise ConfigError(f"{recipe}: has no [prior] table, which the hybrid needs: add one")
+    quiet()
+    dataset = load_dataset(first.data)
+    held_out(dataset, Split.TEST)
+    folder = out or Path("runs") / "benchmark" / first.name
+    bundles = []
+    for each in recipes:
+        click.echo(f"seed {each.seed} of {seeds}: {folder / f'seed-{each.seed}'}", err=True)
+        bundles.append(run_training(each, dataset, folder / f"seed-{each.seed}", restart=False))
+    recommenders = [Recommender.load(bundle) for bundle in bundles]
+    result = measure(recommenders, dataset, first.validation.exclude_seen)
+    result.render(Console())
+    if json_path:
+        result.save(json_path, text, overrides)
+        click.echo(f"result: {json_path}")
