@@ -32,6 +32,22 @@ MANIFEST, CATALOG, SPELLINGS, TRIE, TEMPLATE = (
 PRIOR, TOKENIZER, MODEL, ADAPTER = "prior.safetensors", "tokenizer", "model", "adapter"
 
 
+class Refinement(Config):
+    """A stage of training after the first.
+
+    Attributes:
+        parent: The digest of the manifest of the bundle that it began with.
+        settings: The method and its options.
+        before: What that bundle scored on the validation split.
+        best_step: The step that is kept.
+    """
+
+    parent: str
+    settings: dict[str, Any]
+    before: dict[str, float]
+    best_step: int
+
+
 class Manifest(Config):
     """What a bundle says of itself.
 
@@ -56,6 +72,7 @@ class Manifest(Config):
         calibration: How each kind of score becomes a probability; empty in a bundle that was
             trained before there was one, or whose data had nothing to fit it on.
         recipe: The whole recipe.
+        refinements: The stages that followed the recipe, the last of which scored `metrics`.
         versions: Python and the packages that trained the model.
         files: The SHA-256 of every other file.
         digest: The digest of this manifest itself, without this field.
@@ -79,6 +96,7 @@ class Manifest(Config):
     minutes: float | None = None
     calibration: dict[str, Calibration] = Field(default_factory=dict)
     recipe: dict[str, Any]
+    refinements: tuple[Refinement, ...] = ()
     versions: dict[str, str]
     files: dict[str, str]
     digest: str = ""
@@ -89,6 +107,7 @@ class Manifest(Config):
         later = {
             "calibration": self.calibration != {},
             "score": self.score != "lm",
+            "refinements": self.refinements != (),
             "minutes": self.minutes is not None,
         }
         absent = {field for field, says in later.items() if not says}

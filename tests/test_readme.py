@@ -14,7 +14,11 @@ from rec_gen.data.dataset import Dataset
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STEPS = ["--set", "max_steps=2", "--set", "every_steps=2"]
-SHORTER = {"train": [*STEPS, "--set", "users=4"], "benchmark": [*STEPS, "--seeds", "1"]}
+SHORTER = {
+    "train": [*STEPS, "--set", "users=4"],
+    "refine": STEPS,
+    "benchmark": [*STEPS, "--seeds", "1"],
+}
 """Added to each training command: the command is tested, not the model."""
 
 

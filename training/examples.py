@@ -83,15 +83,20 @@ def last_item(
     Yields:
         `input_ids` and `labels`, of one length.
     """
+    return held_out(each_target(sequences), renderer, spellings)
+
+
+def each_target(sequences: Iterable[Sequence]) -> Iterator[Example]:
+    """Each interaction that may be learnt, and all that came before it."""
     for sequence in sequences:
         for place in np.flatnonzero(sequence.targets):
-            yield _answered(sequence.items[:place], int(sequence.items[place]), renderer, spellings)
+            yield Example(sequence.user, sequence.items[:place], int(sequence.items[place]))
 
 
 def held_out(
     examples: Iterable[Example], renderer: PromptRenderer, spellings: Spellings
 ) -> Iterator[Row]:
-    """Held-out examples, for a validation loss on the answer."""
+    """Examples of which only the answer carries a loss, as a validation loss wants them."""
     for example in examples:
         yield _answered(example.history, example.target, renderer, spellings)
 

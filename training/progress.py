@@ -66,8 +66,9 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
             if not self._progress.console.is_terminal:
                 self._say(f"step {state.global_step} of {state.max_steps}: loss {logs['loss']:.3f}")
         if f"eval_{NDCG}" in logs:
+            loss = f"loss {logs['eval_loss']:.3f}, " if "eval_loss" in logs else ""
             self._say(
-                f"step {state.global_step}: validation loss {logs['eval_loss']:.3f}, "
+                f"step {state.global_step}: validation {loss}"
                 f"NDCG@10 {logs[f'eval_{NDCG}']:.4f}, recall@10 {logs[f'eval_{RECALL}']:.4f}"
             )
 

@@ -1,14 +1,17 @@
 """The validation ranking: NDCG@10 and recall@10 by constrained decoding."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from rec_gen.bundle import Bundle
-from rec_gen.data.dataset import Example
+from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.decoding.search import Score
+from rec_gen.errors import ConfigError
 from rec_gen.metrics import ndcg, recall
 from rec_gen.recommender import Recommendation, Recommender
+from training.recipe import ValidationConfig
 
 NDCG, RECALL = "ndcg@10", "recall@10"
 
@@ -19,6 +22,18 @@ def sample_examples(examples: Sequence[Example], count: int | None, seed: int) -
         return list(examples)
     chosen = np.random.default_rng(seed).choice(len(examples), count, replace=False)
     return [examples[index] for index in np.sort(chosen)]
+
+
+def validation_examples(dataset: Dataset, validation: ValidationConfig, seed: int) -> list[Example]:
+    """The validation examples that are ranked.
+
+    Raises:
+        ConfigError: The split has none.
+    """
+    held = sample_examples(list(dataset.examples(Split.VALID)), validation.users, seed)
+    if not held:
+        raise ConfigError(f"{dataset.name}: the split has no validation example to choose by")
+    return held
 
 
 def rank_examples(
@@ -37,6 +52,12 @@ def rank_examples(
         if target in found:
             ranks[row] = found.index(target)
     return {NDCG: float(ndcg(ranks, 10).mean()), RECALL: float(recall(ranks, 10).mean())}
+
+
+def at_best_step(log_history: Sequence[dict[str, Any]], name: str) -> float:
+    """A validation metric at the step that ranked best, from the logs of a trainer."""
+    logs = [log for log in log_history if f"eval_{NDCG}" in log]
+    return float(max(logs, key=lambda log: log[f"eval_{NDCG}"])[f"eval_{name}"])
 
 
 def held_out_answers(

@@ -166,12 +166,16 @@ def _add_adapter(
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, lora)
+    show_head_bias(adapted)
+    return adapted
+
+
+def show_head_bias(adapted: "PreTrainedModel") -> None:
+    """Let TRL's losses read the head's bias, which PEFT's wrapper for trainable tokens hides."""
     head = adapted.get_output_embeddings()
     if not hasattr(head, "bias"):
-        # PEFT's wrapper of a head with trainable tokens hides the bias that TRL's loss reads;
         # set past nn.Module, so that it is not registered a second time
         object.__setattr__(head, "bias", head.original_module.bias)
-    return adapted
 
 
 def _token_indices(model: "PreTrainedModel", new_tokens: list[int]) -> Any:

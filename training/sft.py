@@ -17,27 +17,34 @@ from transformers.integrations import TensorBoardCallback
 from trl import SFTConfig
 
 from rec_gen.bundle import Bundle, Manifest
-from rec_gen.data.dataset import Dataset, Example, Split
+from rec_gen.data.dataset import Dataset, Example
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
-from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
 from rec_gen.prior import Prior
 from rec_gen.templates import Template
 from rec_gen.versions import installed_versions
+from training.arguments import shared_arguments
 from training.calibration import calibrate
 from training.catalog_loss import CatalogLoss
 from training.composition import fold
 from training.examples import Row, every_item, held_out, last_item
 from training.memory import explain_out_of_memory, keep_freed_memory
 from training.progress import ProgressCallback
-from training.ranking import NDCG, RECALL, rank_examples, sample_examples
+from training.ranking import NDCG, RECALL, at_best_step, rank_examples, validation_examples
 from training.recipe import Recipe
+from training.run_folder import (
+    BUNDLE,
+    CHECKPOINTS,
+    LOGS,
+    RUN,
+    refuse_other_files,
+    refuse_other_run,
+    resumable_checkpoint,
+)
 from training.setup import Materials, prepare_materials
 from training.stopping import LastStepCallback
 from training.trainer import RankingTrainer
-
-BUNDLE, CHECKPOINTS, LOGS, RUN = "bundle", "checkpoints", "logs", "run.json"
 
 
 def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = False) -> Path:
@@ -58,9 +65,9 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     """
     template = Template.load(recipe.prompt.template)
     identity = _identity(recipe, dataset, template)
-    _refuse_other_files(folder)
+    refuse_other_files(folder)
     if not restart:
-        _refuse_other_run(identity, folder)
+        refuse_other_run(identity, folder)
         if (folder / BUNDLE).exists():
             return folder / BUNDLE
     began = time.monotonic()
@@ -70,13 +77,13 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         for part in (BUNDLE, CHECKPOINTS, LOGS):
             shutil.rmtree(folder / part, ignore_errors=True)
     write_text(folder / RUN, json.dumps(identity, indent=2))
-    held = _held(recipe, dataset)
+    held = validation_examples(dataset, recipe.validation, recipe.seed)
     trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
     keep_freed_memory()
     preparing = time.monotonic() - began
     with explain_out_of_memory(recipe.train.batch_size):
-        trainer.train(resume_from_checkpoint=_at_home(last_checkpoint(folder)))
-    best = {name: _best(trainer, name) for name in (NDCG, RECALL, "loss")}
+        trainer.train(resume_from_checkpoint=resumable_checkpoint(folder))
+    best = {name: at_best_step(trainer.state.log_history, name) for name in (NDCG, RECALL, "loss")}
     bundle.model.eval()
     fold(bundle.model)
     calibration, errors = calibrate(bundle, held, recipe.validation)
@@ -90,29 +97,6 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     return folder / BUNDLE
 
 
-def last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; the trainer's state is written last."""
-    files = (folder / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")
-    for file in sorted(files, key=lambda file: -int(file.parent.name.rpartition("-")[2])):
-        try:
-            json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
-            continue  # killed while it was written
-        return str(file.parent)
-    return None
-
-
-def _at_home(checkpoint: str | None) -> str | None:
-    """The same checkpoint, naming the best one where it lies now; the run may have been moved."""
-    if checkpoint:
-        file = Path(checkpoint) / "trainer_state.json"
-        state = json.loads(file.read_text(encoding="utf-8"))
-        if state["best_global_step"] is not None:
-            best = Path(checkpoint).with_name(f"checkpoint-{state['best_global_step']}")
-            write_text(file, json.dumps({**state, "best_model_checkpoint": str(best)}, indent=2))
-    return checkpoint
-
-
 def _identity(recipe: Recipe, dataset: Dataset, template: Template) -> dict[str, Any]:
     """What makes two runs the same; how long one may take does not."""
     return {
@@ -120,33 +104,6 @@ def _identity(recipe: Recipe, dataset: Dataset, template: Template) -> dict[str,
         "the data's content": dataset.fingerprint,
         "the template's text": template.sha256,
     }
-
-
-def _refuse_other_files(folder: Path) -> None:
-    if not (folder / RUN).exists() and any(
-        (folder / part).exists() for part in (BUNDLE, CHECKPOINTS)
-    ):
-        raise ConfigError(f"{folder}: holds files of something else; choose another --out")
-
-
-def _refuse_other_run(identity: dict[str, Any], folder: Path) -> None:
-    if (folder / RUN).exists():
-        earlier = _flat(json.loads((folder / RUN).read_text(encoding="utf-8")))
-        mine = _flat(identity)
-        differing = sorted(k for k in {*mine, *earlier} if mine.get(k) != earlier.get(k))
-        if differing:
-            raise ConfigError(
-                f"{folder}: holds another run (it differs in {', '.join(differing)}): "
-                "choose another --out, or add --restart to replace it"
-            )
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
-        flat |= inner or {f"{prefix}{key}": value}
-    return flat
 
 
 def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Materials) -> Bundle:
@@ -180,15 +137,6 @@ def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Mat
         materials.model,
         Prior.fit(dataset, recipe.prior.smoothing) if recipe.prior else None,
     )
-
-
-def _held(recipe: Recipe, dataset: Dataset) -> list[Example]:
-    """The validation examples that are ranked."""
-    examples = list(dataset.examples(Split.VALID))
-    held = sample_examples(examples, recipe.validation.users, recipe.seed)
-    if not held:
-        raise ConfigError(f"{dataset.name}: the split has no validation example to choose by")
-    return held
 
 
 def _trainer(
@@ -249,11 +197,8 @@ def _rows(rows: Iterable[Row]) -> Rows:
 
 def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
     train = recipe.train
-    every = min(recipe.validation.every_steps, train.max_steps)
     return SFTConfig(
-        output_dir=str(folder),
         max_length=None,
-        max_steps=train.max_steps,
         per_device_train_batch_size=train.batch_size,
         per_device_eval_batch_size=train.batch_size,
         gradient_accumulation_steps=train.accumulation,
@@ -261,39 +206,20 @@ def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
         lr_scheduler_type=train.schedule,
         warmup_steps=train.warmup_steps,
         weight_decay=train.weight_decay,
-        adam_beta2=0.98,
         label_smoothing_factor=train.label_smoothing if train.score == "lm" else 0.0,
         neftune_noise_alpha=train.neftune_alpha,
         train_sampling_strategy="group_by_length" if train.group_by_length else "random",
-        gradient_checkpointing=train.gradient_checkpointing,
-        bf16=recipe.model.dtype == "bfloat16",
-        use_cpu=not torch.cuda.is_available(),
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        eval_strategy="steps",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model=f"eval_{NDCG}",
-        greater_is_better=True,
-        prediction_loss_only=True,
-        restore_callback_states_from_checkpoint=True,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        logging_steps=min(10, train.max_steps),
         remove_unused_columns=False,
         include_num_input_tokens_seen="non_padding",
-        report_to="none",
-        disable_tqdm=True,
+        gradient_checkpointing=train.gradient_checkpointing,
+        **shared_arguments(
+            folder,
+            recipe.model.dtype,
+            recipe.seed,
+            train.max_steps,
+            recipe.validation.every_steps,
+        ),
     )
-
-
-def _best(trainer: RankingTrainer, name: str) -> float:
-    """A metric at the step that ranked best."""
-    key = f"eval_{name}"
-    logs = [log for log in trainer.state.log_history if f"eval_{NDCG}" in log]
-    return float(max(logs, key=lambda log: log[f"eval_{NDCG}"])[key])
 
 
 def _seconds(trainer: RankingTrainer) -> float:

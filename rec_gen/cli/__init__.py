@@ -10,7 +10,7 @@ from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
-from rec_gen.cli.training import quickstart, train
+from rec_gen.cli.training import quickstart, refine, train
 from rec_gen.errors import RecGenError
 
 
@@ -40,11 +40,21 @@ def main() -> None:
     recgen quickstart                          see it work on MovieLens-100K
     recgen prepare movielens-100k              fetch, check and split a data set
     recgen train quickstart                    fine-tune a model
+    recgen refine runs/quickstart/bundle --method dpo
     recgen recommend runs/quickstart/bundle --history 50,172
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
     recgen benchmark quickstart                train some seeds and measure them
     """
 
 
-for command in (prepare, train, recommend, evaluate, benchmark, quickstart, prompts):
+for command in (
+    prepare,
+    train,
+    refine,
+    recommend,
+    evaluate,
+    benchmark,
+    quickstart,
+    prompts,
+):
     main.add_command(command)

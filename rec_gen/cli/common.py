@@ -1,6 +1,7 @@
 """What several commands share."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rec_gen.bundle import Bundle
     from rec_gen.data.config import DataConfig
     from rec_gen.data.dataset import Dataset
-    from rec_gen.recommender import Recommendation, Recommender
+    from rec_gen.recommender import Recommendation
 
 OVERRIDES = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file."
@@ -23,6 +25,7 @@ def quiet() -> None:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
     transformers_logging.disable_progress_bar()
 
 
@@ -38,14 +41,14 @@ def data_config(source: str, overrides: Sequence[str]) -> "DataConfig":
     return parse_config(DataConfig, table, overrides, source)
 
 
-def bundle_dataset(recommender: "Recommender") -> "Dataset":
+def bundle_dataset(bundle: "Bundle") -> "Dataset":
     """The data set that a bundle was trained on."""
     from rec_gen.config import parse_config
     from rec_gen.data.config import DataConfig
     from rec_gen.data.prepare import load_dataset
     from rec_gen.errors import BundleError, DataError
 
-    manifest = recommender.bundle.manifest
+    manifest = bundle.manifest
     if "data" not in manifest.recipe:
         raise BundleError(
             f"the bundle '{manifest.name}' does not say which data it was trained on: give "

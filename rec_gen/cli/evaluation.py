@@ -38,7 +38,7 @@ def evaluate(
     quiet()
     refuse_unwritable(json_path)
     recommender = Recommender.load(bundle)
-    dataset = bundle_dataset(recommender)
+    dataset = bundle_dataset(recommender.bundle)
     compare(recommender, dataset, split, include_seen, json_path, prior_weight)
 
 

@@ -103,7 +103,7 @@ def recommend(
     recommender = Recommender.load(bundle, template=template)
     requests = [(history, _ids(history)) for history in histories]
     if users:
-        dataset = bundle_dataset(recommender)
+        dataset = bundle_dataset(recommender.bundle)
         ids = recommender.catalog.ids
         requests += [(user, [ids[place] for place in dataset.history(user)]) for user in users]
     if not requests:

@@ -1,4 +1,4 @@
-"""`recgen train` and `recgen quickstart`."""
+"""`recgen train`, `recgen refine` and `recgen quickstart`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rec_gen.cli.common import OVERRIDES, data_config, print_answer, quiet
+from rec_gen.cli.common import OVERRIDES, bundle_dataset, data_config, print_answer, quiet
 from rec_gen.cli.evaluation import compare
 from rec_gen.errors import MissingPackageError
 
@@ -48,6 +48,42 @@ def train(
     dataset = load_dataset(loaded.data)
     bundle = run_training(loaded, dataset, out or Path("runs") / loaded.name, restart)
     click.echo(f"bundle: {bundle}")
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--method", required=True, help="dpo, softmax-dpo or grpo.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/NAME.")
+@click.option("--restart", is_flag=True, help="Begin anew, although the folder holds a run.")
+@OVERRIDES
+def refine(
+    bundle: Path, method: str, out: Path | None, restart: bool, overrides: Sequence[str]
+) -> None:
+    """Go on training a BUNDLE by preferences or rewards; it is kept only if it ranks better.
+
+    The validation ranking is compared before and after. Where NDCG@10 does not rise, no bundle is
+    written. The same command goes on where an interrupted run stopped.
+
+    \b
+    recgen refine runs/quickstart/bundle --method softmax-dpo
+    recgen refine runs/quickstart/bundle --method grpo --set max_steps=100
+    """
+    from rec_gen.bundle import Bundle
+    from rec_gen.config import parse_config
+    from training.refine_config import RefineConfig
+
+    config = parse_config(RefineConfig, {"method": method}, overrides, "refine")
+    quiet()
+    try:
+        from training.refine import refine as run
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "trl", "train") from error
+    start = Bundle.load(bundle)
+    folder = out or Path("runs") / f"{start.manifest.name}-{config.method}"
+    report = run(start, config, bundle_dataset(start), folder, restart=restart)
+    click.echo(report)
+    kept = f"bundle: {folder / 'bundle'}"
+    click.echo(kept if report.better else f"no bundle is written: keep {bundle}")
 
 
 @click.command()

@@ -185,9 +185,25 @@ def test_training_again_changes_nothing(shop: Path) -> None:
     assert (code, "--restart" in line) == (2, True)
 
 
+@pytest.mark.parametrize(("rate", "change"), [("1e-6", "did not change"), ("1.0", "lowered")])
+def test_refine_says_what_it_did_to_the_ranking(
+    shop: Path, tmp_path: Path, rate: str, change: str
+) -> None:
+    bundle = shop / "run" / "bundle"
+    result = run("refine", bundle, "--method", "softmax-dpo", "--out", tmp_path,
+                 "--set", "max_steps=20", "--set", "batch_size=8", "--set", "negatives=2",
+                 "--set", f"learning_rate={rate}")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    said, where = result.stdout.splitlines()
+    assert said.startswith(f"softmax-dpo {change} the validation NDCG@10: ")
+    assert where == f"no bundle is written: keep {bundle}"
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> None:
     bundle = shop / "run" / "bundle"
     other = ["recommend", bundle, "--history", "p1", "--template", "next_item"]
+    refine = ["refine", bundle, "--out", tmp_path / "refined", "--method"]
     ask = ["recommend", bundle, "--history", "p1"]
     own = tmp_path / "own.csv"
     own.write_text("item,score\np4,high\n")
@@ -211,8 +227,11 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (1, "is not a bundle", ["recommend", tmp_path, "--history", "p1"]),
         (2, "none.toml: cannot be read", ["train", tmp_path / "none.toml"]),
         (2, "key 'source'", ["prepare", "movielens-101k"]),
+        (2, "refine: key 'method'", [*refine, "ppo"]),
+        (2, "no history leaves 9 eligible items", [*refine, "dpo", "--set", "negatives=8"]),
+        (1, "is not a bundle", ["refine", tmp_path, "--method", "dpo"]),
         (2, "is not a JSON list", ["recommend", bundle, "--history", "[p1"]),
-        (2, "choose one of beauty, industrial, quickstart, qwen3", ["train", "quikstart"]),
+        (2, "choose one of beauty, industrial, quickstart", ["train", "quikstart"]),
         (2, "key 'data.sauce'", ["train", "quickstart", "--set", "data.sauce=1"]),
         (1, "no template 'nothing'", ["prompts", "show", "nothing"]),
         (1, "trained on another template", other),
@@ -242,7 +261,16 @@ def test_render_shows_a_users_titles(shop: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["prepare"], ["train"], ["recommend"], ["evaluate"], ["benchmark"], ["prompts", "render"]],
+    [
+        [],
+        ["prepare"],
+        ["train"],
+        ["refine"],
+        ["recommend"],
+        ["evaluate"],
+        ["benchmark"],
+        ["prompts", "render"],
+    ],
 )
 def test_help_shows_examples(command: list[str]) -> None:
     assert f"recgen {' '.join(command)}".strip() in run(*command, "--help").output

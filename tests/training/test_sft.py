@@ -21,8 +21,9 @@ from rec_gen.recommender import Recommender
 from rec_gen.templates import Template
 from tests.toy import tiny_base, toy_dataset, toy_recipe
 from training.ranking import rank_examples
+from training.run_folder import CHECKPOINTS, LOGS, last_checkpoint
 from training.setup import prepare_materials
-from training.sft import CHECKPOINTS, LOGS, last_checkpoint, train
+from training.sft import train
 
 
 def test_learns_the_pattern_and_keeps_the_best_step(tmp_path: Path) -> None:

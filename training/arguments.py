@@ -1,0 +1,47 @@
+"""The options that every trainer of transformers is given alike."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rec_gen.models import Dtype
+from training.ranking import NDCG
+
+
+def shared_arguments(
+    folder: Path, dtype: Dtype, seed: int, steps: int, every: int
+) -> dict[str, Any]:
+    """Validate, save and log at the same steps; keep the step with the best NDCG@10.
+
+    Args:
+        folder: Where checkpoints are written.
+        dtype: The type of the weights.
+        seed: Seeds the order of the examples.
+        steps: The last step.
+        every: Steps between validations.
+    """
+    every = min(every, steps)
+    return {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "adam_beta2": 0.98,
+        "bf16": dtype == "bfloat16",
+        "use_cpu": not torch.cuda.is_available(),
+        "seed": seed,
+        "data_seed": seed,
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "save_total_limit": 2,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": f"eval_{NDCG}",
+        "greater_is_better": True,
+        "prediction_loss_only": True,
+        "restore_callback_states_from_checkpoint": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "logging_steps": min(10, steps),
+        "report_to": "none",
+        "disable_tqdm": True,
+    }

@@ -1,0 +1,71 @@
+"""The folder of a run: what lies in it, which run it belongs to, and where that one goes on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rec_gen.errors import ConfigError
+from rec_gen.files import write_text
+
+BUNDLE, CHECKPOINTS, LOGS, RUN = "bundle", "checkpoints", "logs", "run.json"
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; the trainer's state is written last."""
+    files = (folder / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")
+    for file in sorted(files, key=lambda file: -int(file.parent.name.rpartition("-")[2])):
+        try:
+            json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            continue  # killed while it was written
+        return str(file.parent)
+    return None
+
+
+def resumable_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint, naming the best one where it lies now; the run may have been moved."""
+    checkpoint = last_checkpoint(folder)
+    if checkpoint:
+        file = Path(checkpoint) / "trainer_state.json"
+        state = json.loads(file.read_text(encoding="utf-8"))
+        if state["best_global_step"] is not None:
+            best = Path(checkpoint).with_name(f"checkpoint-{state['best_global_step']}")
+            write_text(file, json.dumps({**state, "best_model_checkpoint": str(best)}, indent=2))
+    return checkpoint
+
+
+def refuse_other_files(folder: Path) -> None:
+    """Refuse a folder that holds parts of a run but does not say of which.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if not (folder / RUN).exists() and any(
+        (folder / part).exists() for part in (BUNDLE, CHECKPOINTS)
+    ):
+        raise ConfigError(f"{folder}: holds files of something else; choose another --out")
+
+
+def refuse_other_run(identity: dict[str, Any], folder: Path) -> None:
+    """Refuse the folder of a run with another identity, a JSON-ready table.
+
+    Raises:
+        ConfigError: It is; the message names the keys that differ.
+    """
+    if (folder / RUN).exists():
+        earlier = _flat(json.loads((folder / RUN).read_text(encoding="utf-8")))
+        mine = _flat(identity)
+        differing = sorted(k for k in {*mine, *earlier} if mine.get(k) != earlier.get(k))
+        if differing:
+            raise ConfigError(
+                f"{folder}: holds another run (it differs in {', '.join(differing)}): "
+                "choose another --out, or add --restart to replace it"
+            )
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
+        flat |= inner or {f"{prefix}{key}": value}
+    return flat
