@@ -2,4 +2,5 @@
 
 from rec_gen.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

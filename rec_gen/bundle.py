@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from rec_gen.calibration import Calibration
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
-from rec_gen.decoding.search import Score
+from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
 from rec_gen.errors import BundleError, DataError, MissingPackageError, ModelError

@@ -16,7 +16,8 @@ from rec_gen.decoding.filters import EligibleLeaves
 from rec_gen.decoding.pool import Cap
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.sampling import Sampling
-from rec_gen.decoding.search import Ranking, Score, SearchResult, search
+from rec_gen.decoding.score import Score
+from rec_gen.decoding.search import Ranking, SearchResult, search
 from rec_gen.errors import BundleError, DecodingError, NoEligibleItemError, PromptError
 from rec_gen.index import Index
 from rec_gen.preferences import OwnScores, categories

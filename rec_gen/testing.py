@@ -12,7 +12,7 @@ import torch
 from rec_gen.bundle import Bundle, Manifest
 from rec_gen.catalog import Catalog
 from rec_gen.decoding.runtime import Frontier, LogitStates, Runtime
-from rec_gen.decoding.search import Score
+from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
 from rec_gen.prompting import PromptConfig

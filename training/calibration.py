@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from rec_gen.bundle import Bundle
 from rec_gen.calibration import Calibration
 from rec_gen.data.dataset import Example
-from rec_gen.decoding.search import Score
+from rec_gen.decoding.score import Score
 from rec_gen.metrics import Floats, calibration_error
 from training.ranking import held_out_answers
 from training.recipe import ValidationConfig

@@ -7,7 +7,7 @@ import numpy as np
 
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset, Example, Split
-from rec_gen.decoding.search import Score
+from rec_gen.decoding.score import Score
 from rec_gen.errors import ConfigError
 from rec_gen.metrics import ndcg, recall
 from rec_gen.recommender import Recommendation, Recommender

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rec_gen.config import Config
 from rec_gen.data.config import DataConfig
-from rec_gen.decoding.search import Score
+from rec_gen.decoding.score import Score
 from rec_gen.errors import ConfigError
 from rec_gen.models import Dtype, Quantization
 from rec_gen.prompting import PromptConfig

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from eval.benchmarks.fuzz_model import Ints
-from rec_gen.decoding.search import Score
+from rec_gen.decoding.score import Score
 
 Generator = np.random.Generator
 

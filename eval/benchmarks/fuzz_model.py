@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from rec_gen.decoding.runtime import Frontier, LogitStates
-from rec_gen.decoding.search import Score
+from rec_gen.decoding.score import Score
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -13,7 +13,7 @@ from rec_gen.errors import ConfigError
 
 if TYPE_CHECKING:
     from rec_gen.calibration import Scale
-    from rec_gen.decoding.search import Score
+    from rec_gen.decoding.score import Score
 
 
 @click.command()

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
 
 import torch
 
@@ -15,10 +14,9 @@ from rec_gen.decoding.read_ahead import read_ahead
 from rec_gen.decoding.rows import Rows
 from rec_gen.decoding.runtime import Frontier, Runtime
 from rec_gen.decoding.sampling import GumbelTree, Sampling
+from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError, ModelError
-
-Score = Literal["lm", "catalog"]
 
 TAIL = 2
 """Forced tokens on the way to one item that are read at least; then it is compared again."""

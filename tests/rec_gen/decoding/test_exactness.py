@@ -11,7 +11,8 @@ import torch
 
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.runtimes import SUPPORTED, runtime_for
-from rec_gen.decoding.search import Score, SearchResult, search
+from rec_gen.decoding.score import Score
+from rec_gen.decoding.search import SearchResult, search
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.testing import tiny_model
 

@@ -12,7 +12,8 @@ from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.pool import CROWD, Cap
 from rec_gen.decoding.ragged import group_kth
 from rec_gen.decoding.sampling import Sampling
-from rec_gen.decoding.search import Ranking, Score, search
+from rec_gen.decoding.score import Score
+from rec_gen.decoding.search import Ranking, search
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError
 from rec_gen.testing import HashRuntime, brute_force

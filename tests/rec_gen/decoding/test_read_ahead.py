@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rec_gen.decoding import read_ahead
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.runtime import Frontier
-from rec_gen.decoding.search import Score, search
+from rec_gen.decoding.score import Score
+from rec_gen.decoding.search import search
 from rec_gen.decoding.transformers_runtime import TransformersRuntime, TreeSession
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.testing import HashRuntime, tiny_model

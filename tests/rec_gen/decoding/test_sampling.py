@@ -12,7 +12,8 @@ from scipy.stats import chisquare
 
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.sampling import Sampling
-from rec_gen.decoding.search import Ranking, Score, SearchResult, search
+from rec_gen.decoding.score import Score
+from rec_gen.decoding.search import Ranking, SearchResult, search
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError, ModelError
 from rec_gen.testing import HashRuntime, brute_force

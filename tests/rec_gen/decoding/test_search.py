@@ -12,7 +12,8 @@ from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.reread_runtime import RereadRuntime
 from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.runtimes import SUPPORTED, runtime_for
-from rec_gen.decoding.search import Score, SearchResult, search
+from rec_gen.decoding.score import Score
+from rec_gen.decoding.search import SearchResult, search
 from rec_gen.decoding.transformers_runtime import TransformersRuntime
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError, ModelError, NoEligibleItemError
