@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from rec_gen.calibration import Calibration
 from rec_gen.catalog import Catalog
+from rec_gen.code_statistics import CodeStatistics
 from rec_gen.config import Config
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
@@ -67,6 +68,8 @@ class Manifest(Config):
         dataset: The data set's name.
         fingerprint: The data set's fingerprint.
         metrics: What the best step scored on the validation split.
+        semantic_ids: What the codes of semantic IDs are like; None for other spellings, and in a
+            bundle that was trained before this was noted.
         minutes: What training took from its data to the calibration, over resumed runs; None in a
             bundle that was trained before this was noted.
         calibration: How each kind of score becomes a probability; empty in a bundle that was
@@ -93,6 +96,7 @@ class Manifest(Config):
     dataset: str
     fingerprint: str
     metrics: dict[str, float]
+    semantic_ids: CodeStatistics | None = None
     minutes: float | None = None
     calibration: dict[str, Calibration] = Field(default_factory=dict)
     recipe: dict[str, Any]
@@ -109,6 +113,7 @@ class Manifest(Config):
             "score": self.score != "lm",
             "refinements": self.refinements != (),
             "minutes": self.minutes is not None,
+            "semantic_ids": self.semantic_ids is not None,
         }
         absent = {field for field, says in later.items() if not says}
         text = self.model_dump_json(exclude={"digest", *absent})

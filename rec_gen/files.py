@@ -48,13 +48,23 @@ def _swap(partial: Path, path: Path) -> None:
             shutil.rmtree(replaced, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file beside its final place and move it there once it is complete."""
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Write a file beside its final place and move it there once it is complete."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file beside its final place and move it there once it is complete."""
+    with new_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def file_sha256(path: Path) -> str:

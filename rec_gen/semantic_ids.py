@@ -1,8 +1,4 @@
-"""Semantic IDs: residual k-means codes of item vectors.
-
-TIGER (Rajput et al., 2023) quantises text embeddings with a residual autoencoder; residual k-means
-over the same vectors is simpler and needs no training run (Deng et al., OneRec, 2025).
-"""
+"""Vectors of items, from what they say and who chose them; semantic IDs are their codes."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -30,7 +26,7 @@ def item_vectors(
     sources: Sequence[Source],
     seed: int,
 ) -> Vectors:
-    """Join item vectors from the chosen sources, each scaled to the same total variance.
+    """Join item vectors from the chosen sources.
 
     Args:
         texts: One text an item, by catalog position.
@@ -46,8 +42,25 @@ def item_vectors(
     """
     if len(texts) < 2:
         raise SpellingError("semantic IDs need at least two items; spell by title or item")
-    parts = [source_vectors(source, texts, histories, seed) for source in sources]
-    return np.concatenate([part / (part.std() * part.shape[1] ** 0.5 + 1e-12) for part in parts], 1)
+    return join([source_vectors(source, texts, histories, seed) for source in sources])
+
+
+def join(parts: Sequence[Vectors]) -> Vectors:
+    """Join vectors of different sources, scaled so that each row of each has length one.
+
+    Factors of words and of co-occurrence are as long as an item's words or neighbours are common;
+    left so, a few long ones would take most clusters. A row of zeros, as of an item without
+    training interactions, stays one.
+
+    Args:
+        parts: float32 [items, dimensions] each.
+
+    Returns:
+        float32 [items, all dimensions].
+    """
+    lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+    scaled = [part / (length + 1e-12) for part, length in zip(parts, lengths, strict=True)]
+    return np.concatenate(scaled, axis=1)
 
 
 def source_vectors(
@@ -131,28 +144,3 @@ def _factorise(matrix: "sp.csr_matrix", dimensions: int, seed: int) -> Vectors:
         raise MissingPackageError("scikit-learn", "train") from error
     vectors = TruncatedSVD(dimensions, random_state=seed).fit_transform(matrix)
     return np.asarray(vectors, dtype=np.float32)
-
-
-def residual_kmeans(vectors: Vectors, levels: int, codes: int, seed: int) -> npt.NDArray[np.int64]:
-    """Quantise vectors level by level, each level clustering what the one before left over.
-
-    Args:
-        vectors: float32 [items, dimensions].
-        levels: Codes an item.
-        codes: Clusters a level; fewer when there are fewer items.
-        seed: Seeds the clusterings.
-
-    Returns:
-        int64 [items, levels].
-    """
-    try:
-        from sklearn.cluster import KMeans
-    except ImportError as error:
-        raise MissingPackageError("scikit-learn", "train") from error
-    residual, columns = vectors.astype(np.float32, copy=True), []
-    for level in range(levels):
-        means = KMeans(min(codes, len(vectors)), n_init=1, random_state=seed + level)
-        labels = means.fit_predict(residual)
-        residual -= means.cluster_centers_[labels]
-        columns.append(labels.astype(np.int64))
-    return np.stack(columns, axis=1)

@@ -14,11 +14,8 @@ from rec_gen.data.dataset import Dataset
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STEPS = ["--set", "max_steps=2", "--set", "every_steps=2"]
-SHORTER = {
-    "train": [*STEPS, "--set", "users=4"],
-    "refine": STEPS,
-    "benchmark": [*STEPS, "--seeds", "1"],
-}
+FEW = [*STEPS, "--set", "users=4"]
+SHORTER = {"train": FEW, "launch": FEW, "refine": STEPS, "benchmark": [*STEPS, "--seeds", "1"]}
 """Added to each training command: the command is tested, not the model."""
 
 
@@ -63,8 +60,9 @@ def execute(folder: Path, command: list[str]) -> str:
 @pytest.mark.slow
 def test_commands_and_code_run(place: Path) -> None:
     commands = [shlex.split(command) for command in COMMANDS]
-    ran = [command for command in commands if command[0] == "recgen"]
-    others = [command for command in commands if command[0] not in ("recgen", "make")]
+    tools = ("recgen", "accelerate")
+    ran = [command for command in commands if command[0] in tools]
+    others = [command for command in commands if command[0] not in (*tools, "make")]
     assert others == [["source", ".venv/bin/activate"]]
     for command in ran:
         assert execute(place, [*command, *SHORTER.get(command[1], [])])

@@ -104,6 +104,7 @@ def states_of(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     output = model(
         input_ids=inputs["input_ids"],
         attention_mask=inputs.get("attention_mask"),
+        position_ids=inputs.get("position_ids"),
         use_cache=False,
         output_hidden_states=True,
         logits_to_keep=1,

@@ -10,7 +10,8 @@ from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.decoding.score import Score
 from rec_gen.errors import ConfigError
 from rec_gen.metrics import ndcg, recall
-from rec_gen.recommender import Recommendation, Recommender
+from rec_gen.recommender import Answer, Recommendation, Recommender
+from training.processes import share
 from training.recipe import ValidationConfig
 
 NDCG, RECALL = "ndcg@10", "recall@10"
@@ -69,6 +70,8 @@ def held_out_answers(
 ) -> dict[int, Sequence[Recommendation]]:
     """Recommend ten items after each history whose held-out item may be recommended.
 
+    Several processes share the histories, and each gets all answers.
+
     Returns:
         The answers by the example's index.
     """
@@ -78,11 +81,13 @@ def held_out_answers(
         for row, example in enumerate(examples)
         if not (exclude_seen and example.target in example.history)
     ]
-    answers = Recommender(bundle).recommend(
-        [[ids[position] for position in examples[row].history] for row in asked],
-        k=10,
-        exclude_seen=exclude_seen,
-        score=score,
-        beam_width=beam_width,
+
+    def recommend(histories: Sequence[list[str]]) -> list[Answer]:
+        return Recommender(bundle).recommend(
+            histories, k=10, exclude_seen=exclude_seen, score=score, beam_width=beam_width
+        )
+
+    answers = share(
+        recommend, [[ids[position] for position in examples[row].history] for row in asked]
     )
     return dict(zip(asked, answers, strict=True))

@@ -25,6 +25,7 @@ class SpellingConfig(Config):
         sources: For semantic IDs, where the item vectors come from.
         levels: For semantic IDs, codes an item.
         codes: For semantic IDs, clusters a level.
+        balanced: For semantic IDs, whether a level's clusters are of equal size.
     """
 
     scheme: Scheme = "item"
@@ -32,6 +33,7 @@ class SpellingConfig(Config):
     sources: tuple[Source, ...] = Field(default=("text", "cooccurrence"), min_length=1)
     levels: int = Field(default=3, ge=1, le=25)
     codes: int = Field(default=256, ge=2)
+    balanced: bool = True
 
 
 class ModelConfig(Config):
@@ -93,12 +95,16 @@ class TrainConfig(Config):
         neftune_alpha: The strength of noise on the input embeddings (NEFTune, Jain et al., 2023).
         max_steps: Optimizer steps.
         max_minutes: Stop after this time, counted over resumed runs.
-        batch_size: Examples a step and device.
-        accumulation: Batches that are summed up to one step.
+        batch_size: Examples a batch and process: a step learns from this times `accumulation` times
+            the processes that `accelerate launch` starts, one otherwise.
+        accumulation: Batches of each process that are summed up to one step.
         learning_rate: The highest learning rate.
         schedule: The learning rate's schedule, by its name in transformers.
         warmup_steps: Steps to the highest learning rate.
         weight_decay: AdamW's decay.
+        packing: Put several examples into one row of a batch, apart from each other, so that
+            nothing is padded (Krell et al., Efficient Sequence Packing without
+            Cross-contamination, 2021). A row is as long as a prompt may be.
         group_by_length: Batches of nearly the same length: less padding, and an order that is
             less random.
         gradient_checkpointing: Save memory by computing activations twice.
@@ -120,6 +126,7 @@ class TrainConfig(Config):
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     warmup_steps: int = Field(default=0, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    packing: bool = False
     group_by_length: bool = False
     gradient_checkpointing: bool = False
 
@@ -127,6 +134,13 @@ class TrainConfig(Config):
     def _weighted_where_it_can_be(self) -> Self:
         if self.recency and (self.score, self.loss) != ("catalog", "every-item"):
             raise ValueError('recency needs score = "catalog" and loss = "every-item"')
+        return self
+
+    @model_validator(mode="after")
+    def _packed_where_it_can_be(self) -> Self:
+        for key in ("recency", "group_by_length"):
+            if self.packing and getattr(self, key):
+                raise ValueError(f"packing goes without {key}: leave one of them out")
         return self
 
 

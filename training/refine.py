@@ -20,6 +20,8 @@ from rec_gen.files import write_text
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
 from training.examples import each_target
+from training.memory import keep_freed_memory
+from training.processes import refuse_several
 from training.progress import ProgressCallback
 from training.ranking import (
     NDCG,
@@ -92,8 +94,10 @@ def refine(
         restart: Begin anew although the folder holds a run.
 
     Raises:
-        ConfigError: The folder holds another run, or the data leaves nothing to learn.
+        ConfigError: The folder holds another run, the data leaves nothing to learn, or there are
+            several processes.
     """
+    refuse_several("refine")
     identity = {
         **config.model_dump(mode="json"),
         "the bundle at the start": bundle.manifest.digest,
@@ -173,6 +177,7 @@ def _train(
     complete_reference(bundle.model)
     trainer.rank = rank
     trainer.remove_callback(PrinterCallback)
+    keep_freed_memory()
     trainer.train(resume_from_checkpoint=resumable_checkpoint(folder))
     drop_reference(bundle.model)
     bundle.model.eval()

@@ -8,15 +8,18 @@ import numpy.typing as npt
 
 from rec_gen.bundle import fit_vocabulary
 from rec_gen.catalog import Catalog
+from rec_gen.code_statistics import CodeStatistics, code_statistics
 from rec_gen.data.dataset import Dataset
 from rec_gen.digests import weights_digest
 from rec_gen.errors import ConfigError, MissingPackageError
 from rec_gen.models import load_model, load_tokenizer
-from rec_gen.semantic_ids import item_vectors, residual_kmeans, source_vectors
+from rec_gen.quantization import residual_kmeans
+from rec_gen.semantic_ids import item_vectors, source_vectors
 from rec_gen.spelling import Spellings, spell
 from rec_gen.templates import Template
 from training.composition import begin_with_text, compose
 from training.dropout import add_dropout
+from training.processes import from_main
 from training.recipe import ModelConfig, Recipe, SpellingConfig
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ class Materials:
         new_tokens: The ids of the tokens that they added, ascending and without a gap.
         model: The model, wrapped by PEFT where an adapter is trained.
         base_digest: The digest of the base model's weights; None from scratch.
+        code_statistics: What the codes of semantic IDs are like; None for other spellings.
     """
 
     tokenizer: "PreTrainedTokenizerBase"
@@ -42,6 +46,7 @@ class Materials:
     new_tokens: list[int]
     model: "PreTrainedModel"
     base_digest: str | None
+    code_statistics: CodeStatistics | None
 
 
 def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> Materials:
@@ -59,7 +64,7 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
     else:
         tokenizer = load_tokenizer(config.base)
     old_tokens = len(tokenizer)
-    spellings = _spell(recipe.spelling, dataset, tokenizer, recipe.seed)
+    spellings, statistics = _spell(recipe.spelling, dataset, tokenizer, recipe.seed)
     new_tokens = list(range(old_tokens, len(tokenizer)))
     texts = dataset.catalog.texts(recipe.spelling.text)
     if config.base == "scratch":
@@ -67,13 +72,15 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
             raise ConfigError("model.adapter: a model from scratch is trained whole; use 'none'")
         model = _new_model(recipe, tokenizer)
         if config.embed:
-            vectors = [
-                source_vectors(source, texts, _histories(dataset), recipe.seed)
-                for source in config.embed
-            ]
+            vectors = from_main(
+                lambda: [
+                    source_vectors(source, texts, _histories(dataset), recipe.seed)
+                    for source in config.embed
+                ]
+            )
             compose(model, spellings.tokens, vectors, old_tokens, config.free_dropout)
         add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
-        return Materials(tokenizer, spellings, new_tokens, model, None)
+        return Materials(tokenizer, spellings, new_tokens, model, None, statistics)
     model = load_model(config.base, config.dtype, config.quantization)
     digest = weights_digest(model)
     fit_vocabulary(model, len(tokenizer))
@@ -84,18 +91,23 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
     add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
     if config.adapter != "none":
         model = _add_adapter(model, config, new_tokens)
-    return Materials(tokenizer, spellings, new_tokens, model, digest)
+    return Materials(tokenizer, spellings, new_tokens, model, digest, statistics)
 
 
 def _spell(
     config: SpellingConfig, dataset: Dataset, tokenizer: "PreTrainedTokenizerBase", seed: int
-) -> Spellings:
+) -> tuple[Spellings, CodeStatistics | None]:
     if config.scheme != "semantic":
-        return spell(dataset.catalog, config.scheme, tokenizer)
-    texts = dataset.catalog.texts(config.text)
-    vectors = item_vectors(texts, _histories(dataset), config.sources, seed)
-    codes = residual_kmeans(vectors, config.levels, config.codes, seed)
-    return spell(dataset.catalog, "semantic", tokenizer, codes)
+        return spell(dataset.catalog, config.scheme, tokenizer), None
+    texts, histories = dataset.catalog.texts(config.text), _histories(dataset)
+
+    def cluster() -> npt.NDArray[np.int64]:
+        vectors = item_vectors(texts, histories, config.sources, seed)
+        return residual_kmeans(vectors, config.levels, config.codes, seed, balanced=config.balanced)
+
+    codes = from_main(cluster)
+    statistics = code_statistics(codes, config.codes, histories)
+    return spell(dataset.catalog, "semantic", tokenizer, codes), statistics
 
 
 def _histories(dataset: Dataset) -> list[npt.NDArray[np.int32]]:

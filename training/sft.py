@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from datasets import Dataset as Rows
 from datasets import disable_progress_bars
+from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
-from transformers import EarlyStoppingCallback, PrinterCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 from trl import SFTConfig
 
@@ -30,6 +31,8 @@ from training.catalog_loss import CatalogLoss
 from training.composition import fold
 from training.examples import Row, every_item, held_out, last_item
 from training.memory import explain_out_of_memory, keep_freed_memory
+from training.order import OrderCallback
+from training.processes import count, from_main, is_main, join
 from training.progress import ProgressCallback
 from training.ranking import NDCG, RECALL, at_best_step, rank_examples, validation_examples
 from training.recipe import Recipe
@@ -50,6 +53,8 @@ from training.trainer import RankingTrainer
 def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = False) -> Path:
     """Fine-tune a model, going on from the last checkpoint of the same recipe if there is one.
 
+    All processes that `accelerate launch` started train it together; the main one writes.
+
     Args:
         recipe: The run.
         dataset: The prepared data that the recipe names.
@@ -63,6 +68,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         ConfigError: The folder holds a run of another recipe, data set or template.
         RecGenError: A model, a package, a template or a spelling is not to be had.
     """
+    join()
     template = Template.load(recipe.prompt.template)
     identity = _identity(recipe, dataset, template)
     refuse_other_files(folder)
@@ -72,17 +78,16 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
             return folder / BUNDLE
     began = time.monotonic()
     materials = prepare_materials(recipe, dataset, template)
+    if materials.code_statistics and is_main():
+        Console(stderr=True).print(str(materials.code_statistics), soft_wrap=True, highlight=False)
     bundle = _bundle(recipe, dataset, template, materials)
-    if restart:
-        for part in (BUNDLE, CHECKPOINTS, LOGS):
-            shutil.rmtree(folder / part, ignore_errors=True)
-    write_text(folder / RUN, json.dumps(identity, indent=2))
+    checkpoint = from_main(lambda: _begin(identity, folder, restart=restart))
     held = validation_examples(dataset, recipe.validation, recipe.seed)
     trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
     keep_freed_memory()
     preparing = time.monotonic() - began
     with explain_out_of_memory(recipe.train.batch_size):
-        trainer.train(resume_from_checkpoint=resumable_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=checkpoint)
     best = {name: at_best_step(trainer.state.log_history, name) for name in (NDCG, RECALL, "loss")}
     bundle.model.eval()
     fold(bundle.model)
@@ -93,17 +98,28 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         "minutes": (preparing + _seconds(trainer)) / 60,
     }
     manifest = bundle.manifest.model_copy(update=update)
-    replace(bundle, manifest=manifest).save(folder / BUNDLE)
+    from_main(lambda: replace(bundle, manifest=manifest).save(folder / BUNDLE))
     return folder / BUNDLE
 
 
 def _identity(recipe: Recipe, dataset: Dataset, template: Template) -> dict[str, Any]:
     """What makes two runs the same; how long one may take does not."""
+    several = {"the number of processes": count()} if count() > 1 else {}
     return {
         **recipe.model_dump(mode="json", exclude={"train": {"max_minutes"}}),
         "the data's content": dataset.fingerprint,
         "the template's text": template.sha256,
+        **several,
     }
+
+
+def _begin(identity: dict[str, Any], folder: Path, *, restart: bool) -> str | None:
+    """Make the folder that of this run; the checkpoint to go on from."""
+    if restart:
+        for part in (BUNDLE, CHECKPOINTS, LOGS):
+            shutil.rmtree(folder / part, ignore_errors=True)
+    write_text(folder / RUN, json.dumps(identity, indent=2))
+    return resumable_checkpoint(folder)
 
 
 def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Materials) -> Bundle:
@@ -123,6 +139,7 @@ def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Mat
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
         metrics={},
+        semantic_ids=materials.code_statistics,
         recipe=recipe.model_dump(mode="json"),
         versions=installed_versions(),
         files={},
@@ -162,19 +179,30 @@ def _trainer(
         item_tokens=item_tokens,
         item_dropout=recipe.train.item_dropout,
         model=bundle.model,
-        args=_arguments(recipe, folder / CHECKPOINTS),
+        args=_arguments(
+            recipe,
+            folder / CHECKPOINTS,
+            recipe.prompt.max_tokens + max(map(len, bundle.spellings.tokens)),
+        ),
         train_dataset=_rows(rows),
         eval_dataset=_rows(held_out(held, renderer, bundle.spellings)),
         processing_class=bundle.tokenizer,
         callbacks=[
-            TensorBoardCallback(SummaryWriter(str(folder / LOGS))),
             EarlyStoppingCallback(validation.patience),
             LastStepCallback(recipe.train.max_minutes),
-            ProgressCallback(),
+            OrderCallback(),
+            *_reports(folder),
         ],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _reports(folder: Path) -> list[TrainerCallback]:
+    """What tells people of the run, once for all processes."""
+    if not is_main():
+        return []
+    return [TensorBoardCallback(SummaryWriter(str(folder / LOGS))), ProgressCallback()]
 
 
 def _examples(recipe: Recipe, dataset: Dataset, bundle: Bundle) -> list[Row]:
@@ -195,10 +223,12 @@ def _rows(rows: Iterable[Row]) -> Rows:
     return Rows.from_list(list(rows))
 
 
-def _arguments(recipe: Recipe, folder: Path) -> SFTConfig:
+def _arguments(recipe: Recipe, folder: Path, longest: int) -> SFTConfig:
     train = recipe.train
     return SFTConfig(
-        max_length=None,
+        packing=train.packing,
+        eval_packing=False,
+        max_length=longest if train.packing else None,
         per_device_train_batch_size=train.batch_size,
         per_device_eval_batch_size=train.batch_size,
         gradient_accumulation_steps=train.accumulation,

@@ -6,6 +6,8 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from training.processes import from_main
+
 
 class LastStepCallback(TrainerCallback, ExportableState):  # type: ignore[misc]
     """Validates and saves at the last step, which a limit in minutes may bring forward.
@@ -40,11 +42,15 @@ class LastStepCallback(TrainerCallback, ExportableState):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Find out whether this was the last step."""
-        late = self.minutes is not None and self.seconds() >= 60 * self.minutes
-        if late or state.global_step >= state.max_steps:
+        if self._late() or state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = True
             control.should_training_stop = True
 
     def seconds(self) -> float:
         """The time since training began, counted over resumed runs."""
         return self.seconds_before + time.monotonic() - self._started
+
+    def _late(self) -> bool:
+        """Whether the minutes are used up, by the clock of the main process."""
+        minutes = self.minutes
+        return minutes is not None and from_main(lambda: self.seconds() >= 60 * minutes)

@@ -11,6 +11,7 @@ from training.catalog_loss import CatalogLoss, states_of
 from training.composition import composed
 from training.dropout import blank
 from training.examples import Row
+from training.order import LengthGroupedOrder
 
 if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
@@ -77,6 +78,15 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
             ranked = self._rank().items()
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in ranked})
         return output
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGroupedOrder(
+            step * self.args.world_size, [len(ids) for ids in rows["input_ids"]], self.args.seed
+        )
 
     def _shares(self, num_items_in_batch: torch.Tensor | None) -> int:
         """Processes that share a batch; their gradients are averaged, its labels counted once."""

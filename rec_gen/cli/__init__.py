@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from rec_gen.cli.benchmarking import benchmark
+from rec_gen.cli.curves import curves
 from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
@@ -40,6 +41,7 @@ def main() -> None:
     recgen quickstart                          see it work on MovieLens-100K
     recgen prepare movielens-100k              fetch, check and split a data set
     recgen train quickstart                    fine-tune a model
+    recgen curves runs/quickstart              see how the training went
     recgen refine runs/quickstart/bundle --method dpo
     recgen recommend runs/quickstart/bundle --history 50,172
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
@@ -50,6 +52,7 @@ def main() -> None:
 for command in (
     prepare,
     train,
+    curves,
     refine,
     recommend,
     evaluate,

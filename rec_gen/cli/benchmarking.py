@@ -38,8 +38,10 @@ def benchmark(
     from rec_gen.data.dataset import Split
     from rec_gen.data.prepare import load_dataset
     from rec_gen.recommender import Recommender
+    from training.processes import refuse_several
     from training.recipe import recipe_path
 
+    refuse_several("benchmark")
     refuse_unwritable(json_path)
     text = recipe_path(recipe).read_text(encoding="utf-8")
     recipes = [load_recipe(recipe, None, [*overrides, f"seed={seed}"]) for seed in range(seeds)]

@@ -43,11 +43,14 @@ def train(
     if max_minutes is not None:
         overrides = [*overrides, f"train.max_minutes={max_minutes}"]
     from rec_gen.data.prepare import load_dataset
+    from training.processes import is_main, join, main_first
 
     loaded = load_recipe(recipe, data, overrides)
-    dataset = load_dataset(loaded.data)
+    join()
+    dataset = main_first(lambda: load_dataset(loaded.data))
     bundle = run_training(loaded, dataset, out or Path("runs") / loaded.name, restart)
-    click.echo(f"bundle: {bundle}")
+    if is_main():
+        click.echo(f"bundle: {bundle}")
 
 
 @click.command()
@@ -92,7 +95,9 @@ def quickstart(out: Path) -> None:
     """Fine-tune a model on MovieLens-100K and show what it recommends."""
     from rec_gen.data.prepare import load_dataset, summarize
     from rec_gen.recommender import Recommender
+    from training.processes import refuse_several
 
+    refuse_several("quickstart")
     recipe = load_recipe("quickstart", None, ())
     dataset = load_dataset(recipe.data)
     click.echo("\n".join(summarize(dataset)))

@@ -5,29 +5,13 @@ from rec_gen.errors import SpellingError
 from rec_gen.semantic_ids import (
     cooccurrence_vectors,
     item_vectors,
-    residual_kmeans,
+    join,
     word_vectors,
 )
 
 
 def cosine(left: np.ndarray, right: np.ndarray) -> float:
     return float(left @ right / (np.linalg.norm(left) * np.linalg.norm(right)))
-
-
-def test_each_level_quantises_what_the_last_left_over() -> None:
-    vectors = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
-    errors = []
-    for levels in (1, 2, 3):
-        codes = residual_kmeans(vectors, levels, 8, seed=0)
-        assert codes.shape == (300, levels)
-        assert codes.min() >= 0
-        assert codes.max() < 8
-        groups = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
-        means = np.stack([vectors[groups == g].mean(axis=0) for g in range(groups.max() + 1)])
-        errors.append(float(((vectors - means[groups]) ** 2).mean()))
-    assert errors[0] > errors[1] > errors[2]
-    again = residual_kmeans(vectors, 3, 8, seed=0)
-    assert (again == residual_kmeans(vectors, 3, 8, seed=0)).all()
 
 
 def test_items_of_the_same_histories_are_alike() -> None:
@@ -51,7 +35,15 @@ def test_joined_sources_weigh_alike() -> None:
     joined = item_vectors(titles, histories, ["text", "cooccurrence"], seed=0)
     other = joined[:, text.shape[1] :]
     assert (joined[:, : text.shape[1]] == text).all()
-    assert other.std() * other.shape[1] ** 0.5 == pytest.approx(1, abs=1e-4)
+    assert np.linalg.norm(text, axis=1) == pytest.approx(1, abs=1e-4)
+    assert np.linalg.norm(other, axis=1) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_source_that_knows_nothing_of_an_item_stays_silent() -> None:
+    known = np.array([[3, 4], [0, 0]], np.float32)
+    assert join([known, known[::-1]]) == pytest.approx(
+        np.array([[0.6, 0.8, 0, 0], [0, 0, 0.6, 0.8]])
+    )
 
 
 def test_one_item_has_no_code() -> None:

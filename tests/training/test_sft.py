@@ -131,6 +131,23 @@ def test_stops_when_the_minutes_are_used_up(tmp_path: Path) -> None:
     assert "ndcg@10" in Bundle.load(bundle).manifest.metrics
 
 
+def test_a_run_says_what_its_semantic_ids_are_like(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spelling = {"scheme": "semantic", "sources": ["cooccurrence"], "levels": 2, "codes": 4}
+    bundle = Bundle.load(train(toy_recipe(spelling=spelling), toy_dataset(), tmp_path / "run"))
+    found = bundle.manifest.semantic_ids
+    assert found is not None
+    assert found.perplexity == pytest.approx((4, 4))
+    assert found.used == (1, 1)
+    assert found.cold == 0
+    longer = [tokens for tokens in bundle.spellings.tokens if len(tokens) == 3]
+    assert found.collisions == len(longer) / 12
+    assert f"{found}\n" in capsys.readouterr().err
+    others = Bundle.load(train(toy_recipe(), toy_dataset(), tmp_path / "other")).manifest
+    assert others.semantic_ids is None
+
+
 ADAPTERS = [("lora", True), ("lora", False), ("qlora", True), ("qlora", False)]
 
 

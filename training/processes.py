@@ -1,0 +1,84 @@
+"""The processes that `accelerate launch` starts to train one model together; otherwise just one."""
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar, cast
+
+import torch
+from torch import distributed
+
+from rec_gen.errors import ConfigError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_LONGEST_WAIT = timedelta(hours=4)
+
+
+def join() -> None:
+    """Meet the other processes, if `accelerate launch` started any; a second call does nothing.
+
+    Raises:
+        ConfigError: They are meant to share the weights.
+    """
+    for way in ("FSDP", "DEEPSPEED"):
+        if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
+            raise ConfigError(
+                f"accelerate launch asks for {way}: each process trains the whole model; use "
+                "training/accelerate/gpus.yaml, and model.adapter = 'qlora' to save memory"
+            )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available(), timeout=_LONGEST_WAIT)
+
+
+def count() -> int:
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes and speaks for all."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def from_main(make: Callable[[], Result]) -> Result:
+    """What the main process makes, in all of them; each waits until it is made."""
+    if count() == 1:
+        return make()
+    made = [make() if is_main() else None]
+    distributed.broadcast_object_list(made)
+    return cast(Result, made[0])
+
+
+def main_first(make: Callable[[], Result]) -> Result:
+    """What each process makes, the others after the main one, from what that left in a cache."""
+    made = [make()] if is_main() else []
+    from_main(lambda: None)
+    return made[0] if made else make()
+
+
+def share(
+    work: Callable[[Sequence[Task]], Sequence[Result]], tasks: Sequence[Task]
+) -> list[Result]:
+    """The result of each task, in their order, in all processes; each works on its part."""
+    if count() == 1:
+        return list(work(tasks))
+    parts: list[Sequence[Result] | None] = [None] * count()
+    distributed.all_gather_object(parts, work(tasks[distributed.get_rank() :: count()]))
+    results: dict[int, Result] = {}
+    for rank, part in enumerate(parts):
+        results |= zip(range(rank, len(tasks), count()), part or (), strict=True)
+    return [results[index] for index in range(len(tasks))]
+
+
+def refuse_several(command: str) -> None:
+    """Refuse to run a command in several processes that would all do the same.
+
+    Raises:
+        ConfigError: `accelerate launch` started several.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(f"recgen {command} runs in one process: start it without accelerate")
