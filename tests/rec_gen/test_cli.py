@@ -231,7 +231,7 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (2, "no history leaves 9 eligible items", [*refine, "dpo", "--set", "negatives=8"]),
         (1, "is not a bundle", ["refine", tmp_path, "--method", "dpo"]),
         (2, "is not a JSON list", ["recommend", bundle, "--history", "[p1"]),
-        (2, "choose one of beauty, industrial, quickstart", ["train", "quikstart"]),
+        (2, "choose one of beauty, industrial, ", ["train", "quikstart"]),
         (2, "key 'data.sauce'", ["train", "quickstart", "--set", "data.sauce=1"]),
         (1, "no template 'nothing'", ["prompts", "show", "nothing"]),
         (1, "trained on another template", other),
