@@ -247,7 +247,7 @@ def test_prompts_are_listed_shown_and_checked(tmp_path: Path) -> None:
     assert "{{ item.spelling }}" in run("prompts", "show", "sequence").output
     assert "next_item: ok, version 1, reads spelling" in run("prompts", "lint").output
     bad = tmp_path / "bad.jinja"
-    bad.write_text("{#\ntask: x\nversion: 1\ninputs: history\n#}\n{{ history[0].title }}")
+    bad.write_text("{#\ntask: next_item\nversion: 1\ninputs: history\n#}\n{{ history[0].title }}")
     assert error("prompts", "lint", bad)[1].endswith("never prints item.spelling")
 
 

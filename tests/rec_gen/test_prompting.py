@@ -122,7 +122,7 @@ def test_the_sandbox_holds(catalog: Catalog) -> None:
         ("{# task: x\nversion: 1\ninputs: history\nauthor: me #}", "'author: me' is not one of"),
         (HEADER + "{{ histroy }}", "reads 'histroy': list it under 'inputs'"),
         (HEADER + "{% for item in history %}", "line 6"),
-        ("{# task: x\nversion: 1\ninputs: history, user #}", "the input 'user'; there is only"),
+        ("{# task: x\nversion: 1\ninputs: history, user #}", "the task 'x' is not one of"),
     ],
 )
 def test_a_wrong_template_says_what_to_mend(text: str, message: str) -> None:
@@ -135,7 +135,7 @@ def test_templates_load_by_name_and_by_path(tmp_path: Path) -> None:
     file.write_text(HEADER + LISTING)
     assert Template.load(str(file)).name == "mine"
     assert Template.load("next_item").header["task"] == "next_item"
-    with pytest.raises(PromptError, match="choose one of next_item, sequence"):
+    with pytest.raises(PromptError, match="choose one of explanation, item_from_title, next_item"):
         Template.load("next-item")
     with pytest.raises(PromptError, match="cannot be read"):
         Template.load(str(tmp_path / "none.jinja"))
