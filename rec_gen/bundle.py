@@ -273,8 +273,8 @@ def _refuse_change(path: Path, name: str, manifest: Manifest) -> None:
         _refuse_other_template(path, manifest, (path / name).read_text(encoding="utf-8"))
     for task, trained in manifest.task_templates.items():
         if name == _task_file(task):
-            changed = _changed_lines(trained, (path / name).read_text(encoding="utf-8"))
-            raise BundleError(f"{path}: {name} was changed after training: {changed}")
+            lines = _changed_lines(trained, (path / name).read_text(encoding="utf-8"))
+            raise BundleError(f"{path}: {name} was changed after training: {lines}")
     if name == CATALOG:
         Spellings.load(path / SPELLINGS, manifest.scheme, Catalog.load(path / CATALOG))
     detail = ""

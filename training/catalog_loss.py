@@ -69,6 +69,22 @@ class CatalogLoss:
         losses = self._cross_entropies(logits, live, place, columns)
         return (losses if weights is None else losses * weights[:, 1:][wanted]).sum()
 
+    def text(
+        self,
+        hidden: torch.Tensor,
+        head: nn.Linear,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The summed loss of labels that are no items, over the whole vocabulary; see above."""
+        wanted = labels[:, 1:] >= 0
+        states = hidden[:, :-1][wanted]
+        logits = nn.functional.linear(states, head.weight, head.bias).float()
+        losses = nn.functional.cross_entropy(
+            logits, labels[:, 1:][wanted], reduction="none", label_smoothing=self._smoothing
+        )
+        return (losses if weights is None else losses * weights[:, 1:][wanted]).sum()
+
     def _cross_entropies(
         self, logits: torch.Tensor, live: torch.Tensor, place: torch.Tensor, columns: torch.Tensor
     ) -> torch.Tensor:
