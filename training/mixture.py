@@ -75,11 +75,10 @@ def training_rows(recipe: Recipe, dataset: Dataset, bundle: Bundle) -> list[Row]
     for number, (config, template) in enumerate(zip(recipe.tasks, bundle.tasks, strict=True)):
         rng = np.random.default_rng([recipe.seed, number])
         source = Source(recipe, config, dataset, renderer.using(template), bundle.spellings, rng)
-        made = _ROWS[template.header["task"]](source, max(1, round(config.weight * main)))
-        weighted = recipe.train.recency > 0
-        rows += [
-            {"weights": [1.0] * len(row["labels"]), **row} if weighted else row for row in made
-        ]
+        for row in _ROWS[template.header["task"]](source, max(1, round(config.weight * main))):
+            if recipe.train.recency:
+                row.setdefault("weights", [1.0] * len(row["labels"]))
+            rows.append(row)
     return rows
 
 
@@ -157,14 +156,16 @@ def _explanations(source: Source, count: int) -> Iterator[Row]:
         for index in source.rng.permutation(len(places)):
             user, place = places[index]
             history, item = sequences[user].items[:place], int(sequences[user].items[place])
-            if made == count or reasons.find(history, item) is None:
+            if reasons.find(history, item) is None:
                 continue
             prompt = source.renderer.render(history, item=item)
             # the sentence may name only an item that the prompt shows
             reason = reasons.find(history[len(history) - prompt.kept :], item)
             if reason is not None:
-                made += 1
                 yield answered(prompt, source.renderer.answer(reason))
+                made += 1
+                if made == count:
+                    return
         if made == before:
             raise ConfigError("tasks: no item shares anything with a history to explain it by")
 

@@ -88,7 +88,7 @@ def target_places(sequences: Sequence[History]) -> list[tuple[int, int]]:
 def draw(pool: int, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Draw from a pool until it is used up, then from all of it again; int64 [count]."""
     rounds = [rng.permutation(pool) for _ in range(-(-count // pool))]
-    return np.concatenate([np.zeros(0, np.int64), *rounds])[:count]
+    return np.asarray(np.concatenate([np.zeros(0, np.int64), *rounds])[:count])
 
 
 class HeldOutRatings:
@@ -130,7 +130,8 @@ class HeldOutRatings:
 
         def rate(pairs: Sequence[Pair]) -> list[float]:
             histories = [[ids[place] for place in pair.history] for pair in pairs]
-            return Recommender(bundle).rate(histories, [ids[p.item] for p in pairs]).tolist()
+            chances = Recommender(bundle).rate(histories, [ids[pair.item] for pair in pairs])
+            return list(chances)
 
         auc = float(roc_auc_score(self._liked, share(rate, self.pairs)))
         return {AUC: auc, COUNTED: self.counted, PAIRS: float(len(self.pairs))}
@@ -187,4 +188,5 @@ def _mean_ratings(dataset: Dataset) -> Floats:
 
 def _per_item(dataset: Dataset, values: Sequence[Floats]) -> Floats:
     items = np.concatenate([s.items for s in dataset.sequences()])
-    return np.bincount(items, np.concatenate(values), len(dataset.catalog))
+    sums = np.bincount(items, np.concatenate(values), len(dataset.catalog))
+    return sums.astype(np.float64)

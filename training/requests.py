@@ -7,10 +7,11 @@ import numpy.typing as npt
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from rec_gen.errors import ConfigError
-from rec_gen.semantic_ids import WORD
 
 FEWEST, MOST = 2, 4
 """Words of a request, where the item's text has as many."""
+
+_WORD = r"\w+(?:[./-]\w+)*"
 
 
 class Requests:
@@ -32,7 +33,7 @@ class Requests:
         Raises:
             ConfigError: No text has a word.
         """
-        vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORD)
+        vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD)
         try:
             self._weights = vectorizer.fit_transform(texts).tocsr()
         except ValueError as error:

@@ -212,11 +212,14 @@ def _trainer(
     trainer = RankingTrainer(
         rank=rank,
         catalog_loss=(
-            CatalogLoss(bundle.spellings.tokens, recipe.train.label_smoothing)
+            CatalogLoss(
+                bundle.spellings.tokens,
+                recipe.train.label_smoothing,
+                text_answers=any(template.task.answer for template in bundle.tasks),
+            )
             if recipe.train.score == "catalog"
             else None
         ),
-        text_answers=any(task.task.answer for task in bundle.tasks),
         item_tokens=item_tokens,
         item_dropout=recipe.train.item_dropout,
         model=bundle.model,

@@ -10,7 +10,7 @@ from trl import SFTTrainer
 from training.catalog_loss import CatalogLoss, states_of
 from training.composition import composed
 from training.dropout import blank
-from training.examples import IGNORED, Row
+from training.examples import Row
 from training.order import LengthGroupedOrder
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
         *,
         rank: Callable[[], dict[str, float]],
         catalog_loss: CatalogLoss | None,
-        text_answers: bool,
         item_tokens: torch.Tensor,
         item_dropout: float,
         **options: Any,
@@ -37,8 +36,6 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
         Args:
             rank: Gives the ranking metrics of the model as it is.
             catalog_loss: The loss; None is TRL's over the whole vocabulary.
-            text_answers: Whether there are labels that are no items; beside the catalog loss they
-                are told by their tokens and learnt over the whole vocabulary.
             item_tokens: bool [vocabulary], which tokens were added for items.
             item_dropout: How often such a token is blanked in what the model reads.
             options: TRL's.
@@ -46,7 +43,7 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
         super().__init__(**options)
         self.data_collator: Collator = _WithWeights(self.data_collator)
         self._rank = rank
-        self._catalog_loss, self._text_answers = catalog_loss, text_answers
+        self._catalog_loss = catalog_loss
         self._item_tokens, self._item_dropout = item_tokens, item_dropout
 
     def compute_loss(
@@ -68,14 +65,7 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
                 return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             head = self.model.get_output_embeddings()
             states = states_of(model, inputs)
-            labels = inputs["labels"]
-            if self._text_answers:
-                items = self._item_tokens.to(labels.device)[labels.clamp(min=0)]
-                text = labels.masked_fill(items, IGNORED)
-                labels = labels.masked_fill(~items, IGNORED)
-            total = self._catalog_loss(states, head, labels, weights)
-            if self._text_answers:
-                total = total + self._catalog_loss.text(states, head, text, weights)
+            total = self._catalog_loss(states, head, inputs["labels"], weights)
         count = (inputs["labels"] >= 0).sum() if num_items_in_batch is None else num_items_in_batch
         return total * self._shares(num_items_in_batch) / count
 
