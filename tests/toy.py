@@ -86,7 +86,10 @@ def rated(dataset: Dataset) -> Dataset:
     )
 
 
-WORDS = "amber birch cedar dawn ember frost grove heath iris jade kelp lark".split()
+WORDS = [
+    "amber", "birch", "cedar", "dawn", "ember", "frost", "grove", "heath", "iris", "jade", "kelp",
+    "lark",
+]  # fmt: skip
 EVERY_TASK = [
     {"template": "next_item", "weight": 0.5},
     {"template": "item_from_title"},

@@ -273,7 +273,7 @@ def test_render_asks_about_an_item_or_a_text(shop: Path) -> None:
     search = run("prompts", "render", "search", *options, "--text", "a red one")
     assert "request: a red one" in search.stdout
     assert "items" not in search.stderr
-    assert error("prompts", "render", "rating", *options, "--item", "x")[1].startswith("item 'x'")
+    assert error("prompts", "render", "rating", *options, "--item", "x")[1].endswith("8 items")
 
 
 @pytest.mark.parametrize(

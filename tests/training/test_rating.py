@@ -142,7 +142,7 @@ def test_asks_clearly_for_what_is_missing(recommender: Recommender) -> None:
         recommender.rate([["i1"]], ["i2"], batch_size=0)
     with pytest.raises(PromptError, match="request 1: has no text"):
         recommender.search(["film", " \n"])
-    with pytest.raises(PromptError, match="request 0: .*raise prompt.max_tokens"):
+    with pytest.raises(PromptError, match=r"request 0: .*raise prompt\.max_tokens"):
         recommender.search(["film " * 400])
     assert recommender.rate([], []).shape == (0,)
     assert recommender.search([]) == []
