@@ -90,7 +90,7 @@ WORDS = [
     "amber", "birch", "cedar", "dawn", "ember", "frost", "grove", "heath", "iris", "jade", "kelp",
     "lark",
 ]  # fmt: skip
-EVERY_TASK = [
+EVERY_TASK: list[dict[str, Any]] = [
     {"template": "next_item", "weight": 0.5},
     {"template": "item_from_title"},
     {"template": "title_of_item"},

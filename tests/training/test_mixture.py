@@ -217,9 +217,7 @@ def test_refuses_ratings_that_are_all_the_same(liked_from: float, tmp_path: Path
 
 def test_refuses_a_text_longer_than_a_prompt() -> None:
     tasks = [{"template": "item_from_title"}]
-    with pytest.raises(
-        PromptError, match=r"for the text 'Film .*: raise prompt\.max_tokens"
-    ):
+    with pytest.raises(PromptError, match=r"for the text 'Film .*: raise prompt\.max_tokens"):
         rows_of(rated(toy_dataset()), prompt={"max_tokens": 12}, tasks=tasks)
 
 
