@@ -20,7 +20,8 @@ from rec_gen.metrics import CUTOFFS, mean_ranks, mrr, ndcg, recall
 from rec_gen.versions import installed_versions
 
 if TYPE_CHECKING:
-    from rec_gen.recommender import Answer, Recommendation, Recommender
+    from rec_gen.answers import Answer, Recommendation
+    from rec_gen.recommender import Recommender
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rec_gen.answers import Answer, Recommendation
     from rec_gen.bundle import Bundle
     from rec_gen.catalog import Catalog, Item
     from rec_gen.data.config import DataConfig
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rec_gen.data.prepare import load_dataset
     from rec_gen.decoding.sampling import Sampling
     from rec_gen.errors import RecGenError
-    from rec_gen.recommender import Answer, Recommendation, Recommender
+    from rec_gen.recommender import Recommender
 
 __version__ = "0.1.0"
 
@@ -33,14 +34,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "rec_gen.recommender",
+    "Answer": "rec_gen.answers",
     "Bundle": "rec_gen.bundle",
     "Catalog": "rec_gen.catalog",
     "DataConfig": "rec_gen.data.config",
     "Dataset": "rec_gen.data.dataset",
     "Item": "rec_gen.catalog",
     "RecGenError": "rec_gen.errors",
-    "Recommendation": "rec_gen.recommender",
+    "Recommendation": "rec_gen.answers",
     "Recommender": "rec_gen.recommender",
     "Sampling": "rec_gen.decoding.sampling",
     "load_dataset": "rec_gen.data.prepare",

@@ -3,6 +3,7 @@
 import difflib
 import json
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ MANIFEST, CATALOG, SPELLINGS, TRIE, TEMPLATE = (
     "manifest.json", "catalog.parquet", "spellings.parquet", "trie.safetensors", "template.jinja",
 )  # fmt: skip
 PRIOR, TOKENIZER, MODEL, ADAPTER = "prior.safetensors", "tokenizer", "model", "adapter"
+TASKS = "tasks"
 
 
 class Refinement(Config):
@@ -57,6 +59,7 @@ class Manifest(Config):
         name: The recipe's name.
         prompt: How histories were rendered in training.
         template_text: The template that the model was trained on.
+        task_templates: The templates of its further tasks, by name.
         scheme: How items are spelled.
         score: The score that it was trained by, and is searched by unless another is asked for.
         base: The base model of an adapter; None when the bundle holds a whole model.
@@ -85,6 +88,7 @@ class Manifest(Config):
     name: str
     prompt: PromptConfig
     template_text: str
+    task_templates: dict[str, str] = Field(default_factory=dict)
     scheme: Scheme
     score: Score = "lm"
     base: str | None
@@ -114,6 +118,7 @@ class Manifest(Config):
             "refinements": self.refinements != (),
             "minutes": self.minutes is not None,
             "semantic_ids": self.semantic_ids is not None,
+            "task_templates": self.task_templates != {},
         }
         absent = {field for field, says in later.items() if not says}
         text = self.model_dump_json(exclude={"digest", *absent})
@@ -133,6 +138,7 @@ class Bundle:
         tokenizer: The tokenizer with its added tokens.
         model: The model; a PEFT model when only an adapter was trained.
         prior: What counting says beside the model, where the recipe asked for it.
+        tasks: The templates of the further tasks that the model learnt.
     """
 
     manifest: Manifest
@@ -143,6 +149,21 @@ class Bundle:
     tokenizer: "PreTrainedTokenizerBase"
     model: "PreTrainedModel"
     prior: Prior | None = None
+    tasks: tuple[Template, ...] = ()
+
+    def task_template(self, task: str) -> Template:
+        """The template of a further task, the first of the recipe's where there are several.
+
+        Raises:
+            BundleError: The model did not learn the task.
+        """
+        for template in self.tasks:
+            if template.header["task"] == task:
+                return template
+        raise BundleError(
+            f"the bundle '{self.manifest.name}' did not learn the task '{task}': train it with a "
+            f'template of this task under [[tasks]] in its recipe, such as template = "{task}"'
+        )
 
     def renderer(self) -> PromptRenderer:
         """The renderer that makes the prompts of training."""
@@ -157,6 +178,9 @@ class Bundle:
             self.spellings.save(folder / SPELLINGS, self.catalog)
             self.trie.save(folder / TRIE)
             (folder / TEMPLATE).write_text(self.template.text, encoding="utf-8")
+            for template in self.tasks:
+                (folder / TASKS).mkdir(exist_ok=True)
+                (folder / _task_file(template.name)).write_text(template.text, encoding="utf-8")
             self.tokenizer.save_pretrained(folder / TOKENIZER)
             if self.prior is not None:
                 self.prior.save(folder / PRIOR)
@@ -197,7 +221,12 @@ class Bundle:
             tokenizer,
             _load_model(path, manifest, len(tokenizer)),
             Prior.load(path / PRIOR, len(catalog)) if PRIOR in manifest.files else None,
+            tuple(starmap(Template.parse, manifest.task_templates.items())),
         )
+
+
+def _task_file(name: str) -> str:
+    return f"{TASKS}/{name}.jinja"
 
 
 def _files(folder: Path) -> list[str]:
@@ -242,6 +271,10 @@ def _refuse_changes(path: Path, manifest: Manifest) -> None:
 def _refuse_change(path: Path, name: str, manifest: Manifest) -> None:
     if name == TEMPLATE:
         _refuse_other_template(path, manifest, (path / name).read_text(encoding="utf-8"))
+    for task, trained in manifest.task_templates.items():
+        if name == _task_file(task):
+            lines = _changed_lines(trained, (path / name).read_text(encoding="utf-8"))
+            raise BundleError(f"{path}: {name} was changed after training: {lines}")
     if name == CATALOG:
         Spellings.load(path / SPELLINGS, manifest.scheme, Catalog.load(path / CATALOG))
     detail = ""
@@ -257,11 +290,15 @@ def _refuse_change(path: Path, name: str, manifest: Manifest) -> None:
 def _refuse_other_template(path: Path, manifest: Manifest, text: str) -> None:
     if text == manifest.template_text:
         return
-    lines = difflib.ndiff(manifest.template_text.splitlines(), text.splitlines())
-    changed = "; ".join(line for line in lines if line[:1] in "+-")
+    changed = _changed_lines(manifest.template_text, text)
     raise BundleError(
         f"{path}: was trained on another template '{manifest.prompt.template}': {changed}"
     )
+
+
+def _changed_lines(trained: str, present: str) -> str:
+    lines = difflib.ndiff(trained.splitlines(), present.splitlines())
+    return "; ".join(line for line in lines if line[:1] in "+-")
 
 
 def _load_model(path: Path, manifest: Manifest, tokens: int) -> "PreTrainedModel":

@@ -91,60 +91,90 @@ class PromptRenderer:
         other._read(catalog, spellings)
         return other
 
+    def using(self, template: Template) -> "PromptRenderer":
+        """The same renderer for another template."""
+        other = copy(self)
+        other.template = template
+        return other
+
     def _read(self, catalog: Catalog, spellings: Spellings) -> None:
         self._catalog = catalog
         self._spellings = spellings
         # nothing here refers back to the renderer, so that an old one is freed at once
         self._fields = lru_cache(maxsize=1 << 16)(partial(_clean_fields, catalog))
 
-    def render(self, history: Positions) -> Prompt:
-        """Render a history, leaving out its oldest items until the prompt fits.
+    def render(self, history: Positions = (), *, item: int | None = None, text: str = "") -> Prompt:
+        """Render a question, leaving out the oldest items of its history until the prompt fits.
 
         Args:
             history: Catalog positions, oldest first.
+            item: The catalog position of the item that is asked about, where the task has one.
+            text: The title or the request that is asked about, where the task has one.
 
         Raises:
-            PromptError: The template fails, or not even the latest item fits.
+            PromptError: The template fails, or not even the shortest prompt fits.
         """
         kept = min(len(history), self._config.max_history)
-        prompt = self._render(history, kept)
+        prompt = self._render(history, kept, item, text)
         if len(prompt.ids) <= self._config.max_tokens:
             return prompt
         fits, too_many = 0, kept
         while too_many - fits > 1:
             middle = (fits + too_many) // 2
-            candidate = self._render(history, middle)
+            candidate = self._render(history, middle, item, text)
             if len(candidate.ids) <= self._config.max_tokens:
                 fits, prompt = middle, candidate
             else:
                 too_many = middle
         if not fits:
-            needed = len(self._render(history, min(len(history), 1)).ids)
+            shortest = self._render(history, min(len(history), 1), item, text)
             raise PromptError(
-                f"template '{self.template.name}' needs {needed} tokens for the shortest history, "
-                f"the budget is {self._config.max_tokens}: raise prompt.max_tokens"
+                f"template '{self.template.name}' needs {len(shortest.ids)} tokens for the "
+                f"{f'text {text!r}' if text else 'shortest history'}, the budget is "
+                f"{self._config.max_tokens}: raise prompt.max_tokens"
             )
         return prompt
 
-    def _render(self, history: Positions, kept: int) -> Prompt:
-        shown = history[len(history) - kept :]
+    def answer(self, value: Any) -> list[int]:
+        """The tokens of an answer in text: the template's line without markup, and an end.
+
+        Args:
+            value: What the template's task makes an answer of.
+
+        Raises:
+            PromptError: The line fails or says nothing, or the tokenizer has no token for an end.
+        """
+        end = self._tokenizer.eos_token_id
+        if end is None:
+            raise PromptError("the tokenizer has no end token, which an answer in text needs")
+        segments = self._split(self.template.render_answer(_clean(value)))
+        ids = [token for s in segments for token in self._encoder.untrusted(s.text)]
+        if not ids:
+            raise PromptError(f"template '{self.template.name}': the answer for {value!r} is empty")
+        return [*ids, int(end)]
+
+    def _render(
+        self, history: Positions, kept: int, item: int | None = None, text: str = ""
+    ) -> Prompt:
+        shown = [*history[len(history) - kept :], *([] if item is None else [item])]
         ids: list[int] = []
         spans: list[Span] = []
         texts: list[str] = []
-        for segment in self._segments(shown):
+        for segment in self._segments(shown, kept, text):
             if segment.item is None:
                 encode = self._encoder.trusted if segment.trusted else self._encoder.untrusted
                 ids += encode(segment.text)
                 texts.append(segment.text)
             else:
-                if segment.item >= kept:
+                if segment.item >= len(shown):
                     raise PromptError(
                         f"template '{self.template.name}': changes item.spelling; print it as it is"
                     )
                 position = int(shown[segment.item])
                 start = len(ids)
                 ids += self._spellings.tokens[position].tolist()
-                spans.append(Span(len(history) - kept + segment.item, start, len(ids)))
+                if segment.item < kept:
+                    spans.append(Span(len(history) - kept + segment.item, start, len(ids)))
                 texts.append(self._spellings.texts[position])
         if not ids:
             raise PromptError(
@@ -153,26 +183,36 @@ class PromptRenderer:
             )
         return Prompt(ids, "".join(texts), spans, kept)
 
-    def _segments(self, shown: Positions) -> list[Segment]:
+    def _segments(self, shown: Positions, kept: int, text: str) -> list[Segment]:
         items = [
             SimpleNamespace(**{**self._fields(int(position)), "spelling": mark_item(place)})
             for place, position in enumerate(shown)
         ]
+        values: dict[str, Any] = {"history": items[:kept]}
+        for name in self.template.task.reads:
+            if name == "item":
+                values[name] = items[kept]
+            elif name != "history":
+                values[name] = clean_text(text)
         try:
-            marked = self.template.render(history=items)
+            marked = self.template.render(**values)
         except PromptError as error:
             fields = ", ".join(self._catalog.metadata) or "nothing else"
             raise PromptError(
                 f"{error}; items of this catalog have id, title, spelling and {fields}"
             ) from error
         try:
-            return list(split_marks(self._wrap(marked)))
+            return self._split(self._wrap(marked))
+        except TemplateError as error:
+            raise PromptError(f"the tokenizer's chat template fails: {error}") from error
+
+    def _split(self, marked: str) -> list[Segment]:
+        try:
+            return list(split_marks(marked))
         except ValueError as error:
             raise PromptError(
                 f"template '{self.template.name}': {error}; print item.spelling without filters"
             ) from error
-        except TemplateError as error:
-            raise PromptError(f"the tokenizer's chat template fails: {error}") from error
 
     def _wrap(self, marked: str) -> str:
         if not self._tokenizer.chat_template:
@@ -185,6 +225,25 @@ class PromptRenderer:
                 turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
             )
         )
+
+
+def prompt_ids(
+    renderer: PromptRenderer,
+    request: int,
+    history: Positions = (),
+    *,
+    item: int | None = None,
+    text: str = "",
+) -> list[int]:
+    """The tokens of one request's prompt; see `PromptRenderer.render`.
+
+    Raises:
+        PromptError: It cannot be rendered; the message counts the requests from 0.
+    """
+    try:
+        return renderer.render(history, item=item, text=text).ids
+    except PromptError as error:
+        raise PromptError(f"request {request}: {error}") from error
 
 
 def _clean_fields(catalog: Catalog, position: int) -> dict[str, Any]:

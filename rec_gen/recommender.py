@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import SupportsIndex, get_args, overload
+from typing import SupportsIndex, get_args
 
 import torch
 
+from rec_gen.answers import Answer, Recommendation
 from rec_gen.bundle import Bundle
 from rec_gen.calibration import Scale, shares
 from rec_gen.catalog import Catalog, Item
@@ -18,51 +18,21 @@ from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.search import Ranking, SearchResult, search
-from rec_gen.errors import BundleError, DecodingError, NoEligibleItemError, PromptError
+from rec_gen.errors import (
+    BundleError,
+    DataError,
+    DecodingError,
+    NoEligibleItemError,
+    PromptError,
+)
 from rec_gen.index import Index
+from rec_gen.metrics import Floats
 from rec_gen.preferences import OwnScores, categories
 from rec_gen.prior import Prior
+from rec_gen.prompting import prompt_ids
+from rec_gen.rating import rate
 from rec_gen.respelling import Codes, Respeller
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """A recommended item.
-
-    Attributes:
-        item: The item.
-        score: Its log-probability after the prompt and its bonus, or what `scale` made of them.
-    """
-
-    item: Item
-    score: float
-
-
-@dataclass(frozen=True)
-class Answer(Sequence[Recommendation]):
-    """The recommendations for one request, best first, with what is known of them.
-
-    Attributes:
-        recommendations: What the answer consists of.
-        certified: No other eligible item would rank higher than the last of them.
-        version: The version of the catalog that they come from.
-    """
-
-    recommendations: tuple[Recommendation, ...]
-    certified: bool
-    version: int
-
-    @overload
-    def __getitem__(self, index: int) -> Recommendation: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Recommendation, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Recommendation | tuple[Recommendation, ...]:
-        return self.recommendations[index]
-
-    def __len__(self) -> int:
-        return len(self.recommendations)
+from rec_gen.text import clean_text
 
 
 class Recommender:
@@ -179,13 +149,7 @@ class Recommender:
             PromptError: The template cannot render a request's history, or not within its budget.
             NoEligibleItemError: Every item is filtered for a request.
         """
-        whole = all(isinstance(number, SupportsIndex) for number in (k, beam_width, batch_size))
-        score = score or self.bundle.manifest.score
-        if score not in get_args(Score) or not whole or min(k, beam_width, batch_size) < 1:
-            raise DecodingError(
-                f"score is '{score}', k {k}, beam_width {beam_width}, batch_size {batch_size}: "
-                "give the score lm or catalog, and whole numbers of at least 1 for the others"
-            )
+        score = self._checked(score, k=k, beam_width=beam_width, batch_size=batch_size)
         index = self._index
         prior = self._prior(prior_weight)
         combined = item_scores is not None or prior is not None
@@ -203,7 +167,7 @@ class Recommender:
                 leaves = EligibleLeaves(shared, batch if exclude_seen else [[]] * len(batch))
             except NoEligibleItemError as error:
                 raise NoEligibleItemError(start + error.request) from None
-            prompts = [_prompt(index, start + n, seen) for n, seen in enumerate(batch)]
+            prompts = [prompt_ids(index.renderer, start + n, seen) for n, seen in enumerate(batch)]
             bonus = None if own is None else own.bonus(start, start + batch_size)
             if prior is not None:
                 counted = prior_weight * prior.log_probs(batch, index.offered)
@@ -220,6 +184,100 @@ class Recommender:
                 ranking=Ranking(sampling, cap, bonus),
             )
         return [_answer(index, result, scaled) for result in results]
+
+    def search(
+        self,
+        requests: Sequence[str],
+        k: int = 10,
+        *,
+        block: Iterable[str] = (),
+        allow: Iterable[str] | None = None,
+        where: str | None = None,
+        score: Score | None = None,
+        beam_width: int = 20,
+        exact: bool = False,
+        batch_size: int = 32,
+    ) -> list[Answer]:
+        """Find items for requests in words, where the bundle was trained with a `search` task.
+
+        Args:
+            requests: A few words each, such as `"space adventure"`.
+            k: Items to return for each request.
+            block: As in `recommend`, and so are all that follow.
+            allow: The only item ids that may be returned.
+            where: A rule over the catalog's columns.
+            score: `lm` or `catalog`.
+            beam_width: Prefixes that go on at once.
+            exact: Search on until the likeliest items are found for certain.
+            batch_size: Requests that run together.
+
+        Returns:
+            For each request exactly `k` distinct eligible items, best first, or all that are
+            eligible when these are fewer.
+
+        Raises:
+            BundleError: The bundle was trained without such a task.
+            PromptError: A request has no text, or does not fit the budget.
+            RecGenError: As in `recommend`.
+        """
+        score = self._checked(score, k=k, beam_width=beam_width, batch_size=batch_size)
+        index = self._index
+        renderer = index.renderer.using(self.bundle.task_template("search"))
+        shared = index.shared_filter(block, allow, where)
+        for request, text in enumerate(requests):
+            if not clean_text(text):
+                raise PromptError(f"request {request}: has no text; give it some words")
+        prompts = [prompt_ids(renderer, n, text=text) for n, text in enumerate(requests)]
+        results: list[SearchResult] = []
+        for start in range(0, len(prompts), batch_size):
+            batch = prompts[start : start + batch_size]
+            leaves = EligibleLeaves(shared, [[]] * len(batch))
+            width = min(beam_width, len(index.catalog))
+            results += search(
+                self._runtime, batch, index.trie, leaves, k, width, score, exact=exact
+            )
+        return [_answer(index, result, list) for result in results]
+
+    def rate(
+        self, histories: Sequence[Sequence[str]], items: Sequence[str], *, batch_size: int = 32
+    ) -> Floats:
+        """How likely the answer to a `rating` task is yes, where the bundle was trained with one.
+
+        Args:
+            histories: For each request, item ids, oldest first; an empty history is allowed.
+            items: For each request, the id of the item that is asked about.
+            batch_size: Requests that run together.
+
+        Returns:
+            float64 [requests], from 0 to 1: the softmax over the tokens by which the two answers
+            differ first.
+
+        Raises:
+            BundleError: The bundle was trained without such a task.
+            DataError: An item id is not in the catalog, or there are not as many items as
+                histories.
+            PromptError: The template cannot render a request, or not within its budget.
+        """
+        index = self._index
+        renderer = index.renderer.using(self.bundle.task_template("rating"))
+        asked = index.positions(items)
+        if len(asked) != len(histories):
+            raise DataError(f"{len(histories)} histories and {len(asked)} items: give one for each")
+        read = [index.positions(history) for history in histories]
+        self._checked(None, batch_size=batch_size)
+        return rate(self._runtime, renderer, read, asked, batch_size)
+
+    def _checked(self, score: Score | None, **numbers: int) -> Score:
+        """The score that is asked for, or else the one that the bundle was trained by."""
+        score = score or self.bundle.manifest.score
+        whole = all(isinstance(number, SupportsIndex) for number in numbers.values())
+        if score not in get_args(Score) or not whole or min(numbers.values()) < 1:
+            given = ", ".join(f"{name} {number}" for name, number in numbers.items())
+            raise DecodingError(
+                f"score is '{score}', {given}: give the score lm or catalog, and whole numbers of "
+                "at least 1 for the others"
+            )
+        return score
 
     def _prior(self, weight: float) -> Prior | None:
         """The bundle's prior where it has a weight."""
@@ -302,13 +360,6 @@ def _cap(catalog: Catalog, max_per: tuple[str, int]) -> Cap:
         )
     column, most = max_per
     return Cap(categories(catalog, column), min(most, len(catalog)))
-
-
-def _prompt(index: Index, request: int, history: Sequence[int]) -> list[int]:
-    try:
-        return index.renderer.render(history).ids
-    except PromptError as error:
-        raise PromptError(f"request {request}: {error}") from error
 
 
 def _answer(

@@ -1,7 +1,7 @@
 """Prompt templates: Jinja text whose first comment says what it is for."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -14,12 +14,11 @@ from jinja2 import Template as JinjaTemplate
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from rec_gen.errors import PromptError
+from rec_gen.tasks import TASKS, Task
 
 _HEADER = re.compile(r"\s*\{#-?(.*?)-?#\}", re.DOTALL)
 _REQUIRED = ("task", "version", "inputs")
-_KNOWN = (*_REQUIRED, "system")
-SUPPLIED = ("history",)
-"""The inputs that a prompt can be rendered with."""
+_KNOWN = (*_REQUIRED, "system", "answer")
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,19 @@ class Template:
     Attributes:
         name: The file's name without its ending.
         text: The whole file.
-        header: What its first comment says: `task`, `version`, `inputs` and perhaps `system`,
-            the text of a system turn for chat models.
+        header: What its first comment says: `task`, `version`, `inputs`, for an answer in text
+            `answer`, a line of Jinja that makes it, and perhaps `system`, the text of a system
+            turn for chat models.
     """
 
     name: str
     text: str
     header: Mapping[str, str]
+
+    @property
+    def task(self) -> Task:
+        """What the template is for."""
+        return TASKS[self.header["task"]]
 
     @property
     def inputs(self) -> list[str]:
@@ -51,14 +56,35 @@ class Template:
     def _compiled(self) -> JinjaTemplate:
         return _environment().from_string(self.text)
 
-    def render(self, history: Sequence[Any]) -> str:
+    @cached_property
+    def _answer(self) -> JinjaTemplate:
+        return _environment().from_string(self.header["answer"])
+
+    def render(self, **values: Any) -> str:
         """Render the template in a sandbox where an unknown name is an error.
 
+        Args:
+            values: What the template's inputs are.
+
         Raises:
-            PromptError: The template fails on these items.
+            PromptError: The template fails on these values.
         """
+        return self._render(self._compiled, values)
+
+    def render_answer(self, value: Any) -> str:
+        """Render the answer of a task that is answered in text, in the same sandbox.
+
+        Args:
+            value: What the task's answer is made of.
+
+        Raises:
+            PromptError: The line fails on this value.
+        """
+        return self._render(self._answer, {str(self.task.answer): value})
+
+    def _render(self, compiled: JinjaTemplate, values: Mapping[str, Any]) -> str:
         try:
-            return self._compiled.render(history=history)
+            return compiled.render(values)
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise PromptError(f"template '{self.name}': {error}") from error
 
@@ -68,7 +94,7 @@ class Template:
 
         Raises:
             PromptError: The header is missing or wrong, the syntax is wrong, or the template
-                reads a name that the header does not list.
+                reads a name that the header does not list or its task does not know.
         """
         match = _HEADER.match(text)
         if match is None:
@@ -84,22 +110,22 @@ class Template:
         for key in _REQUIRED:
             if not header.get(key):
                 raise PromptError(f"template '{name}': the header gives no '{key}'")
+        if header["task"] not in TASKS:
+            raise PromptError(
+                f"template '{name}': the task '{header['task']}' is not one of {', '.join(TASKS)}"
+            )
         template = cls(name, text, header)
         template._check_names()
+        template._check_answer()
         return template
 
     def _check_names(self) -> None:
-        try:
-            read = meta.find_undeclared_variables(_environment().parse(self.text))
-        except TemplateSyntaxError as error:
-            raise PromptError(
-                f"template '{self.name}', line {error.lineno}: {error.message}"
-            ) from error
-        unknown = sorted(set(self.inputs) - set(SUPPLIED))
+        read, known = self._names(self.text), self.task.reads
+        unknown = sorted(set(self.inputs) - set(known))
         if unknown:
             raise PromptError(
-                f"template '{self.name}': the header lists the input '{unknown[0]}'; "
-                f"there is only {', '.join(SUPPLIED)}"
+                f"template '{self.name}': the header lists the input '{unknown[0]}'; for the task "
+                f"{self.header['task']} there is only {', '.join(known)}"
             )
         unlisted = sorted(read - set(self.inputs))
         if unlisted:
@@ -107,6 +133,28 @@ class Template:
                 f"template '{self.name}' reads '{unlisted[0]}': list it under 'inputs' in the "
                 "header, or correct the name"
             )
+
+    def _check_answer(self) -> None:
+        line, name = self.header.get("answer"), self.task.answer
+        if name is None and line is not None:
+            raise PromptError(
+                f"template '{self.name}': the answer of the task {self.header['task']} is an item, "
+                "written by its spelling; remove 'answer' from the header"
+            )
+        if name is not None and (not line or self._names(line) != {name}):
+            raise PromptError(
+                f"template '{self.name}': give the header a line 'answer' that reads '{name}' and "
+                "nothing else"
+            )
+
+    def _names(self, text: str) -> set[str]:
+        """The names that a text reads."""
+        try:
+            return meta.find_undeclared_variables(_environment().parse(text))
+        except TemplateSyntaxError as error:
+            raise PromptError(
+                f"template '{self.name}', line {error.lineno}: {error.message}"
+            ) from error
 
     @classmethod
     def load(cls, name_or_path: str) -> "Template":

@@ -72,3 +72,29 @@ def tiny_base(folder: Path, *, tied: bool = True) -> str:
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return str(folder)
+
+
+def rated(dataset: Dataset) -> Dataset:
+    """The same data where every item has one of three brands, and people like two of them."""
+    brand = pl.Series("brand", [f"Brand {'ABC'[item % 3]}" for item in range(ITEMS)])
+    words = pl.Series("title", [f"Film {item} {WORDS[item]}" for item in range(ITEMS)])
+    rating = pl.when(pl.col("item") % 3 == 0).then(2.0).otherwise(5.0).cast(pl.Float32)
+    return Dataset(
+        Catalog(dataset.catalog.frame.with_columns(words, brand)),
+        dataset.frame.with_columns(rating.alias("rating")),
+        dataset.manifest,
+    )
+
+
+WORDS = [
+    "amber", "birch", "cedar", "dawn", "ember", "frost", "grove", "heath", "iris", "jade", "kelp",
+    "lark",
+]  # fmt: skip
+EVERY_TASK: list[dict[str, Any]] = [
+    {"template": "next_item", "weight": 0.5},
+    {"template": "item_from_title"},
+    {"template": "title_of_item"},
+    {"template": "search"},
+    {"template": "rating", "weight": 2.0, "liked_from": 4.0},
+    {"template": "explanation"},
+]

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 ROOT = 0
+NO_LABEL = -100
 
 
 class CatalogLoss:
@@ -17,14 +18,22 @@ class CatalogLoss:
     A forced token has a loss of zero, and no logit outside of the catalog is computed.
     """
 
-    def __init__(self, spellings: Sequence[npt.NDArray[np.int32]], smoothing: float) -> None:
+    def __init__(
+        self,
+        spellings: Sequence[npt.NDArray[np.int32]],
+        smoothing: float,
+        *,
+        text_answers: bool = False,
+    ) -> None:
         """Index the spellings.
 
         Args:
             spellings: The token ids of each item; none begins another.
             smoothing: The share of each label that is spread over the live children.
+            text_answers: Whether labels may be text, too, in tokens that no item has; these are
+                learnt over the whole vocabulary.
         """
-        self._smoothing = smoothing
+        self._smoothing, self._text_answers = smoothing, text_answers
         self._tokens = torch.from_numpy(np.unique(np.concatenate(spellings))).long()
         self._next: dict[tuple[int, int], int] = {}
         children: list[set[int]] = [set()]
@@ -54,6 +63,22 @@ class CatalogLoss:
             labels: int64 [batch, length]; items in full, and negative where there is none.
             weights: float32 [batch, length], what each label's loss is multiplied by.
         """
+        if not self._text_answers:
+            return self._live_children(hidden, head, labels, weights)
+        items = torch.isin(labels, self._tokens.to(labels.device))
+        parts = (
+            self._live_children(hidden, head, labels.masked_fill(~items, NO_LABEL), weights),
+            self._whole_vocabulary(hidden, head, labels.masked_fill(items, NO_LABEL), weights),
+        )
+        return parts[0] + parts[1]
+
+    def _live_children(
+        self,
+        hidden: torch.Tensor,
+        head: nn.Linear,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None,
+    ) -> torch.Tensor:
         nodes = self._nodes(labels)
         shifted = labels[:, 1:]
         wanted = shifted >= 0
@@ -67,6 +92,21 @@ class CatalogLoss:
             row[self._children[node].to(hidden.device)] = True
         columns = self._columns(shifted[wanted].cpu()).to(hidden.device)
         losses = self._cross_entropies(logits, live, place, columns)
+        return (losses if weights is None else losses * weights[:, 1:][wanted]).sum()
+
+    def _whole_vocabulary(
+        self,
+        hidden: torch.Tensor,
+        head: nn.Linear,
+        labels: torch.Tensor,
+        weights: torch.Tensor | None,
+    ) -> torch.Tensor:
+        wanted = labels[:, 1:] >= 0
+        states = hidden[:, :-1][wanted]
+        logits = nn.functional.linear(states, head.weight, head.bias).float()
+        losses = nn.functional.cross_entropy(
+            logits, labels[:, 1:][wanted], reduction="none", label_smoothing=self._smoothing
+        )
         return (losses if weights is None else losses * weights[:, 1:][wanted]).sum()
 
     def _cross_entropies(

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rec_gen.data.dataset import Example, Sequence
 from rec_gen.errors import PromptError
@@ -98,12 +97,10 @@ def held_out(
 ) -> Iterator[Row]:
     """Examples of which only the answer carries a loss, as a validation loss wants them."""
     for example in examples:
-        yield _answered(example.history, example.target, renderer, spellings)
+        tokens = spellings.tokens[example.target].tolist()
+        yield answered(renderer.render(example.history), tokens)
 
 
-def _answered(
-    history: npt.NDArray[np.int32], answer: int, renderer: PromptRenderer, spellings: Spellings
-) -> Row:
-    prompt = renderer.render(history)
-    tokens = spellings.tokens[answer].tolist()
-    return {"input_ids": prompt.ids + tokens, "labels": [IGNORED] * len(prompt.ids) + tokens}
+def answered(prompt: Prompt, answer: list[int]) -> Row:
+    """A prompt and its answer, which alone carries a loss."""
+    return {"input_ids": prompt.ids + answer, "labels": [IGNORED] * len(prompt.ids) + answer}

@@ -14,6 +14,7 @@ from rich.progress import (
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.ranking import NDCG, RECALL
+from training.rating import AUC, COUNTED, PAIRS
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]
@@ -67,9 +68,13 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
                 self._say(f"step {state.global_step} of {state.max_steps}: loss {logs['loss']:.3f}")
         if f"eval_{NDCG}" in logs:
             loss = f"loss {logs['eval_loss']:.3f}, " if "eval_loss" in logs else ""
+            auc = ""
+            if f"eval_{AUC}" in logs:
+                pairs, counted = logs[f"eval_{PAIRS}"], logs[f"eval_{COUNTED}"]
+                auc = f", AUC {logs[f'eval_{AUC}']:.4f} ({pairs:,.0f} pairs; counted {counted:.4f})"
             self._say(
                 f"step {state.global_step}: validation {loss}"
-                f"NDCG@10 {logs[f'eval_{NDCG}']:.4f}, recall@10 {logs[f'eval_{RECALL}']:.4f}"
+                f"NDCG@10 {logs[f'eval_{NDCG}']:.4f}, recall@10 {logs[f'eval_{RECALL}']:.4f}{auc}"
             )
 
     def on_train_end(

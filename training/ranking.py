@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from rec_gen.answers import Answer, Recommendation
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.decoding.score import Score
 from rec_gen.errors import ConfigError
 from rec_gen.metrics import ndcg, recall
-from rec_gen.recommender import Answer, Recommendation, Recommender
+from rec_gen.recommender import Recommender
 from training.processes import share
 from training.recipe import ValidationConfig
 

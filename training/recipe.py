@@ -175,6 +175,21 @@ class PriorConfig(Config):
     smoothing: float = Field(default=0.1, gt=0, le=1)
 
 
+class TaskConfig(Config):
+    """One further task of the mixture.
+
+    Attributes:
+        template: A template's name or the path of a `.jinja` file; its header says which task.
+        weight: Examples of it for each example of the recipe's own prompt.
+        liked_from: For a rating, from which rating of the data on the answer is yes. Without, it
+            is yes for what a user chose next, and no for items drawn by popularity.
+    """
+
+    template: str
+    weight: float = Field(default=1.0, gt=0, le=100)
+    liked_from: float | None = None
+
+
 class Recipe(Config):
     """A training run.
 
@@ -182,6 +197,7 @@ class Recipe(Config):
         name: The run's name; its folder is `runs/NAME` unless another is given.
         seed: Seeds weights, order and samples.
         prior: Count the training sequences for the hybrid; None leaves that out.
+        tasks: What the model learns beside the next item.
     """
 
     name: str = Field(pattern=r"^[\w.-]+$", max_length=100)
@@ -193,6 +209,7 @@ class Recipe(Config):
     train: TrainConfig
     validation: ValidationConfig = ValidationConfig()
     prior: PriorConfig | None = None
+    tasks: tuple[TaskConfig, ...] = ()
 
 
 def recipe_path(name: str) -> Path:

@@ -1,5 +1,6 @@
 """From a recipe to what a trainer needs: spellings, tokenizer and model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,9 @@ def weights_type(config: ModelConfig) -> Dtype:
     return native_dtype() if config.dtype == "auto" else config.dtype
 
 
-def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> Materials:
+def prepare_materials(
+    recipe: Recipe, dataset: Dataset, template: Template, tasks: Sequence[Template] = ()
+) -> Materials:
     """Load or make the tokenizer and the model, and spell the catalog.
 
     Raises:
@@ -67,7 +70,7 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
     set_seed(recipe.seed)
     config, dtype = recipe.model, weights_type(recipe.model)
     if config.base == "scratch":
-        tokenizer = _new_tokenizer(dataset.catalog, template, config.scratch_vocabulary)
+        tokenizer = _new_tokenizer(dataset.catalog, [template, *tasks], config.scratch_vocabulary)
     else:
         tokenizer = load_tokenizer(config.base)
     old_tokens = len(tokenizer)
@@ -122,9 +125,9 @@ def _histories(dataset: Dataset) -> list[npt.NDArray[np.int32]]:
 
 
 def _new_tokenizer(
-    catalog: Catalog, template: Template, vocabulary: int
+    catalog: Catalog, templates: Sequence[Template], vocabulary: int
 ) -> "PreTrainedTokenizerBase":
-    """A byte-level BPE tokenizer trained on the titles and the template."""
+    """A byte-level BPE tokenizer trained on the titles and the templates."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -137,7 +140,8 @@ def _new_tokenizer(
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator([template.text, *catalog.titles], trainer)
+    texts = [template.text for template in templates]
+    tokenizer.train_from_iterator([*texts, *catalog.titles], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD
     )

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,17 @@ from rec_gen.prior import Prior
 from rec_gen.templates import Template
 from rec_gen.versions import installed_versions
 from training.arguments import shared_arguments
-from training.augmentation import crop
 from training.calibration import calibrate
 from training.catalog_loss import CatalogLoss
 from training.composition import fold
-from training.examples import Row, every_item, held_out, last_item
+from training.examples import Row, held_out
 from training.memory import explain_out_of_memory, keep_freed_memory
+from training.mixture import task_templates, training_rows
 from training.order import OrderCallback
 from training.processes import count, from_main, is_main, join
 from training.progress import ProgressCallback
 from training.ranking import NDCG, RECALL, at_best_step, rank_examples, validation_examples
+from training.rating import AUC, COUNTED, PAIRS, HeldOutRatings
 from training.recipe import Recipe
 from training.run_folder import (
     BUNDLE,
@@ -72,25 +74,28 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     """
     join()
     template = Template.load(recipe.prompt.template)
-    identity = _identity(recipe, dataset, template)
+    tasks = task_templates(recipe, template)
+    identity = _identity(recipe, dataset, template, tasks)
     refuse_other_files(folder)
     if not restart:
         refuse_other_run(identity, folder)
         if (folder / BUNDLE).exists():
             return folder / BUNDLE
     began = time.monotonic()
-    materials = prepare_materials(recipe, dataset, template)
+    held = validation_examples(dataset, recipe.validation, recipe.seed)
+    ratings = _held_out_ratings(recipe, dataset, held, tasks)
+    materials = prepare_materials(recipe, dataset, template, tasks)
     if materials.code_statistics and is_main():
         Console(stderr=True).print(str(materials.code_statistics), soft_wrap=True, highlight=False)
-    bundle = _bundle(recipe, dataset, template, materials)
+    bundle = _bundle(recipe, dataset, template, materials, tasks)
     checkpoint = from_main(lambda: _begin(identity, folder, restart=restart))
-    held = validation_examples(dataset, recipe.validation, recipe.seed)
-    trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
+    trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens, ratings)
     keep_freed_memory()
     preparing = time.monotonic() - began
     with explain_out_of_memory(recipe.train.batch_size):
         trainer.train(resume_from_checkpoint=checkpoint)
-    best = {name: at_best_step(trainer.state.log_history, name) for name in (NDCG, RECALL, "loss")}
+    names = (NDCG, RECALL, "loss", *((AUC, COUNTED, PAIRS) if ratings else ()))
+    best = {name: at_best_step(trainer.state.log_history, name) for name in names}
     bundle.model.eval()
     fold(bundle.model)
     calibration, errors = calibrate(bundle, held, recipe.validation)
@@ -104,17 +109,36 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     return folder / BUNDLE
 
 
-def _identity(recipe: Recipe, dataset: Dataset, template: Template) -> dict[str, Any]:
+def _identity(
+    recipe: Recipe, dataset: Dataset, template: Template, tasks: tuple[Template, ...]
+) -> dict[str, Any]:
     """What makes two runs the same; how long one may take does not."""
     several = {"the number of processes": count()} if count() > 1 else {}
-    keys = recipe.model_dump(mode="json", exclude={"train": {"max_minutes"}})
+    mixed: dict[str, Any] = {}
+    if tasks:
+        mixed["tasks"] = [task.model_dump(mode="json") for task in recipe.tasks]
+        mixed["the texts of the tasks' templates"] = [task.sha256 for task in tasks]
+    if dataset.ratings is not None and any(task.liked_from is not None for task in recipe.tasks):
+        mixed["the data's ratings"] = sha256(dataset.ratings.tobytes()).hexdigest()
+    keys = recipe.model_dump(mode="json", exclude={"train": {"max_minutes"}, "tasks": True})
     keys["model"]["dtype"] = weights_type(recipe.model)
     return {
         **keys,
         "the data's content": dataset.fingerprint,
         "the template's text": template.sha256,
+        **mixed,
         **several,
     }
+
+
+def _held_out_ratings(
+    recipe: Recipe, dataset: Dataset, held: list[Example], tasks: tuple[Template, ...]
+) -> HeldOutRatings | None:
+    """What the AUC is taken on, where a task is a rating; the first one where several are."""
+    for config, template in zip(recipe.tasks, tasks, strict=True):
+        if template.header["task"] == "rating":
+            return HeldOutRatings(dataset, held, config.liked_from, recipe.seed)
+    return None
 
 
 def _begin(identity: dict[str, Any], folder: Path, *, restart: bool) -> str | None:
@@ -126,12 +150,19 @@ def _begin(identity: dict[str, Any], folder: Path, *, restart: bool) -> str | No
     return resumable_checkpoint(folder)
 
 
-def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Materials) -> Bundle:
+def _bundle(
+    recipe: Recipe,
+    dataset: Dataset,
+    template: Template,
+    materials: Materials,
+    tasks: tuple[Template, ...] = (),
+) -> Bundle:
     adapted = recipe.model.adapter != "none"
     manifest = Manifest(
         name=recipe.name,
         prompt=recipe.prompt,
         template_text=template.text,
+        task_templates={task.name: task.text for task in tasks},
         scheme=recipe.spelling.scheme,
         score=recipe.train.score,
         base=recipe.model.base if adapted else None,
@@ -157,6 +188,7 @@ def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Mat
         materials.tokenizer,
         materials.model,
         Prior.fit(dataset, recipe.prior.smoothing) if recipe.prior else None,
+        tasks,
     )
 
 
@@ -167,16 +199,27 @@ def _trainer(
     folder: Path,
     held: list[Example],
     new_tokens: list[int],
+    ratings: HeldOutRatings | None = None,
 ) -> RankingTrainer:
     renderer = bundle.renderer()
     validation = recipe.validation
     item_tokens = torch.zeros(len(bundle.tokenizer), dtype=torch.bool)
     item_tokens[new_tokens] = True
-    rows = _examples(recipe, dataset, bundle)
+    rows = training_rows(recipe, dataset, bundle)
+    longest = recipe.prompt.max_tokens + max(map(len, bundle.spellings.tokens))
+
+    def rank() -> dict[str, float]:
+        ranked = rank_examples(bundle, held, validation.beam_width, validation.exclude_seen)
+        return {**ranked, **(ratings.metrics(bundle) if ratings else {})}
+
     trainer = RankingTrainer(
-        rank=lambda: rank_examples(bundle, held, validation.beam_width, validation.exclude_seen),
+        rank=rank,
         catalog_loss=(
-            CatalogLoss(bundle.spellings.tokens, recipe.train.label_smoothing)
+            CatalogLoss(
+                bundle.spellings.tokens,
+                recipe.train.label_smoothing,
+                text_answers=any(template.task.answer for template in bundle.tasks),
+            )
             if recipe.train.score == "catalog"
             else None
         ),
@@ -187,7 +230,7 @@ def _trainer(
             recipe,
             bundle.manifest.dtype,
             folder / CHECKPOINTS,
-            recipe.prompt.max_tokens + max(map(len, bundle.spellings.tokens)),
+            max(longest, *(len(row["input_ids"]) for row in rows)),
         ),
         train_dataset=_rows(rows),
         eval_dataset=_rows(held_out(held, renderer, bundle.spellings)),
@@ -208,20 +251,6 @@ def _reports(folder: Path) -> list[TrainerCallback]:
     if not is_main():
         return []
     return [TensorBoardCallback(SummaryWriter(str(folder / LOGS))), ProgressCallback()]
-
-
-def _examples(recipe: Recipe, dataset: Dataset, bundle: Bundle) -> list[Row]:
-    whole, renderer = list(dataset.sequences()), bundle.renderer()
-    sequences = [*whole, *crop(whole, recipe.train.crops, recipe.seed)]
-    if recipe.train.loss == "last-item":
-        return list(last_item(sequences, renderer, bundle.spellings))
-    rows = list(every_item(sequences, renderer, bundle.spellings, recipe.train.recency))
-    if recipe.train.recency:
-        total = sum(sum(row["weights"]) for row in rows)
-        count = sum(weight > 0 for row in rows for weight in row["weights"])
-        for row in rows:
-            row["weights"] = [weight * count / total for weight in row["weights"]]
-    return rows
 
 
 def _rows(rows: Iterable[Row]) -> Rows:

@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from rec_gen.answers import Recommendation
 from rec_gen.data.config import DataConfig
 from rec_gen.data.dataset import Dataset
 from rec_gen.data.prepare import load_dataset
 from rec_gen.files import write_text
-from rec_gen.recommender import Recommendation, Recommender
+from rec_gen.recommender import Recommender
 from rec_gen.spelling import Scheme
 from rec_gen.testing import random_bundle
 from rec_gen.versions import machine

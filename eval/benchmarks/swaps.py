@@ -22,11 +22,12 @@ import polars as pl
 from rich.console import Console
 from rich.progress import track
 
+from rec_gen.answers import Recommendation
 from rec_gen.catalog import Catalog, Item
 from rec_gen.errors import NoEligibleItemError
 from rec_gen.files import write_text
 from rec_gen.index import Index
-from rec_gen.recommender import Recommendation, Recommender
+from rec_gen.recommender import Recommender
 from rec_gen.testing import random_bundle
 from rec_gen.versions import machine
 

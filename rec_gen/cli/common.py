@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rec_gen.answers import Recommendation
     from rec_gen.bundle import Bundle
     from rec_gen.data.config import DataConfig
     from rec_gen.data.dataset import Dataset
-    from rec_gen.recommender import Recommendation
 
 OVERRIDES = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file."

@@ -35,16 +35,30 @@ def show_prompt(name: str) -> None:
 @click.argument("name")
 @click.option("--data", default="movielens-100k", show_default=True, help="Name or TOML file.")
 @click.option("--user", help="A user of the data; default: the first.")
+@click.option("--item", help="The item that is asked about; default: the user's last one.")
+@click.option("--text", help="The title or request that is asked about; default: the item's title.")
 @click.option("--base", default="smollm2-135m", show_default=True, help="Whose tokenizer counts.")
 @click.option("--max-history", default=20, show_default=True)
 @click.option("--max-tokens", default=1024, show_default=True)
 def render_prompt(
-    name: str, data: str, user: str | None, base: str, max_history: int, max_tokens: int
+    name: str,
+    data: str,
+    user: str | None,
+    item: str | None,
+    text: str | None,
+    base: str,
+    max_history: int,
+    max_tokens: int,
 ) -> None:
     """Print a template as a model reads it, with the titles of a user's history.
 
+    Where the template asks about an item and none is given, it is the user's last one, and the
+    history what came before it.
+
     \b
     recgen prompts render next_item --user 1
+    recgen prompts render rating --user 1 --item 50
+    recgen prompts render search --text "space adventure"
     recgen prompts render my.jinja --data shop.toml --max-tokens 200
     """
     from rec_gen.data.prepare import load_dataset
@@ -61,9 +75,14 @@ def render_prompt(
     config = PromptConfig(template=name, max_history=max_history, max_tokens=max_tokens)
     renderer = PromptRenderer(template, dataset.catalog, spellings, tokenizer, config)
     history = dataset.history(user or dataset.users[0])
-    prompt = renderer.render(history)
+    if "history" in template.inputs and "item" in template.inputs and item is None:
+        history, asked = history[:-1], int(history[-1])
+    else:
+        asked = int(history[-1]) if item is None else dataset.catalog.position(item)
+    prompt = renderer.render(history, item=asked, text=text or dataset.catalog.titles[asked])
     click.echo(prompt.text)
-    click.echo(f"-- {len(prompt.ids)} tokens, {prompt.kept} of {len(history)} items", err=True)
+    shown = f", {prompt.kept} of {len(history)} items" if "history" in template.inputs else ""
+    click.echo(f"-- {len(prompt.ids)} tokens{shown}", err=True)
 
 
 @prompts.command("lint")

@@ -40,12 +40,14 @@ class Sequence:
         items: int32 [n], catalog positions.
         targets: bool [n], the interactions that may be learnt; the others are context.
         ages: float32 [n], the share of all training interactions that came later.
+        ratings: float32 [n], where the data has ratings.
     """
 
     user: str
     items: npt.NDArray[np.int32]
     targets: npt.NDArray[np.bool_]
     ages: npt.NDArray[np.float32]
+    ratings: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,13 @@ class Example:
         user: The user's id.
         history: int32 [n], catalog positions, oldest first.
         target: The catalog position of the held-out item.
+        rating: Its rating, where the data has ratings.
     """
 
     user: str
     history: npt.NDArray[np.int32]
     target: int
+    rating: float | None = None
 
 
 class Dataset:
@@ -72,6 +76,7 @@ class Dataset:
             (Int64 seconds, or null where the source gives only an order), `split` (Enum), and
             `rating` or `weight` (Float32) where the source has them, and `place` (UInt32) where it
             orders the interactions of all users without telling their times.
+        ratings: float32 [rows], where the source has them.
         manifest: Name, split, counts and what was left out, as JSON-ready values.
     """
 
@@ -81,6 +86,7 @@ class Dataset:
         self.manifest = manifest
         self._items = frame["item"].to_numpy().astype(np.int32)
         self._splits = frame["split"].to_physical().to_numpy()
+        self.ratings = frame["rating"].to_numpy() if "rating" in frame.columns else None
         changes = frame.select(pl.col("user").rle_id().alias("run"))["run"].to_numpy()
         starts = np.flatnonzero(np.r_[True, changes[1:] != changes[:-1]])
         self._offsets = np.r_[starts, len(frame)].astype(np.int64)
@@ -124,7 +130,8 @@ class Dataset:
                 end = int(trained[-1]) + 1
                 whole = slice(start, start + end)
                 targets = splits[:end] == last_trained
-                yield Sequence(user, self._items[whole], targets, self._ages[whole])
+                ratings = None if self.ratings is None else self.ratings[whole]
+                yield Sequence(user, self._items[whole], targets, self._ages[whole], ratings)
 
     def examples(self, split: Split) -> Iterator[Example]:
         """Each interaction of a held-out split, with all that came before it."""
@@ -132,7 +139,8 @@ class Dataset:
         for user, start, stop in self._ranges():
             for at in np.flatnonzero(self._splits[start:stop] == wanted):
                 place = start + int(at)
-                yield Example(user, self._items[start:place], int(self._items[place]))
+                rating = None if self.ratings is None else float(self.ratings[place])
+                yield Example(user, self._items[start:place], int(self._items[place]), rating)
 
     def history(self, user: str) -> npt.NDArray[np.int32]:
         """All interactions of one user, oldest first.

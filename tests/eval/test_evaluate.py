@@ -14,13 +14,14 @@ from eval.baselines import Popularity
 from eval.evaluate import Hybrid, evaluate, rank_baseline, rank_recommender
 from eval.intervals import Interval
 from eval.report import Evaluation, verdict
+from rec_gen.answers import Recommendation
 from rec_gen.catalog import Catalog
 from rec_gen.counts import Histories, Scores
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
 from rec_gen.metrics import mrr, ndcg, recall
 from rec_gen.prior import Prior
-from rec_gen.recommender import Recommendation, Recommender
+from rec_gen.recommender import Recommender
 from rec_gen.testing import random_bundle
 
 Draw = Callable[..., Dataset]

@@ -127,12 +127,16 @@ def test_names_the_changed_items(bundle: Path, change: object, difference: str) 
 def test_a_bundle_of_before_some_fields_loads_and_says_what_it_lacks(bundle: Path) -> None:
     file = bundle / "manifest.json"
     table = json.loads(file.read_text())
-    for field in ("calibration", "score", "refinements", "semantic_ids"):
+    for field in ("calibration", "score", "refinements", "semantic_ids", "task_templates"):
         del table[field]
     sealed = {name: value for name, value in table.items() if name != "digest"}
     digest = text_digest(json.dumps(sealed, separators=(",", ":"), ensure_ascii=False))
     file.write_text(json.dumps({**sealed, "digest": digest}))
     recommender = Recommender.load(bundle)
+    with pytest.raises(BundleError, match="'toy' did not learn the task 'rating': train it with"):
+        recommender.rate([["i1"]], ["i2"])
+    with pytest.raises(BundleError, match="'toy' did not learn the task 'search'"):
+        recommender.search(["film"])
     with pytest.raises(BundleError, match="'toy' holds no calibration of lm scores: train it"):
         recommender.recommend([["i1"]], scale="probability")
 

@@ -247,8 +247,11 @@ def test_prompts_are_listed_shown_and_checked(tmp_path: Path) -> None:
     assert "{{ item.spelling }}" in run("prompts", "show", "sequence").output
     assert "next_item: ok, version 1, reads spelling" in run("prompts", "lint").output
     bad = tmp_path / "bad.jinja"
-    bad.write_text("{#\ntask: x\nversion: 1\ninputs: history\n#}\n{{ history[0].title }}")
+    bad.write_text("{#\ntask: next_item\nversion: 1\ninputs: history\n#}\n{{ history[0].title }}")
     assert error("prompts", "lint", bad)[1].endswith("never prints item.spelling")
+    header = "{#\ntask: rating\nversion: 1\ninputs: item\nanswer: {{ liked is none }}\n#}\n"
+    bad.write_text(header + "{{ item.spelling }}")
+    assert error("prompts", "lint", bad)[1].endswith("its answers are empty or all the same")
 
 
 def test_render_shows_a_users_titles(shop: Path) -> None:
@@ -257,6 +260,20 @@ def test_render_shows_a_users_titles(shop: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "Product 5\nProduct 6\n\nWhat comes next?" in result.stdout
     assert "2 of 5 items" in result.stderr
+
+
+def test_render_asks_about_an_item_or_a_text(shop: Path) -> None:
+    """By default the user's last item, after those before it, or its title."""
+    options = ["--data", shop / "shop.toml", "--user", "u2", "--max-history", 2]
+    rating = run("prompts", "render", "rating", *options)
+    assert "Product 4\nProduct 5\n\nWould they like this item?\n\nProduct 6" in rating.stdout
+    other = run("prompts", "render", "rating", *options, "--item", "p1").stdout
+    assert "Product 5\nProduct 6\n\nWould they like this item?\n\nProduct 1" in other
+    assert 'called "Product 6"?' in run("prompts", "render", "item_from_title", *options).stdout
+    search = run("prompts", "render", "search", *options, "--text", "a red one")
+    assert "request: a red one" in search.stdout
+    assert "items" not in search.stderr
+    assert error("prompts", "render", "rating", *options, "--item", "x")[1].endswith("8 items")
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,18 @@ from rec_gen.prompting import PromptConfig, PromptRenderer
 from rec_gen.spelling import spell_titles, tokenize_titles
 from rec_gen.templates import Template
 from rec_gen.testing import tiny_tokenizer
-from rec_gen.text import TextEncoder
+from rec_gen.text import TextEncoder, clean_text
 
 HEADER = "{#\ntask: next_item\nversion: 1\ninputs: history\n#}\n"
+
+
+RATING = """{#
+task: rating
+version: 1
+inputs: history, item
+answer: {{ "yes" if liked else "no" }}
+#}
+"""
 
 
 def renderer(
@@ -122,7 +131,13 @@ def test_the_sandbox_holds(catalog: Catalog) -> None:
         ("{# task: x\nversion: 1\ninputs: history\nauthor: me #}", "'author: me' is not one of"),
         (HEADER + "{{ histroy }}", "reads 'histroy': list it under 'inputs'"),
         (HEADER + "{% for item in history %}", "line 6"),
-        ("{# task: x\nversion: 1\ninputs: history, user #}", "the input 'user'; there is only"),
+        ("{# task: x\nversion: 1\ninputs: history, user #}", "the task 'x' is not one of"),
+        (HEADER.replace("history", "history, user"), "lists the input 'user'; for the task next_i"),
+        (HEADER.replace("next_item", "rating"), "a line 'answer' that reads 'liked' and nothing"),
+        (RATING.replace("liked", "item"), "a line 'answer' that reads 'liked' and nothing"),
+        (RATING.replace("}}", ""), "line 1"),
+        (RATING.replace("rating", "next_item").replace(", item", ""), "remove 'answer' from the"),
+        (RATING + "{{ liked }}", "reads 'liked': list it under 'inputs'"),
     ],
 )
 def test_a_wrong_template_says_what_to_mend(text: str, message: str) -> None:
@@ -135,7 +150,7 @@ def test_templates_load_by_name_and_by_path(tmp_path: Path) -> None:
     file.write_text(HEADER + LISTING)
     assert Template.load(str(file)).name == "mine"
     assert Template.load("next_item").header["task"] == "next_item"
-    with pytest.raises(PromptError, match="choose one of next_item, sequence"):
+    with pytest.raises(PromptError, match="choose one of explanation, item_from_title, next_item"):
         Template.load("next-item")
     with pytest.raises(PromptError, match="cannot be read"):
         Template.load(str(tmp_path / "none.jinja"))
@@ -148,6 +163,34 @@ def test_a_failing_template_is_named(catalog: Catalog, expression: str) -> None:
     render = renderer(catalog, f"{{% for item in history %}}{expression}{{% endfor %}}")
     with pytest.raises(PromptError, match=r"template 'test': .*; items of this catalog have"):
         render.render([0])
+
+
+def using(catalog: Catalog, text: str) -> PromptRenderer:
+    return renderer(catalog, LISTING).using(Template.parse("test", text))
+
+
+def test_the_item_asked_about_is_spelled_and_is_no_part_of_the_history(catalog: Catalog) -> None:
+    listing = "{% for one in history %}{{ one.spelling }}{% endfor %}? {{ item.spelling }}"
+    render = using(catalog, RATING + listing + "{{ item.year }}")
+    prompt = render.render([2, 1], item=0)
+    assert "Solaris [1972]\nAliens\n? Alien\n1979" in prompt.text
+    assert [span.place for span in prompt.spans] == [0, 1]
+    spelled = tokenize_titles(spell_titles(catalog), tiny_tokenizer()).tokens
+    assert bytes(spelled[0].tolist()) in bytes(token % 256 for token in prompt.ids)
+
+
+def test_an_answer_in_text_is_no_markup_and_has_an_end(catalog: Catalog) -> None:
+    header = "{#\ntask: title_of_item\nversion: 1\ninputs: item\nanswer: It is {{ title }}\n#}\n"
+    render = using(catalog, header + "{{ item.spelling }}")
+    tokenizer = tiny_tokenizer(chat=True)
+    for position, title in enumerate(catalog.titles):
+        ids = render.answer(title)
+        assert ids[-1] == tokenizer.eos_token_id
+        assert not {*ids[:-1]} & {*tokenizer.all_special_ids}
+        assert tokenizer.decode(ids[:-1]) == f"It is {clean_text(title)}"
+        assert render.render(item=position).ids
+    with pytest.raises(PromptError, match="is empty"):
+        using(catalog, header.replace("It is ", "")).answer("\n")
 
 
 def test_text_full_of_markup_stays_text() -> None:

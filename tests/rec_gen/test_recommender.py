@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from rec_gen.answers import Recommendation
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.score import Score
 from rec_gen.errors import DataError, DecodingError, NoEligibleItemError, RecGenError
-from rec_gen.recommender import Recommendation, Recommender
+from rec_gen.recommender import Recommender
 from tests.toy import ITEMS, toy_dataset, toy_recipe
 from training.sft import train
 

@@ -55,3 +55,22 @@ def test_a_forced_token_costs_nothing() -> None:
     log_probs = (states[0, 0] @ head.weight[[3, 4, 9]].T).log_softmax(0)
     assert whole.item() == pytest.approx(-log_probs[1].item(), rel=1e-5)
     assert first.item() == pytest.approx(-log_probs[2].item(), rel=1e-5)
+
+
+def test_text_is_learnt_over_the_whole_vocabulary_and_items_over_the_trie() -> None:
+    head = torch.nn.Linear(WIDTH, VOCABULARY, bias=True)
+    states = torch.randn(2, 4, WIDTH)
+    items = torch.tensor([[-100, 3, 5, -100], [-100, -100, -100, 9]])
+    text = torch.tensor([[-100, -100, -100, 2], [-100, 0, 8, -100]])
+    both = torch.where(text >= 0, text, items)
+    weights = torch.rand(2, 4)
+    log_probs = head(states[:, :-1]).log_softmax(2)
+    by_hand = sum(
+        -weights[row, at + 1] * (0.9 * log_probs[row, at, token] + 0.1 * log_probs[row, at].mean())
+        for row, at, token in [(0, 2, 2), (1, 0, 0), (1, 1, 8)]
+    )
+    loss = CatalogLoss(SPELLINGS, 0.1, text_answers=True)
+    alone = CatalogLoss(SPELLINGS, 0.1)(states, head, items, weights)
+    torch.testing.assert_close(loss(states, head, both, weights), alone + by_hand)
+    torch.testing.assert_close(loss(states, head, items, weights), alone)
+    torch.testing.assert_close(loss(states, head, text, weights), by_hand)

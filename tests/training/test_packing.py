@@ -7,7 +7,8 @@ import torch
 from rec_gen.bundle import Bundle
 from rec_gen.errors import ConfigError
 from rec_gen.templates import Template
-from tests.toy import tiny_base, toy_dataset, toy_recipe
+from tests.toy import EVERY_TASK, rated, tiny_base, toy_dataset, toy_recipe
+from training.mixture import task_templates
 from training.ranking import validation_examples
 from training.recipe import Recipe
 from training.setup import prepare_materials
@@ -16,9 +17,10 @@ from training.sft import _bundle, _trainer, train
 
 def losses_and_gradients(recipe: Recipe, folder: Path) -> tuple[float, int, list[torch.Tensor]]:
     """The mean loss of all training rows in one batch, its rows, and the gradients."""
-    dataset, template = toy_dataset(), Template.load(recipe.prompt.template)
-    materials = prepare_materials(recipe, dataset, template)
-    bundle = _bundle(recipe, dataset, template, materials)
+    dataset, template = rated(toy_dataset()), Template.load(recipe.prompt.template)
+    tasks = task_templates(recipe, template)
+    materials = prepare_materials(recipe, dataset, template, tasks)
+    bundle = _bundle(recipe, dataset, template, materials, tasks)
     held = validation_examples(dataset, recipe.validation, recipe.seed)
     trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
     rows = trainer.train_dataset
@@ -44,6 +46,26 @@ def test_packed_rows_teach_what_single_ones_teach(tmp_path: Path, score: str, ba
     assert packed[1] < alone[1]
     assert packed[0] == pytest.approx(alone[0], rel=1e-5)
     assert len(packed[2]) == len(alone[2])
+    for mine, theirs in zip(packed[2], alone[2], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("score", ["lm", "catalog"])
+def test_a_packed_mixture_teaches_what_single_rows_teach(tmp_path: Path, score: str) -> None:
+    alone, packed = (
+        losses_and_gradients(
+            toy_recipe(
+                prompt={"max_tokens": 300},
+                tasks=EVERY_TASK,
+                spelling={"scheme": "semantic", "sources": ["cooccurrence"], "codes": 4},
+                train={"packing": packing, "score": score},
+            ),
+            tmp_path / "run",
+        )
+        for packing in (False, True)
+    )
+    assert packed[1] < alone[1]
+    assert packed[0] == pytest.approx(alone[0], rel=1e-5)
     for mine, theirs in zip(packed[2], alone[2], strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
 

@@ -21,10 +21,11 @@ from rec_gen.models import native_dtype
 from rec_gen.recommender import Recommender
 from rec_gen.templates import Template
 from tests.toy import tiny_base, toy_dataset, toy_recipe
+from training.mixture import training_rows
 from training.ranking import rank_examples
 from training.run_folder import CHECKPOINTS, LOGS, last_checkpoint
 from training.setup import prepare_materials
-from training.sft import _bundle, _examples, train
+from training.sft import _bundle, train
 
 
 def test_learns_the_pattern_and_keeps_the_best_step(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_crops_are_learnt_besides() -> None:
         recipe, dataset = toy_recipe(train={"crops": crops}), toy_dataset()
         template = Template.load(recipe.prompt.template)
         materials = prepare_materials(recipe, dataset, template)
-        return len(_examples(recipe, dataset, _bundle(recipe, dataset, template, materials)))
+        return len(training_rows(recipe, dataset, _bundle(recipe, dataset, template, materials)))
 
     assert rows(3) == 4 * rows(0)
 
@@ -216,7 +217,7 @@ RUN = """
 import json, sys
 from pathlib import Path
 from tests.toy import toy_dataset, toy_recipe
-from training.sft import _bundle, _examples, train
+from training.sft import _bundle, train
 train(toy_recipe(**json.loads(sys.argv[2])), toy_dataset(), Path(sys.argv[1]))
 """
 
@@ -227,6 +228,12 @@ def start(folder: Path, changes: dict[str, Any]) -> "subprocess.Popen[bytes]":
 
 
 UNHURRIED = {"train": {"max_steps": 80}, "validation": {"every_steps": 10, "patience": 99}}
+MIXED = {
+    **UNHURRIED,
+    "prompt": {"max_tokens": 300},
+    "train": {"max_steps": 40, "batch_size": 2, "score": "catalog", "packing": True},
+    "tasks": [{"template": "rating"}, {"template": "title_of_item"}, {"template": "search"}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -242,8 +249,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_killed_run_ends_like_an_undisturbed_one(
     whole: Path, tmp_path: Path, checkpoints: int
 ) -> None:
-    folder = tmp_path / "killed"
-    running = start(folder, UNHURRIED)
+    kill_and_go_on(tmp_path / "killed", UNHURRIED, checkpoints)
+    same_end(tmp_path / "killed", whole)
+
+
+@pytest.mark.slow
+def test_a_killed_mixture_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+    assert start(tmp_path / "whole", MIXED).wait() == 0
+    kill_and_go_on(tmp_path / "killed", MIXED, 2)
+    same_end(tmp_path / "killed", tmp_path / "whole")
+
+
+def kill_and_go_on(folder: Path, changes: dict[str, Any], checkpoints: int) -> None:
+    """Kill a run after some checkpoints, and let it go on to its end."""
+    running = start(folder, changes)
     deadline = time.monotonic() + 120
     while written(folder) < 10 * checkpoints or not (folder / "run.json").exists():
         assert time.monotonic() < deadline
@@ -251,10 +270,14 @@ def test_a_killed_run_ends_like_an_undisturbed_one(
     os.kill(running.pid, signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
     assert not (folder / "bundle").exists()
-    assert start(folder, UNHURRIED).wait() == 0
+    assert start(folder, changes).wait() == 0
+
+
+def same_end(folder: Path, whole: Path) -> None:
+    """The same losses at all steps, and the same weights."""
     losses = []
     for run in (folder, whole):
-        state = json.loads((run / CHECKPOINTS / "checkpoint-80" / "trainer_state.json").read_text())
+        state = json.loads(Path(last_checkpoint(run) or "", "trainer_state.json").read_text())
         losses.append([log["loss"] for log in state["log_history"] if "loss" in log])
     assert losses[0] == losses[1]
     weights = [load_file(run / "bundle" / "model" / "model.safetensors") for run in (folder, whole)]

@@ -1,0 +1,47 @@
+"""What a recommender answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from rec_gen.catalog import Item
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A recommended item.
+
+    Attributes:
+        item: The item.
+        score: Its log-probability after the prompt and its bonus, or what `scale` made of them.
+    """
+
+    item: Item
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer(Sequence[Recommendation]):
+    """The recommendations for one request, best first, with what is known of them.
+
+    Attributes:
+        recommendations: What the answer consists of.
+        certified: No other eligible item would rank higher than the last of them.
+        version: The version of the catalog that they come from.
+    """
+
+    recommendations: tuple[Recommendation, ...]
+    certified: bool
+    version: int
+
+    @overload
+    def __getitem__(self, index: int) -> Recommendation: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Recommendation, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Recommendation | tuple[Recommendation, ...]:
+        return self.recommendations[index]
+
+    def __len__(self) -> int:
+        return len(self.recommendations)

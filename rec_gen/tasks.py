@@ -1,0 +1,34 @@
+"""The kinds of question that one model learns to answer, and what a template knows of each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of question.
+
+    Attributes:
+        reads: The names that a prompt may read.
+        answer: The name that the text of an answer is made of; None where the answer is an item,
+            which is always written by its exact spelling.
+    """
+
+    reads: tuple[str, ...]
+    answer: str | None = None
+
+
+MAIN = "next_item"
+"""The task that every model learns, and whose ranking chooses the best step."""
+
+TASKS: Mapping[str, Task] = MappingProxyType(
+    {
+        MAIN: Task(("history",)),
+        "item_from_title": Task(("title",)),
+        "title_of_item": Task(("item",), "title"),
+        "search": Task(("request",)),
+        "rating": Task(("history", "item"), "liked"),
+        "explanation": Task(("history", "item"), "reason"),
+    }
+)

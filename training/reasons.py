@@ -1,0 +1,83 @@
+"""Why an item fits a history: what it shares with an item of it, by the catalog's own columns."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from rec_gen.catalog import Catalog
+from rec_gen.text import clean_text
+
+TITLE = "title"
+LONGEST = 40
+"""Characters of a value at most; two items that share more share a text and not a property."""
+COMMON, COMMON_WORD = 0.5, 0.05
+"""A value that more of the items have tells nothing, nor does a word of so many titles."""
+
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_Fact = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What two items share.
+
+    Attributes:
+        field: The column; `title` for a word of the title.
+        value: What both have in it.
+        title: The title of the item of the history.
+    """
+
+    field: str
+    value: str
+    title: str
+
+
+class Reasons:
+    """Finds what items share that few others have."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._titles = [clean_text(title) for title in catalog.titles]
+        facts: list[set[_Fact]] = [
+            {(TITLE, word) for word in _WORD.findall(title.lower())} for title in self._titles
+        ]
+        for column in catalog.metadata:
+            for own, values in zip(facts, _values(catalog.frame[column]), strict=True):
+                own.update((column, value) for value in values if 0 < len(value) <= LONGEST)
+        self._counts = Counter(fact for own in facts for fact in own)
+        self._facts = [{fact for fact in own if self._tells(fact)} for own in facts]
+
+    def find(self, history: Sequence[int], item: int) -> Reason | None:
+        """The rarest thing that an item shares with another of a history, with its latest such.
+
+        Args:
+            history: Catalog positions, oldest first.
+            item: A catalog position.
+        """
+        latest = {
+            fact: place
+            for place in history
+            if place != item
+            for fact in self._facts[item] & self._facts[place]
+        }
+        if not latest:
+            return None
+        field, value = min(latest, key=lambda fact: (self._counts[fact], fact))
+        return Reason(field, value, self._titles[latest[field, value]])
+
+    def _tells(self, fact: _Fact) -> bool:
+        share = COMMON_WORD if fact[0] == TITLE else COMMON
+        return 2 <= self._counts[fact] <= max(2, share * len(self._titles))
+
+
+def _values(column: pl.Series) -> Iterator[list[str]]:
+    """The texts of each cell; none where a column holds anything but text."""
+    nested = column.dtype == pl.List(pl.String)
+    if not nested and column.dtype != pl.String:
+        yield from ([] for _ in range(len(column)))
+        return
+    for cell in column.to_list():
+        values = cell if nested else [cell]
+        yield [clean_text(value) for value in values or () if value is not None]
