@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from transformers import PreTrainedModel
 
 from rec_gen.bundle import Bundle, Compression
 from rec_gen.config import Config, parse_config
@@ -47,10 +46,11 @@ class Report(Config):
         stage = self.stage
         lines = []
         if stage.dropped:
-            layers = ", ".join(map(str, stage.dropped))
-            lines.append(f"dropped the layers {layers} (from 0), which turned states by")
-            lines[-1] += f" {180 * (stage.angle or 0.0):.0f} degrees"
-            lines.append(f"NDCG@10 with these layers dropped: {stage.unhealed[NDCG]:.4f}")
+            layers, degrees = ", ".join(map(str, stage.dropped)), 180 * (stage.angle or 0.0)
+            lines += [
+                f"dropped the layers {layers} (from 0), which turned states by {degrees:.0f} degrees",
+                f"validation NDCG@10 with these layers dropped: {stage.unhealed[NDCG]:.4f}",
+            ]
         if stage.settings["heal_steps"]:
             healed = f"the model of step {stage.best_step} is kept"
             lines.append(f"healing: {healed if stage.best_step else 'no step ranked better'}")

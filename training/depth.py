@@ -31,7 +31,7 @@ def angular_distances(
     layers = model.base_model.layers
     states: list[torch.Tensor] = []
 
-    def keep(module: torch.nn.Module, args: Any, output: Any) -> None:
+    def keep(_: torch.nn.Module, args: Any, output: Any) -> None:
         before = args[0] if not states else None
         after = output[0] if isinstance(output, tuple) else output
         states.extend(state[0, -1].float() for state in (before, after) if state is not None)

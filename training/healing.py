@@ -16,7 +16,7 @@ from training.memory import explain_out_of_memory, keep_freed_memory
 from training.merging import merge_adapter
 from training.ranking import NDCG, at_best_step
 from training.recipe import Recipe
-from training.run_folder import CHECKPOINTS, resumable_checkpoint
+from training.run_folder import resumable_checkpoint
 from training.setup import add_adapter
 from training.sft import sft_trainer
 

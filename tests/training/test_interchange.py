@@ -66,7 +66,9 @@ def test_peft_loads_an_adapter(tmp_path: Path, scheme: str) -> None:
     plain.resize_token_embeddings(len(bundle.tokenizer))
     before = logprobs(plain, prompts_of(bundle))
     mine = logprobs(bundle.model, prompts_of(bundle))
-    same(mine, logprobs(PeftModel.from_pretrained(plain, path / ADAPTER).eval(), prompts_of(bundle)))
+    same(
+        mine, logprobs(PeftModel.from_pretrained(plain, path / ADAPTER).eval(), prompts_of(bundle))
+    )
     assert mine != before
 
 
