@@ -17,7 +17,7 @@ class CompressConfig(Config):
         weights: `same` leaves the type, `bfloat16` rounds all weights, `int8` and `nf4` store the
             linear layers in 8 or 4 bits and leave embeddings and LM head.
         heal_steps: Optimizer steps of the recipe's loss after dropping; 0 leaves that out.
-        learning_rate: The highest learning rate of these steps; None is the recipe's.
+        learning_rate: The highest learning rate of these steps; None is a tenth of the recipe's.
         warmup_steps: Steps to the highest learning rate.
         every_steps: Steps between validations; a checkpoint is written at each.
         histories: Training histories that say which layers change least.

@@ -71,7 +71,7 @@ def _healing_recipe(bundle: Bundle, config: CompressConfig) -> Recipe:
     recipe = parse_config(Recipe, bundle.manifest.recipe)
     train = {
         "max_steps": config.heal_steps,
-        "learning_rate": config.learning_rate or recipe.train.learning_rate,
+        "learning_rate": config.learning_rate or recipe.train.learning_rate / 10,
         "warmup_steps": config.warmup_steps,
         "max_minutes": None,
     }

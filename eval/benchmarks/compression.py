@@ -131,19 +131,19 @@ def speeds(
 ) -> dict[str, tuple[float, float]]:
     """Milliseconds a request of each model: alone, and in a batch of 32."""
 
-    def asks(recommender: Recommender, histories: Sequence[list[str]]) -> Callable[[], None]:
+    def asks(recommender: Recommender, *batches: Sequence[list[str]]) -> Callable[[], None]:
         def ask() -> None:
-            recommender.recommend(histories, K, exclude_seen=jury.exclude_seen, batch_size=BATCH)
+            for histories in batches:
+                recommender.recommend(
+                    histories, K, exclude_seen=jury.exclude_seen, batch_size=BATCH
+                )
 
         return ask
 
-    def alone(recommender: Recommender) -> Callable[[], None]:
-        each = [asks(recommender, [history]) for history in jury.requests(ALONE)]
-        return lambda: [ask() for ask in each] and None
-
-    single = race({name: alone(each) for name, each in recommenders.items()}, rounds)
-    whole = {name: asks(each, jury.requests(BATCH)) for name, each in recommenders.items()}
-    batch = race(whole, rounds)
+    each = [[history] for history in jury.requests(ALONE)]
+    whole = jury.requests(BATCH)
+    single = race({name: asks(known, *each) for name, known in recommenders.items()}, rounds)
+    batch = race({name: asks(known, whole) for name, known in recommenders.items()}, rounds)
     return {name: (single[name] / ALONE, batch[name] / BATCH) for name in recommenders}
 
 

@@ -50,7 +50,7 @@ def logits(model: Any) -> torch.Tensor:
 
 
 def test_drops_layers_and_heals_them(deep: Path, tmp_path: Path) -> None:
-    report = run(deep, tmp_path, drop_layers=2, heal_steps=20, every_steps=10, warmup_steps=2)
+    report = run(deep, tmp_path, drop_layers=2, heal_steps=20, every_steps=10, learning_rate=0.01)
     start, small = Bundle.load(deep), Bundle.load(tmp_path / BUNDLE)
     assert report.stage.unhealed["ndcg@10"] < report.after["ndcg@10"]
     assert report.stage.best_step in (10, 20)
