@@ -48,7 +48,7 @@ class Report(Config):
         if stage.dropped:
             layers, degrees = ", ".join(map(str, stage.dropped)), 180 * (stage.angle or 0.0)
             lines += [
-                f"dropped the layers {layers} (from 0), which turned states by {degrees:.0f} degrees",
+                f"dropped layers {layers} (from 0), which turned states by {degrees:.0f} degrees",
                 f"validation NDCG@10 with these layers dropped: {stage.unhealed[NDCG]:.4f}",
             ]
         if stage.settings["heal_steps"]:

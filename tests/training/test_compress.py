@@ -68,7 +68,7 @@ def test_drops_layers_and_heals_them(deep: Path, tmp_path: Path) -> None:
     assert report.bytes_after == weight_bytes(small.model) < report.bytes_before
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / BUNDLE / "model")
     assert torch.equal(logits(plain), logits(small.model))
-    assert f"dropped the layers {first}, {second} (from 0), which turned states by" in str(report)
+    assert f"dropped layers {first}, {second} (from 0), which turned states by" in str(report)
     assert f"healing: the model of step {report.stage.best_step} is kept" in str(report)
 
 
