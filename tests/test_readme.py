@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset
+from tests.toy import toy_dataset
+from training.recipe import recipe_path
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,6 +21,10 @@ STEPS = ["--set", "max_steps=2", "--set", "every_steps=2"]
 FEW = [*STEPS, "--set", "users=4"]
 SHORTER = {"train": FEW, "launch": FEW, "refine": STEPS, "benchmark": [*STEPS, "--seeds", "1"]}
 """Added to each training command: the command is tested, not the model."""
+
+
+LARGE = ("industrial", "beauty")
+"""Recipes of data sets that take minutes to be ranked; the test gives them a small one."""
 
 
 def blocks(language: str) -> list[str]:
@@ -57,6 +65,21 @@ def execute(folder: Path, command: list[str]) -> str:
     return done.stdout
 
 
+def on_few_items(folder: Path, command: list[str]) -> list[str]:
+    """The command with its recipe's data set replaced by a small one, where that is large."""
+    if len(command) < 3 or command[1] != "benchmark" or command[2] not in LARGE:
+        return command
+    toy = toy_dataset()
+    colours = pl.Series("brand", ["red", "green", "blue"] * (len(toy.catalog) // 3))
+    items = toy.catalog.frame.with_columns(colours, title=colours + " toy", description=colours)
+    data, recipe = folder / "small", folder / f"{command[2]}.toml"
+    data.mkdir(exist_ok=True)
+    Dataset(Catalog(items), toy.frame, toy.manifest).save(data)
+    text = recipe_path(command[2]).read_text(encoding="utf-8")
+    recipe.write_text(re.sub("^source = .*$", f'prepared = "{data}"', text, flags=re.MULTILINE))
+    return [*command[:2], str(recipe), *command[3:]]
+
+
 @pytest.mark.slow
 def test_commands_and_code_run(place: Path) -> None:
     commands = [shlex.split(command) for command in COMMANDS]
@@ -65,6 +88,6 @@ def test_commands_and_code_run(place: Path) -> None:
     others = [command for command in commands if command[0] not in (*tools, "make")]
     assert others == [["source", ".venv/bin/activate"]]
     for command in ran:
-        assert execute(place, [*command, *SHORTER.get(command[1], [])])
+        assert execute(place, on_few_items(place, [*command, *SHORTER.get(command[1], [])]))
     code = "\n".join(blocks("python"))
     assert len(execute(place, ["python", "-c", code]).splitlines()) == 10

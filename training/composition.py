@@ -73,7 +73,8 @@ def compose(
         dropout: How often a free part is left out in training.
 
     Raises:
-        ConfigError: The embeddings are not tied, or the spellings have no new token.
+        ConfigError: The embeddings are not tied, the spellings have no new token, or the vectors of
+            a source are all alike.
     """
     table = model.get_input_embeddings().weight
     if table is not model.get_output_embeddings().weight:
@@ -151,7 +152,10 @@ def fold(model: PreTrainedModel) -> None:
 
 def _whiten(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Centre vectors and let all directions weigh nearly the same, but for the faintest."""
-    left, values, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    centred = vectors - vectors.mean(axis=0)
+    if np.allclose(centred, 0, atol=1e-6):
+        raise ConfigError("model.embed: a source says the same of every item; leave it out")
+    left, values, _ = np.linalg.svd(centred, full_matrices=False)
     whitened = left * (values / (values + SOFTNESS * values[0]))
     return np.asarray(whitened / whitened.std(), np.float32)
 

@@ -52,7 +52,8 @@ class ModelConfig(Config):
         rank: The rank of the adapter.
         alpha: The scale of the adapter.
         dropout: Dropout on the adapter's input.
-        dtype: The type of the weights.
+        dtype: The type of the weights; `auto` is bfloat16 where the machine computes with it, else
+            float32.
     """
 
     base: str = "scratch"
@@ -64,7 +65,7 @@ class ModelConfig(Config):
     rank: int = Field(default=16, ge=1)
     alpha: int = Field(default=32, ge=1)
     dropout: float = Field(default=0.05, ge=0, lt=1)
-    dtype: Dtype = "float32"
+    dtype: Dtype | Literal["auto"] = "float32"
 
     @field_validator("base")
     @classmethod
@@ -91,6 +92,7 @@ class TrainConfig(Config):
         label_smoothing: The share of each label that is spread over the other choices.
         dropout: How often what a block adds to the residual stream is dropped out.
         embedding_dropout: How often a component of an embedding is dropped out.
+        crops: Random pieces of each user's sequence that are learnt besides.
         item_dropout: How often a token of an item is blanked in what the model reads.
         neftune_alpha: The strength of noise on the input embeddings (NEFTune, Jain et al., 2023).
         max_steps: Optimizer steps.
@@ -116,6 +118,7 @@ class TrainConfig(Config):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
+    crops: int = Field(default=0, ge=0)
     item_dropout: float = Field(default=0.0, ge=0, lt=1)
     neftune_alpha: float | None = Field(default=None, gt=0)
     max_steps: int = Field(ge=1)

@@ -12,7 +12,7 @@ from rec_gen.code_statistics import CodeStatistics, code_statistics
 from rec_gen.data.dataset import Dataset
 from rec_gen.digests import weights_digest
 from rec_gen.errors import ConfigError, MissingPackageError
-from rec_gen.models import load_model, load_tokenizer
+from rec_gen.models import Dtype, load_model, load_tokenizer, native_dtype
 from rec_gen.quantization import residual_kmeans
 from rec_gen.semantic_ids import item_vectors, source_vectors
 from rec_gen.spelling import Spellings, spell
@@ -37,6 +37,7 @@ class Materials:
         spellings: The catalog's spellings.
         new_tokens: The ids of the tokens that they added, ascending and without a gap.
         model: The model, wrapped by PEFT where an adapter is trained.
+        dtype: The type of its weights.
         base_digest: The digest of the base model's weights; None from scratch.
         code_statistics: What the codes of semantic IDs are like; None for other spellings.
     """
@@ -45,8 +46,14 @@ class Materials:
     spellings: Spellings
     new_tokens: list[int]
     model: "PreTrainedModel"
+    dtype: Dtype
     base_digest: str | None
     code_statistics: CodeStatistics | None
+
+
+def weights_type(config: ModelConfig) -> Dtype:
+    """The type of a model's weights on this machine."""
+    return native_dtype() if config.dtype == "auto" else config.dtype
 
 
 def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> Materials:
@@ -58,7 +65,7 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
     from transformers import set_seed
 
     set_seed(recipe.seed)
-    config = recipe.model
+    config, dtype = recipe.model, weights_type(recipe.model)
     if config.base == "scratch":
         tokenizer = _new_tokenizer(dataset.catalog, template, config.scratch_vocabulary)
     else:
@@ -80,8 +87,8 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
             )
             compose(model, spellings.tokens, vectors, old_tokens, config.free_dropout)
         add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
-        return Materials(tokenizer, spellings, new_tokens, model, None, statistics)
-    model = load_model(config.base, config.dtype, config.quantization)
+        return Materials(tokenizer, spellings, new_tokens, model, dtype, None, statistics)
+    model = load_model(config.base, dtype, config.quantization)
     digest = weights_digest(model)
     fit_vocabulary(model, len(tokenizer))
     if config.embed:
@@ -91,7 +98,7 @@ def prepare_materials(recipe: Recipe, dataset: Dataset, template: Template) -> M
     add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
     if config.adapter != "none":
         model = add_adapter(model, config, new_tokens)
-    return Materials(tokenizer, spellings, new_tokens, model, digest, statistics)
+    return Materials(tokenizer, spellings, new_tokens, model, dtype, digest, statistics)
 
 
 def _spell(
@@ -157,7 +164,7 @@ def _new_model(recipe: Recipe, tokenizer: "PreTrainedTokenizerBase") -> "PreTrai
     except (ValueError, TypeError, StrictDataclassError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"model.scratch: transformers refuses it: {reason}") from error
-    return model.to(getattr(torch, recipe.model.dtype))
+    return model.to(getattr(torch, weights_type(recipe.model)))
 
 
 def add_adapter(

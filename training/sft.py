@@ -19,10 +19,12 @@ from rec_gen.bundle import Bundle, Manifest
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
+from rec_gen.models import Dtype
 from rec_gen.prior import Prior
 from rec_gen.templates import Template
 from rec_gen.versions import installed_versions
 from training.arguments import shared_arguments
+from training.augmentation import crop
 from training.calibration import calibrate
 from training.catalog_loss import CatalogLoss
 from training.composition import fold
@@ -42,7 +44,7 @@ from training.run_folder import (
     refuse_other_run,
     resumable_checkpoint,
 )
-from training.setup import Materials, prepare_materials
+from training.setup import Materials, prepare_materials, weights_type
 from training.stopping import LastStepCallback
 from training.trainer import RankingTrainer
 
@@ -102,8 +104,10 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
 def _identity(recipe: Recipe, dataset: Dataset, template: Template) -> dict[str, Any]:
     """What makes two runs the same; how long one may take does not."""
     several = {"the number of processes": count()} if count() > 1 else {}
+    keys = recipe.model_dump(mode="json", exclude={"train": {"max_minutes"}})
+    keys["model"]["dtype"] = weights_type(recipe.model)
     return {
-        **recipe.model_dump(mode="json", exclude={"train": {"max_minutes"}}),
+        **keys,
         "the data's content": dataset.fingerprint,
         "the template's text": template.sha256,
         **several,
@@ -126,7 +130,7 @@ def _bundle(recipe: Recipe, dataset: Dataset, template: Template, materials: Mat
         score=recipe.train.score,
         base=recipe.model.base if adapted else None,
         base_digest=materials.base_digest if adapted else None,
-        dtype=recipe.model.dtype,
+        dtype=materials.dtype,
         quantization=recipe.model.quantization,
         tokenizer=tokenizer_digests(materials.tokenizer),
         seed=recipe.seed,
@@ -185,6 +189,7 @@ def sft_trainer(
         model=bundle.model,
         args=_arguments(
             recipe,
+            bundle.manifest.dtype,
             folder / CHECKPOINTS,
             recipe.prompt.max_tokens + max(map(len, bundle.spellings.tokens)),
         ),
@@ -210,7 +215,8 @@ def _reports(folder: Path) -> list[TrainerCallback]:
 
 
 def _examples(recipe: Recipe, dataset: Dataset, bundle: Bundle) -> list[Row]:
-    sequences, renderer = dataset.sequences(), bundle.renderer()
+    whole, renderer = list(dataset.sequences()), bundle.renderer()
+    sequences = [*whole, *crop(whole, recipe.train.crops, recipe.seed)]
     if recipe.train.loss == "last-item":
         return list(last_item(sequences, renderer, bundle.spellings))
     rows = list(every_item(sequences, renderer, bundle.spellings, recipe.train.recency))
@@ -227,7 +233,7 @@ def _rows(rows: Iterable[Row]) -> Rows:
     return Rows.from_list(list(rows))
 
 
-def _arguments(recipe: Recipe, folder: Path, longest: int) -> SFTConfig:
+def _arguments(recipe: Recipe, dtype: Dtype, folder: Path, longest: int) -> SFTConfig:
     train = recipe.train
     return SFTConfig(
         packing=train.packing,
@@ -248,7 +254,7 @@ def _arguments(recipe: Recipe, folder: Path, longest: int) -> SFTConfig:
         gradient_checkpointing=train.gradient_checkpointing,
         **shared_arguments(
             folder,
-            recipe.model.dtype,
+            dtype,
             recipe.seed,
             train.max_steps,
             recipe.validation.every_steps,

@@ -71,7 +71,7 @@ def test_the_smallest_weights_that_rank_no_worse_are_chosen(
         pairs = zip(compression.WEIGHTS, changes, strict=True)
         found = {name: compression.Quality(some, some, change) for name, change in pairs}
         sizes = iter(range(9, 0, -1))
-        monkeypatch.setattr(compression, "weight_bytes", lambda model: next(sizes))
+        monkeypatch.setattr(compression, "weight_bytes", lambda _: next(sizes))
         return smallest(dict.fromkeys(compression.WEIGHTS, recommender), found)
 
     assert choose(fine, fine, fine) == "nf4"

@@ -115,3 +115,8 @@ def test_says_what_text_embeddings_need(tmp_path: Path) -> None:
             train(toy_recipe(**changes), dataset, tmp_path)
     with pytest.raises(DataError, match="no column 'brand'; it has item, title"):
         train(toy_recipe(model=TEXT, spelling={"text": ["brand"]}), dataset, tmp_path)
+
+
+def test_a_source_that_says_the_same_of_every_item_is_refused() -> None:
+    with pytest.raises(ConfigError, match="says the same of every item; leave it out"):
+        compose(tied_model(), SPELLINGS, [VECTORS, np.ones_like(VECTORS)], 20, 0.0)

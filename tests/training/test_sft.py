@@ -17,13 +17,14 @@ from rec_gen.bundle import Bundle
 from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Split
 from rec_gen.errors import ConfigError
+from rec_gen.models import native_dtype
 from rec_gen.recommender import Recommender
 from rec_gen.templates import Template
 from tests.toy import tiny_base, toy_dataset, toy_recipe
 from training.ranking import rank_examples
 from training.run_folder import CHECKPOINTS, LOGS, last_checkpoint
 from training.setup import prepare_materials
-from training.sft import train
+from training.sft import _bundle, _examples, train
 
 
 def test_learns_the_pattern_and_keeps_the_best_step(tmp_path: Path) -> None:
@@ -148,6 +149,25 @@ def test_a_run_says_what_its_semantic_ids_are_like(
     assert others.semantic_ids is None
 
 
+def test_auto_is_the_type_of_this_machine(tmp_path: Path) -> None:
+    kind = native_dtype()
+    bundle = train(toy_recipe(model={"dtype": "auto"}), toy_dataset(), tmp_path)
+    loaded = Bundle.load(bundle)
+    assert loaded.manifest.dtype == kind
+    assert next(loaded.model.parameters()).dtype == getattr(torch, kind)
+    assert train(toy_recipe(model={"dtype": kind}), toy_dataset(), tmp_path) == bundle
+
+
+def test_crops_are_learnt_besides() -> None:
+    def rows(crops: int) -> int:
+        recipe, dataset = toy_recipe(train={"crops": crops}), toy_dataset()
+        template = Template.load(recipe.prompt.template)
+        materials = prepare_materials(recipe, dataset, template)
+        return len(_examples(recipe, dataset, _bundle(recipe, dataset, template, materials)))
+
+    assert rows(3) == 4 * rows(0)
+
+
 ADAPTERS = [("lora", True), ("lora", False), ("qlora", True), ("qlora", False)]
 
 
@@ -196,7 +216,7 @@ RUN = """
 import json, sys
 from pathlib import Path
 from tests.toy import toy_dataset, toy_recipe
-from training.sft import train
+from training.sft import _bundle, _examples, train
 train(toy_recipe(**json.loads(sys.argv[2])), toy_dataset(), Path(sys.argv[1]))
 """
 

@@ -37,7 +37,10 @@ def logprobs(model: str, prompts: list[list[int]], adapter: str | None) -> list[
     inputs: Any = [{"prompt_token_ids": ids} for ids in prompts]
     outputs = llm.generate(inputs, sampling, lora_request=lora, use_tqdm=False)
     return [
-        [step[token].logprob for step, token in zip(output.prompt_logprobs[1:], ids[1:])]
+        [
+            step[token].logprob
+            for step, token in zip(output.prompt_logprobs[1:], ids[1:], strict=True)
+        ]
         for output, ids in zip(outputs, prompts, strict=True)
     ]
 
