@@ -164,7 +164,7 @@ def disk_bytes(bundle: Path) -> int:
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option("--users", type=int, help="Rank a sample of so many validation users; default: all.")
 @click.option("--heal-steps", default=100, show_default=True, help="Steps of each healing.")
-@click.option("--rounds", default=9, show_default=True, help="Turns of each model.")
+@click.option("--rounds", default=5, show_default=True, help="Turns of each model.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the models, to go on later.")
 def main(
     bundle: Path,
