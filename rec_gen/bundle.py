@@ -18,7 +18,7 @@ from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
 from rec_gen.errors import BundleError, DataError, MissingPackageError, ModelError
 from rec_gen.files import file_sha256, new_folder
-from rec_gen.models import Dtype, Quantization, load_model, load_tokenizer
+from rec_gen.models import Dtype, Quantization, load_model, load_quantized, load_tokenizer
 from rec_gen.prior import Prior
 from rec_gen.prompting import PromptConfig, PromptRenderer
 from rec_gen.spelling import Scheme, Spellings
@@ -51,6 +51,28 @@ class Refinement(Config):
     best_step: int
 
 
+class Compression(Config):
+    """What made a finished model smaller.
+
+    Attributes:
+        parent: The digest of the manifest of the bundle that it began with.
+        settings: The options.
+        before: What that bundle scored on the validation split.
+        dropped: The layers that were dropped, numbered as in the parent from 0.
+        angle: How far these layers turned the state, from 0 to 1; None where none was dropped.
+        unhealed: What the model scored with its layers dropped and not healed yet.
+        best_step: The step of the healing that is kept; 0 where none was or none ranked better.
+    """
+
+    parent: str
+    settings: dict[str, Any]
+    before: dict[str, float]
+    dropped: tuple[int, ...] = ()
+    angle: float | None = None
+    unhealed: dict[str, float] = Field(default_factory=dict)
+    best_step: int = 0
+
+
 class Manifest(Config):
     """What a bundle says of itself.
 
@@ -65,7 +87,7 @@ class Manifest(Config):
         base: The base model of an adapter; None when the bundle holds a whole model.
         base_digest: The digest of the base model's weights.
         dtype: The type of the weights.
-        quantization: How the base model of an adapter was quantised.
+        quantization: How the base model of an adapter was quantised, or the whole model.
         tokenizer: The digest of each part of the tokenizer.
         seed: The seed of the training run.
         dataset: The data set's name.
@@ -79,6 +101,7 @@ class Manifest(Config):
             trained before there was one, or whose data had nothing to fit it on.
         recipe: The whole recipe.
         refinements: The stages that followed the recipe, the last of which scored `metrics`.
+        compressions: What made the model smaller afterwards, the last of which scored `metrics`.
         versions: Python and the packages that trained the model.
         files: The SHA-256 of every other file.
         digest: The digest of this manifest itself, without this field.
@@ -105,9 +128,15 @@ class Manifest(Config):
     calibration: dict[str, Calibration] = Field(default_factory=dict)
     recipe: dict[str, Any]
     refinements: tuple[Refinement, ...] = ()
+    compressions: tuple[Compression, ...] = ()
     versions: dict[str, str]
     files: dict[str, str]
     digest: str = ""
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the bundle holds a whole model whose weights are quantised for good."""
+        return self.base is None and self.quantization != "none"
 
     def seal(self) -> "Manifest":
         """The same manifest with its digest."""
@@ -116,6 +145,7 @@ class Manifest(Config):
             "calibration": self.calibration != {},
             "score": self.score != "lm",
             "refinements": self.refinements != (),
+            "compressions": self.compressions != (),
             "minutes": self.minutes is not None,
             "semantic_ids": self.semantic_ids is not None,
             "task_templates": self.task_templates != {},
@@ -185,7 +215,10 @@ class Bundle:
             if self.prior is not None:
                 self.prior.save(folder / PRIOR)
             if self.manifest.base is None:
-                self.model.save_pretrained(folder / MODEL)
+                # a model that was read quantised cannot be turned back into another format
+                self.model.save_pretrained(
+                    folder / MODEL, save_original_format=not self.manifest.quantized
+                )
             else:
                 for adapter in self.model.peft_config.values():
                     adapter.base_model_name_or_path = self.manifest.base
@@ -302,6 +335,8 @@ def _changed_lines(trained: str, present: str) -> str:
 
 
 def _load_model(path: Path, manifest: Manifest, tokens: int) -> "PreTrainedModel":
+    if manifest.quantized:
+        return load_quantized(path / MODEL, manifest.dtype).eval()
     if manifest.base is None:
         return load_model(str(path / MODEL), manifest.dtype).eval()
     try:

@@ -1,6 +1,7 @@
 """Base models by name: the hub, a local folder, or a model that a pip package carries."""
 
 import importlib.util
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-Quantization = Literal["none", "nf4"]
+Quantization = Literal["none", "nf4", "int8"]
 
 _SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -40,7 +41,8 @@ def load_model(
         base: A hub name, a local folder, or `smollm2-135m`.
         dtype: The type of the weights that are not quantised.
         quantization: `nf4` stores linear layers in 4 bits with double quantisation (QLoRA,
-            Dettmers et al., 2023).
+            Dettmers et al., 2023), `int8` in 8 bits, a scale a row, and reads in 8 bits, a scale a
+            token (the vectorwise part of LLM.int8, Dettmers et al., 2022).
 
     Raises:
         ModelError: There is no such model.
@@ -50,12 +52,31 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
-    if quantization == "nf4":
-        options["quantization_config"] = _nf4(options["dtype"])
+    if quantization != "none":
+        options["quantization_config"] = _quantizer(quantization, options["dtype"])
     try:
         return AutoModelForCausalLM.from_pretrained(_resolve(base), **options)
     except (OSError, ValueError) as error:
         raise _not_found(base, error) from error
+
+
+def load_quantized(folder: Path, dtype: Dtype) -> "PreTrainedModel":
+    """Load a causal language model that was saved quantised; the folder says how.
+
+    Raises:
+        MissingPackageError: bitsandbytes is not installed.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    _require_bitsandbytes()
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+
+
+def weight_bytes(model: "PreTrainedModel") -> int:
+    """The bytes that a model's weights take in memory, shared ones once, scales included."""
+    tensors = (value for value in model.state_dict().values() if hasattr(value, "data_ptr"))
+    return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
 
 
 def native_dtype() -> Dtype:
@@ -92,17 +113,27 @@ def load_text_encoder() -> Any:
         raise _not_found(_MINILM, error) from error
 
 
-def _nf4(dtype: Any) -> Any:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingPackageError("bitsandbytes", "serve")
+def _quantizer(quantization: Quantization, dtype: Any) -> Any:
+    _require_bitsandbytes()
     from transformers import BitsAndBytesConfig
 
+    if quantization == "int8":
+        # outliers are looked for among all tokens of a reading, and would let requests disturb
+        # each other: without them a token's states hang on nothing but what it sees
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def _require_bitsandbytes() -> None:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingPackageError("bitsandbytes", "serve")
+    # it says at each product in 8 bits that it casts
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
 
 
 def _resolve(base: str) -> str:

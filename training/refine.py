@@ -1,7 +1,5 @@
 """Refining a fine-tuned model by preferences or rewards, and keeping it only if it ranks better."""
 
-import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,14 +37,13 @@ from training.run_folder import (
     BUNDLE,
     CHECKPOINTS,
     LOGS,
-    RUN,
+    REPORT,
+    begin_run,
     refuse_other_files,
     refuse_other_run,
     resumable_checkpoint,
 )
 from training.stopping import LastStepCallback
-
-REPORT = "report.json"
 
 
 class Report(Config):
@@ -94,10 +91,14 @@ def refine(
         restart: Begin anew although the folder holds a run.
 
     Raises:
-        ConfigError: The folder holds another run, the data leaves nothing to learn, or there are
-            several processes.
+        ConfigError: The folder holds another run, the data leaves nothing to learn, the weights are
+            quantised, or there are several processes.
     """
     refuse_several("refine")
+    if bundle.manifest.quantized:
+        raise ConfigError(
+            f"the bundle '{bundle.manifest.name}' is quantised: refine the one it came from"
+        )
     identity = {
         **config.model_dump(mode="json"),
         "the bundle at the start": bundle.manifest.digest,
@@ -111,11 +112,7 @@ def refine(
     recipe = parse_config(Recipe, bundle.manifest.recipe)
     held = validation_examples(dataset, recipe.validation, recipe.seed)
     examples = _examples(dataset, config, exclude_seen=recipe.validation.exclude_seen)
-    if restart:
-        (folder / REPORT).unlink(missing_ok=True)
-        for part in (BUNDLE, CHECKPOINTS, LOGS):
-            shutil.rmtree(folder / part, ignore_errors=True)
-    write_text(folder / RUN, json.dumps(identity, indent=2))
+    begin_run(identity, folder, restart=restart)
     report = _train(bundle, config, recipe.validation, held, examples, folder)
     if report.better:
         _save(bundle, config, recipe.validation, held, report, folder / BUNDLE)

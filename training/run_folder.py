@@ -1,6 +1,7 @@
 """The folder of a run: what lies in it, which run it belongs to, and where that one goes on."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,17 @@ from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
 
 BUNDLE, CHECKPOINTS, LOGS, RUN = "bundle", "checkpoints", "logs", "run.json"
+REPORT = "report.json"
+"""What a stage after training found; the last that it writes."""
+
+
+def begin_run(identity: dict[str, Any], folder: Path, *, restart: bool) -> None:
+    """Make a folder that of a run; with `restart`, what it held before is removed."""
+    if restart:
+        (folder / REPORT).unlink(missing_ok=True)
+        for part in (BUNDLE, CHECKPOINTS, LOGS):
+            shutil.rmtree(folder / part, ignore_errors=True)
+    write_text(folder / RUN, json.dumps(identity, indent=2))
 
 
 def last_checkpoint(folder: Path) -> str | None:

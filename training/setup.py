@@ -100,7 +100,7 @@ def prepare_materials(
         begin_with_text(model, tokenizer, spellings.tokens, texts, old_tokens)
     add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
     if config.adapter != "none":
-        model = _add_adapter(model, config, new_tokens)
+        model = add_adapter(model, config, new_tokens)
     return Materials(tokenizer, spellings, new_tokens, model, dtype, digest, statistics)
 
 
@@ -171,9 +171,10 @@ def _new_model(recipe: Recipe, tokenizer: "PreTrainedTokenizerBase") -> "PreTrai
     return model.to(getattr(torch, weights_type(recipe.model)))
 
 
-def _add_adapter(
+def add_adapter(
     model: "PreTrainedModel", config: ModelConfig, new_tokens: list[int]
 ) -> "PreTrainedModel":
+    """Put a new adapter on a model, as a recipe says, and let it train the new tokens too."""
     try:
         from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
     except ImportError as error:

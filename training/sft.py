@@ -1,7 +1,5 @@
 """Supervised fine-tuning with TRL: from a recipe to a bundle, resumable at any step."""
 
-import json
-import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,7 +20,6 @@ from rec_gen.bundle import Bundle, Manifest
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
-from rec_gen.files import write_text
 from rec_gen.models import Dtype
 from rec_gen.prior import Prior
 from rec_gen.templates import Template
@@ -44,7 +41,7 @@ from training.run_folder import (
     BUNDLE,
     CHECKPOINTS,
     LOGS,
-    RUN,
+    begin_run,
     refuse_other_files,
     refuse_other_run,
     resumable_checkpoint,
@@ -89,7 +86,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         Console(stderr=True).print(str(materials.code_statistics), soft_wrap=True, highlight=False)
     bundle = _bundle(recipe, dataset, template, materials, tasks)
     checkpoint = from_main(lambda: _begin(identity, folder, restart=restart))
-    trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens, ratings)
+    trainer = sft_trainer(recipe, dataset, bundle, folder, held, materials.new_tokens, ratings)
     keep_freed_memory()
     preparing = time.monotonic() - began
     with explain_out_of_memory(recipe.train.batch_size):
@@ -143,10 +140,7 @@ def _held_out_ratings(
 
 def _begin(identity: dict[str, Any], folder: Path, *, restart: bool) -> str | None:
     """Make the folder that of this run; the checkpoint to go on from."""
-    if restart:
-        for part in (BUNDLE, CHECKPOINTS, LOGS):
-            shutil.rmtree(folder / part, ignore_errors=True)
-    write_text(folder / RUN, json.dumps(identity, indent=2))
+    begin_run(identity, folder, restart=restart)
     return resumable_checkpoint(folder)
 
 
@@ -192,7 +186,7 @@ def _bundle(
     )
 
 
-def _trainer(
+def sft_trainer(
     recipe: Recipe,
     dataset: Dataset,
     bundle: Bundle,
@@ -201,6 +195,17 @@ def _trainer(
     new_tokens: list[int],
     ratings: HeldOutRatings | None = None,
 ) -> RankingTrainer:
+    """A trainer of the recipe's loss that keeps the step with the best validation ranking.
+
+    Args:
+        recipe: The run.
+        dataset: The prepared data.
+        bundle: The model that is trained in place, with what it reads.
+        folder: Where checkpoints and logs are written.
+        held: The validation examples.
+        new_tokens: The tokens that the spellings added, which may be blanked.
+        ratings: What an AUC is taken on beside the ranking, if anything.
+    """
     renderer = bundle.renderer()
     validation = recipe.validation
     item_tokens = torch.zeros(len(bundle.tokenizer), dtype=torch.bool)

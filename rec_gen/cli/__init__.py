@@ -11,7 +11,7 @@ from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
-from rec_gen.cli.training import quickstart, refine, train
+from rec_gen.cli.training import compress, quickstart, refine, train
 from rec_gen.errors import RecGenError
 
 
@@ -43,6 +43,7 @@ def main() -> None:
     recgen train quickstart                    fine-tune a model
     recgen curves runs/quickstart              see how the training went
     recgen refine runs/quickstart/bundle --method dpo
+    recgen compress runs/quickstart/bundle --weights int8
     recgen recommend runs/quickstart/bundle --history 50,172
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
     recgen benchmark quickstart                train some seeds and measure them
@@ -54,6 +55,7 @@ for command in (
     train,
     curves,
     refine,
+    compress,
     recommend,
     evaluate,
     benchmark,

@@ -1,4 +1,4 @@
-"""`recgen train`, `recgen refine` and `recgen quickstart`."""
+"""`recgen train`, `recgen refine`, `recgen compress` and `recgen quickstart`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,6 +87,53 @@ def refine(
     click.echo(report)
     kept = f"bundle: {folder / 'bundle'}"
     click.echo(kept if report.better else f"no bundle is written: keep {bundle}")
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--drop-layers", type=int, help="Drop so many neighbouring layers.")
+@click.option("--weights", help="bfloat16, int8 or nf4.")
+@click.option("--heal-steps", type=int, help="Train on for so many steps after dropping.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default: runs/NAME.")
+@click.option("--restart", is_flag=True, help="Begin anew, although the folder holds a run.")
+@OVERRIDES
+def compress(
+    bundle: Path,
+    drop_layers: int | None,
+    weights: str | None,
+    heal_steps: int | None,
+    out: Path | None,
+    restart: bool,
+    overrides: Sequence[str],
+) -> None:
+    """Make a BUNDLE smaller, and say what that does to the validation ranking.
+
+    An adapter is merged into its base model first. The layers that change least are dropped, the
+    rest may be healed by some steps of training, and the weights are quantised last. The same
+    command goes on where an interrupted run stopped.
+
+    \b
+    recgen compress runs/quickstart/bundle --weights int8
+    recgen compress runs/quickstart/bundle --drop-layers 1 --heal-steps 100
+    recgen compress runs/smollm2-lora/bundle --drop-layers 8 --heal-steps 100 --weights nf4
+    """
+    from rec_gen.bundle import Bundle
+    from rec_gen.config import parse_config
+    from training.compress_config import CompressConfig
+
+    options = {"drop_layers": drop_layers, "weights": weights, "heal_steps": heal_steps}
+    given = {key: value for key, value in options.items() if value is not None}
+    config = parse_config(CompressConfig, given, overrides, "compress")
+    quiet()
+    try:
+        from training.compress import SUFFIX
+        from training.compress import compress as run
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "trl", "train") from error
+    start = Bundle.load(bundle)
+    folder = out or Path("runs") / f"{start.manifest.name}{SUFFIX}"
+    click.echo(run(start, config, bundle_dataset(start), folder, restart=restart))
+    click.echo(f"bundle: {folder / 'bundle'}")
 
 
 @click.command()

@@ -200,6 +200,17 @@ def test_refine_says_what_it_did_to_the_ranking(
     assert not (tmp_path / "bundle").exists()
 
 
+def test_compress_says_what_it_did_and_the_bundle_answers(shop: Path, tmp_path: Path) -> None:
+    result = run("compress", shop / "run" / "bundle", "--drop-layers", 1, "--weights", "int8",
+                 "--heal-steps", 2, "--set", "every_steps=1", "--out", tmp_path)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    said = result.stdout.splitlines()
+    assert said[0].startswith("dropped layers ")
+    assert said[-1] == f"bundle: {tmp_path / 'bundle'}"
+    answer = run("recommend", tmp_path / "bundle", "--history", "p1,p2", "-k", 6)
+    assert len(answer.stdout.splitlines()) == 7
+
+
 def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> None:
     bundle = shop / "run" / "bundle"
     other = ["recommend", bundle, "--history", "p1", "--template", "next_item"]
@@ -230,6 +241,11 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (2, "refine: key 'method'", [*refine, "ppo"]),
         (2, "no history leaves 9 eligible items", [*refine, "dpo", "--set", "negatives=8"]),
         (1, "is not a bundle", ["refine", tmp_path, "--method", "dpo"]),
+        (2, "compress: key 'weights'", ["compress", bundle, "--weights", "int4"]),
+        (2, "drop_layers is 2: the model has 2", ["compress", bundle, "--drop-layers", 2]),
+        (2, "heal_steps needs drop_layers", ["compress", bundle, "--heal-steps", 2]),
+        (2, "there is nothing to do: give", ["compress", bundle]),
+        (1, "is not a bundle", ["compress", tmp_path, "--weights", "int8"]),
         (2, "is not a JSON list", ["recommend", bundle, "--history", "[p1"]),
         (2, "choose one of beauty, industrial, ", ["train", "quikstart"]),
         (2, "key 'data.sauce'", ["train", "quickstart", "--set", "data.sauce=1"]),
@@ -283,6 +299,7 @@ def test_render_asks_about_an_item_or_a_text(shop: Path) -> None:
         ["prepare"],
         ["train"],
         ["refine"],
+        ["compress"],
         ["recommend"],
         ["evaluate"],
         ["benchmark"],

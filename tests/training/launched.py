@@ -38,7 +38,7 @@ def uneven_dataset() -> Dataset:
 
 def run(folder: Path, changes: dict[str, Any], death: Death | None = None) -> None:
     """Train, logging the loss of every step."""
-    make = sft._trainer
+    make = sft.sft_trainer
 
     def watched(*args: Any) -> Any:
         trainer = make(*args)
@@ -47,7 +47,7 @@ def run(folder: Path, changes: dict[str, Any], death: Death | None = None) -> No
             trainer.add_callback(death)
         return trainer
 
-    with patch.object(sft, "_trainer", watched):
+    with patch.object(sft, "sft_trainer", watched):
         sft.train(toy_recipe(**changes), uneven_dataset(), folder)
 
 

@@ -12,7 +12,7 @@ from training.mixture import task_templates
 from training.ranking import validation_examples
 from training.recipe import Recipe
 from training.setup import prepare_materials
-from training.sft import _bundle, _trainer, train
+from training.sft import _bundle, sft_trainer, train
 
 
 def losses_and_gradients(recipe: Recipe, folder: Path) -> tuple[float, int, list[torch.Tensor]]:
@@ -22,7 +22,7 @@ def losses_and_gradients(recipe: Recipe, folder: Path) -> tuple[float, int, list
     materials = prepare_materials(recipe, dataset, template, tasks)
     bundle = _bundle(recipe, dataset, template, materials, tasks)
     held = validation_examples(dataset, recipe.validation, recipe.seed)
-    trainer = _trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
+    trainer = sft_trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
     rows = trainer.train_dataset
     loss = trainer.compute_loss(bundle.model, trainer.data_collator(list(rows)))
     loss.backward()

@@ -11,9 +11,9 @@ from rec_gen.data.dataset import Split
 from rec_gen.errors import ConfigError
 from tests.toy import toy_dataset
 from training.ranking import rank_examples
-from training.refine import REPORT, Report, refine
+from training.refine import Report, refine
 from training.refine_config import RefineConfig
-from training.run_folder import BUNDLE, CHECKPOINTS
+from training.run_folder import BUNDLE, CHECKPOINTS, REPORT
 
 METHODS = ("dpo", "softmax-dpo", "grpo")
 SHORT = {"max_steps": 4, "every_steps": 2, "batch_size": 8, "negatives": 2, "draws": 3}

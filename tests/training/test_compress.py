@@ -1,0 +1,228 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from rec_gen.bundle import Bundle
+from rec_gen.data.dataset import Split
+from rec_gen.decoding.runtimes import runtime_for
+from rec_gen.errors import BundleError, ConfigError
+from rec_gen.models import weight_bytes
+from rec_gen.recommender import Recommender
+from rec_gen.testing import brute_force
+from tests.toy import SCRATCH, tiny_base, toy_dataset, toy_recipe
+from training.compress import Report, compress
+from training.compress_config import CompressConfig
+from training.merging import merge_adapter
+from training.ranking import rank_examples
+from training.refine import refine
+from training.refine_config import RefineConfig
+from training.run_folder import BUNDLE, CHECKPOINTS, REPORT
+from training.sft import train
+
+QUANTIZED = ("int8", "nf4")
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a model with four layers that learnt the pattern."""
+    scratch = {**SCRATCH, "num_hidden_layers": 4, "hidden_size": 64, "head_dim": 32}
+    recipe = toy_recipe(model={"scratch": scratch}, train={"max_steps": 40})
+    return train(recipe, toy_dataset(), tmp_path_factory.mktemp("deep"))
+
+
+def run(start: Path, folder: Path, **options: Any) -> Report:
+    return compress(Bundle.load(start), CompressConfig(**options), toy_dataset(), folder)
+
+
+def ranked(path: Path) -> dict[str, float]:
+    return rank_examples(Bundle.load(path), list(toy_dataset().examples(Split.VALID)), 10, True)
+
+
+@torch.inference_mode()
+def logits(model: Any) -> torch.Tensor:
+    found: torch.Tensor = model(torch.tensor([[5, 6, 7, 8]]), use_cache=False).logits
+    return found.float()
+
+
+def test_drops_layers_and_heals_them(deep: Path, tmp_path: Path) -> None:
+    report = run(deep, tmp_path, drop_layers=2, heal_steps=20, every_steps=10, learning_rate=0.01)
+    start, small = Bundle.load(deep), Bundle.load(tmp_path / BUNDLE)
+    assert report.stage.unhealed["ndcg@10"] < report.after["ndcg@10"]
+    assert report.stage.best_step in (10, 20)
+    assert report.after == ranked(tmp_path / BUNDLE)
+    assert report.stage.before == ranked(deep)
+    assert small.manifest.compressions == (report.stage,)
+    assert small.manifest.compressions[0].parent == start.manifest.digest
+    first, second = report.stage.dropped
+    assert second == first + 1
+    assert small.manifest.name == "toy-compressed"
+    assert small.manifest.metrics["ndcg@10"] == report.after["ndcg@10"]
+    assert small.manifest.calibration != start.manifest.calibration
+    assert small.model.config.num_hidden_layers == 2
+    assert report.bytes_before == weight_bytes(start.model)
+    assert report.bytes_after == weight_bytes(small.model) < report.bytes_before
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / BUNDLE / "model")
+    assert torch.equal(logits(plain), logits(small.model))
+    assert f"dropped layers {first}, {second} (from 0), which turned states by" in str(report)
+    assert f"healing: the model of step {report.stage.best_step} is kept" in str(report)
+
+
+def test_a_healing_that_does_harm_is_said_to_and_left(deep: Path, tmp_path: Path) -> None:
+    unhealed = run(deep, tmp_path / "a", drop_layers=1)
+    ruinous = {"learning_rate": 10.0, "warmup_steps": 0, "heal_steps": 2}
+    report = run(deep, tmp_path / "b", drop_layers=1, **ruinous)
+    assert report.stage.best_step == 0
+    assert "healing: no step ranked better" in str(report)
+    assert report.after == unhealed.after == unhealed.stage.unhealed
+    models = [Bundle.load(tmp_path / name / BUNDLE).model for name in "ab"]
+    assert torch.equal(*(logits(model) for model in models))
+
+
+def test_an_interrupted_healing_ends_like_an_undisturbed_one(deep: Path, tmp_path: Path) -> None:
+    options = {"drop_layers": 1, "heal_steps": 8, "every_steps": 4, "learning_rate": 1e-3}
+    report = run(deep, tmp_path / "a", **options)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    shutil.rmtree(tmp_path / "b" / CHECKPOINTS / "checkpoint-8")
+    shutil.rmtree(tmp_path / "b" / BUNDLE)
+    (tmp_path / "b" / REPORT).unlink()
+    assert run(deep, tmp_path / "b", **options) == report
+    models = [Bundle.load(tmp_path / name / BUNDLE).model for name in "ab"]
+    assert torch.equal(*(logits(model) for model in models))
+    written = (tmp_path / "b" / BUNDLE / "manifest.json").stat().st_mtime_ns
+    assert run(deep, tmp_path / "b", **options) == report
+    assert (tmp_path / "b" / BUNDLE / "manifest.json").stat().st_mtime_ns == written
+    with pytest.raises(ConfigError, match=r"differs in heal_steps\): .* add --restart"):
+        run(deep, tmp_path / "b", **{**options, "heal_steps": 9})
+
+
+def test_an_adapter_is_merged_with_its_new_tokens(adapted: Path, tmp_path: Path) -> None:
+    bundle = Bundle.load(adapted)
+    before = logits(bundle.model)
+    report = run(adapted, tmp_path)
+    small = Bundle.load(tmp_path / BUNDLE)
+    assert small.manifest.base is None
+    assert type(small.model).__name__ == "LlamaForCausalLM"
+    assert torch.allclose(logits(small.model), before, atol=1e-4)
+    base = Bundle.load(adapted).model.unload()
+    assert not torch.allclose(logits(base), before, atol=1e-2)
+    assert report.after["ndcg@10"] == pytest.approx(report.stage.before["ndcg@10"], abs=1e-6)
+
+
+def test_a_merged_base_in_4_bits_is_what_the_adapter_was_trained_on(tmp_path: Path) -> None:
+    recipe = toy_recipe(
+        prompt={"template": "next_item", "max_tokens": 512},
+        model={"base": tiny_base(tmp_path / "base"), "adapter": "qlora"},
+        train={"max_steps": 10, "learning_rate": 0.02},
+    )
+    bundle = Bundle.load(train(recipe, toy_dataset(), tmp_path / "run"))
+    before = logits(bundle.model)
+    merged = merge_adapter(bundle.model, "float32")
+    assert torch.allclose(logits(merged), before, atol=1e-3)
+    assert not hasattr(merged.config, "quantization_config")
+    merged.save_pretrained(tmp_path / "plain")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "plain")
+    assert torch.equal(logits(plain), logits(merged))
+
+
+@pytest.mark.slow
+def test_an_adapter_is_healed_by_an_adapter_and_merged(adapted: Path, tmp_path: Path) -> None:
+    options = {"heal_steps": 20, "every_steps": 10, "learning_rate": 0.02}
+    report = run(adapted, tmp_path, drop_layers=1, weights="nf4", **options)
+    assert report.stage.best_step in (10, 20)
+    assert report.after["ndcg@10"] > report.stage.unhealed["ndcg@10"]
+    checkpoint = next((tmp_path / CHECKPOINTS).glob("checkpoint-*"))
+    assert (checkpoint / "adapter_model.safetensors").exists()
+    assert Bundle.load(tmp_path / BUNDLE).manifest.quantization == "nf4"
+
+
+@pytest.mark.parametrize("weights", QUANTIZED)
+def test_a_quantized_bundle_answers_and_refuses_changed_weights(
+    deep: Path, tmp_path: Path, weights: str
+) -> None:
+    report = run(deep, tmp_path, weights=weights)
+    path = tmp_path / BUNDLE
+    recommender = Recommender.load(path)
+    model = recommender.bundle.model
+    assert recommender.bundle.manifest.quantization == weights
+    assert report.after == ranked(path)
+    assert weight_bytes(model) == report.bytes_after < report.bytes_before / 2
+    assert model.get_output_embeddings().weight.dtype == torch.float32
+    exact = Bundle.load(deep).model
+    error = (logits(model) - logits(exact)).norm() / logits(exact).norm()
+    assert 0 < error < (0.05 if weights == "int8" else 0.3)
+    (answer,) = recommender.recommend([["i1", "i2", "i3"]], k=20)
+    assert {r.item.id for r in answer} == {f"i{item}" for item in range(12)} - {"i1", "i2", "i3"}
+    Bundle.load(path).save(tmp_path / "again")
+    again = Recommender.load(tmp_path / "again").recommend([["i1", "i2", "i3"]], k=20)
+    assert again == [answer]
+    file = path / "model" / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BundleError, match=r"model\.safetensors was changed after training"):
+        Bundle.load(path)
+
+
+@pytest.mark.parametrize("weights", QUANTIZED)
+def test_requests_to_quantized_weights_do_not_disturb_each_other(
+    deep: Path, tmp_path: Path, weights: str
+) -> None:
+    """And the search finds what spelling out every item finds."""
+    run(deep, tmp_path, weights=weights, drop_layers=1)
+    bundle = Bundle.load(tmp_path / BUNDLE)
+    recommender = Recommender(bundle)
+    histories = [["i1", "i2"], ["i9"] * 5, ["i7"]]
+    together = recommender.recommend(histories, k=12, exact=True, exclude_seen=False)
+    for history, answer in zip(histories, together, strict=True):
+        prompt = bundle.renderer().render([bundle.catalog.position(i) for i in history]).ids
+        truth = brute_force(
+            runtime_for(bundle.model), prompt, bundle.spellings.tokens, [True] * 12, "lm"
+        )
+        for found in answer:
+            expected = truth[bundle.catalog.position(found.item.id)]
+            assert found.score == pytest.approx(expected, abs=1e-3)
+
+
+def test_bfloat16_halves_the_weights(deep: Path, tmp_path: Path) -> None:
+    report = run(deep, tmp_path, weights="bfloat16")
+    assert report.bytes_after == report.bytes_before / 2
+    bundle = Bundle.load(tmp_path / BUNDLE)
+    assert bundle.manifest.dtype == "bfloat16"
+    assert bundle.model.dtype == torch.bfloat16
+
+
+def test_stages_follow_each_other_until_weights_are_quantized(deep: Path, tmp_path: Path) -> None:
+    run(deep, tmp_path / "a", drop_layers=1)
+    run(tmp_path / "a" / BUNDLE, tmp_path / "b", drop_layers=1, weights="int8")
+    manifest = Bundle.load(tmp_path / "b" / BUNDLE).manifest
+    assert [stage.settings["weights"] for stage in manifest.compressions] == ["same", "int8"]
+    assert manifest.name == "toy-compressed"
+    with pytest.raises(ConfigError, match="is quantised: compress the one it came from"):
+        run(tmp_path / "b" / BUNDLE, tmp_path / "c", weights="nf4")
+    config = RefineConfig(method="dpo")
+    with pytest.raises(ConfigError, match="is quantised: refine the one it came from"):
+        refine(Bundle.load(tmp_path / "b" / BUNDLE), config, toy_dataset(), tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_refuses_what_cannot_be_done(deep: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to do: give drop_layers or weights"):
+        run(deep, tmp_path)
+    with pytest.raises(ConfigError, match="drop_layers is 4: the model has 4 layers"):
+        run(deep, tmp_path, drop_layers=4)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bundle_of_before_compressions_loads(deep: Path, tmp_path: Path) -> None:
+    """Its manifest lacks the field, and its seal holds."""
+    bundle = shutil.copytree(deep, tmp_path / "old")
+    file = bundle / "manifest.json"
+    table = json.loads(file.read_text())
+    assert table.pop("compressions") == []
+    file.write_text(json.dumps(table))
+    assert Bundle.load(bundle).manifest.compressions == ()

@@ -1,0 +1,205 @@
+"""Making a finished model smaller: merge, drop layers, heal, quantise; and saying what it cost."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from rec_gen.bundle import Bundle, Compression
+from rec_gen.config import Config, parse_config
+from rec_gen.data.dataset import Dataset, Example
+from rec_gen.errors import ConfigError
+from rec_gen.files import write_text
+from rec_gen.models import load_model, weight_bytes
+from rec_gen.versions import installed_versions
+from training.calibration import calibrate
+from training.compress_config import CompressConfig
+from training.depth import angular_distances, drop_layers
+from training.healing import heal
+from training.merging import merge_adapter
+from training.processes import refuse_several
+from training.ranking import NDCG, RECALL, rank_examples, sample_examples, validation_examples
+from training.recipe import Recipe, ValidationConfig
+from training.run_folder import BUNDLE, REPORT, begin_run, refuse_other_files, refuse_other_run
+
+SUFFIX = "-compressed"
+
+
+class Report(Config):
+    """What a compression did.
+
+    Attributes:
+        stage: What was done, and the validation ranking on the way.
+        after: NDCG@10 and recall@10 of the smaller model.
+        bytes_before: What the weights took in memory.
+        bytes_after: The same of the smaller model.
+    """
+
+    stage: Compression
+    after: dict[str, float]
+    bytes_before: int
+    bytes_after: int
+
+    def __str__(self) -> str:
+        stage = self.stage
+        lines = []
+        if stage.dropped:
+            layers, degrees = ", ".join(map(str, stage.dropped)), 180 * (stage.angle or 0.0)
+            lines += [
+                f"dropped layers {layers} (from 0), which turned states by {degrees:.0f} degrees",
+                f"validation NDCG@10 with these layers dropped: {stage.unhealed[NDCG]:.4f}",
+            ]
+        if stage.settings["heal_steps"]:
+            healed = f"the model of step {stage.best_step} is kept"
+            lines.append(f"healing: {healed if stage.best_step else 'no step ranked better'}")
+        before, after = stage.before[NDCG], self.after[NDCG]
+        lines.append(f"validation NDCG@10: {before:.4f} before, {after:.4f} after")
+        megabytes = (self.bytes_before / 1e6, self.bytes_after / 1e6)
+        lines.append("weights in memory: {:.2f} MB before, {:.2f} MB after".format(*megabytes))
+        return "\n".join(lines)
+
+
+def compress(
+    bundle: Bundle, config: CompressConfig, dataset: Dataset, folder: Path, *, restart: bool = False
+) -> Report:
+    """Make a bundle smaller, and write it with what that did to the validation ranking.
+
+    An adapter is merged into its base first. The layers that turn the states of training prompts
+    least are dropped, the rest is trained on for some steps, and the weights are quantised last.
+    An interrupted healing goes on from its last checkpoint.
+
+    Args:
+        bundle: The model at the start, as it was loaded; an adapter is taken apart.
+        config: What is done.
+        dataset: The data that the bundle was trained on.
+        folder: The run's folder; it receives `bundle` and `report.json`.
+        restart: Begin anew although the folder holds a run.
+
+    Raises:
+        ConfigError: There is nothing to do, it cannot be done to this model, the folder holds
+            another run, or there are several processes.
+        MissingPackageError: bitsandbytes is needed and not installed.
+    """
+    refuse_several("compress")
+    manifest = bundle.manifest
+    _refuse_what_cannot_be(bundle, config)
+    identity = {
+        **config.model_dump(mode="json"),
+        "the bundle at the start": manifest.digest,
+        "the data's content": dataset.fingerprint,
+    }
+    refuse_other_files(folder)
+    if not restart:
+        refuse_other_run(identity, folder)
+        if (folder / REPORT).exists():
+            return Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
+    begin_run(identity, folder, restart=restart)
+    recipe = parse_config(Recipe, manifest.recipe)
+    held = validation_examples(dataset, recipe.validation, recipe.seed)
+    bytes_before = weight_bytes(bundle.model)
+    bundle = _whole(bundle)
+    stage = Compression(
+        parent=manifest.digest,
+        settings=config.model_dump(mode="json"),
+        before={name: manifest.metrics[name] for name in (NDCG, RECALL)},
+    )
+    if config.drop_layers:
+        bundle, stage = _drop(bundle, stage, config, dataset)
+        stage = stage.model_copy(update={"unhealed": _rank(bundle, held, recipe.validation)})
+    if config.heal_steps:
+        bundle, best_step = heal(bundle, config, dataset, held, folder, stage.unhealed[NDCG])
+        stage = stage.model_copy(update={"best_step": best_step})
+    bundle = _stored(bundle, config)
+    report = Report(
+        stage=stage,
+        after=_rank(bundle, held, recipe.validation),
+        bytes_before=bytes_before,
+        bytes_after=weight_bytes(bundle.model),
+    )
+    _save(bundle, report, held, recipe.validation, folder / BUNDLE)
+    write_text(folder / REPORT, report.model_dump_json(indent=2))
+    return report
+
+
+def _refuse_what_cannot_be(bundle: Bundle, config: CompressConfig) -> None:
+    manifest = bundle.manifest
+    if manifest.quantized:
+        raise ConfigError(
+            f"the bundle '{manifest.name}' is quantised: compress the one it came from"
+        )
+    if manifest.base is None and not config.drop_layers and config.weights == "same":
+        raise ConfigError("there is nothing to do: give drop_layers or weights")
+    depth = bundle.model.config.num_hidden_layers
+    if config.drop_layers >= depth:
+        raise ConfigError(f"drop_layers is {config.drop_layers}: the model has {depth} layers")
+
+
+def _whole(bundle: Bundle) -> Bundle:
+    """The bundle without an adapter, on the device where it is ranked."""
+    manifest, model = bundle.manifest, bundle.model
+    if manifest.base is not None:
+        model = merge_adapter(model, manifest.dtype)
+        update = {"base": None, "base_digest": None, "quantization": "none"}
+        manifest = manifest.model_copy(update=update)
+    if torch.cuda.is_available():
+        model.to("cuda")
+    return replace(bundle, manifest=manifest, model=model)
+
+
+def _drop(
+    bundle: Bundle, stage: Compression, config: CompressConfig, dataset: Dataset
+) -> tuple[Bundle, Compression]:
+    """Drop the run of layers that turns the states of training prompts least."""
+    renderer, count = bundle.renderer(), config.drop_layers
+    sequences = list(dataset.sequences())
+    examples = [Example(seq.user, seq.items[:-1], int(seq.items[-1])) for seq in sequences]
+    chosen = sample_examples(examples, config.histories, config.seed)
+    prompts = [renderer.render(example.history).ids for example in chosen]
+    distances = angular_distances(bundle.model, prompts, count)
+    first = min(range(len(distances)), key=distances.__getitem__)
+    update = {"dropped": tuple(range(first, first + count)), "angle": distances[first]}
+    model = drop_layers(bundle.model, first, count)
+    return replace(bundle, model=model), stage.model_copy(update=update)
+
+
+def _stored(bundle: Bundle, config: CompressConfig) -> Bundle:
+    """The bundle with its weights in the type that is asked for."""
+    manifest, weights = bundle.manifest, config.weights
+    if weights == "same":
+        return bundle
+    if weights == "bfloat16":
+        update = {"dtype": "bfloat16"}
+        model = bundle.model.to(torch.bfloat16)
+    else:
+        update = {"quantization": weights}
+        with TemporaryDirectory() as folder:
+            bundle.model.save_pretrained(folder)
+            model = load_model(folder, manifest.dtype, weights).eval()
+    return replace(bundle, manifest=manifest.model_copy(update=update), model=model)
+
+
+def _rank(
+    bundle: Bundle, held: Sequence[Example], validation: ValidationConfig
+) -> dict[str, float]:
+    return rank_examples(bundle, held, validation.beam_width, validation.exclude_seen)
+
+
+def _save(
+    bundle: Bundle,
+    report: Report,
+    held: Sequence[Example],
+    validation: ValidationConfig,
+    path: Path,
+) -> None:
+    calibration, errors = calibrate(bundle, held, validation)
+    manifest = bundle.manifest
+    update = {
+        "name": manifest.name.removesuffix(SUFFIX) + SUFFIX,
+        "metrics": {**report.after, **errors},
+        "calibration": calibration,
+        "compressions": (*manifest.compressions, report.stage),
+        "versions": installed_versions(),
+    }
+    replace(bundle, manifest=manifest.model_copy(update=update)).save(path)
