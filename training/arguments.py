@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
+from rec_gen.errors import ConfigError
 from rec_gen.models import Dtype
+from training.processes import shards_states
 from training.ranking import NDCG
 
 
@@ -20,14 +22,21 @@ def shared_arguments(
         seed: Seeds the order of the examples.
         steps: The last step.
         every: Steps between validations.
+
+    Raises:
+        ConfigError: DeepSpeed does not train this type without a GPU.
     """
     every = min(every, steps)
+    cpu = not torch.cuda.is_available()
+    if cpu and shards_states() and dtype != "float32":
+        raise ConfigError(f"model.dtype: DeepSpeed on CPUs trains 'float32', not {dtype!r}")
     return {
         "output_dir": str(folder),
         "max_steps": steps,
         "adam_beta2": 0.98,
         "bf16": dtype == "bfloat16",
-        "use_cpu": not torch.cuda.is_available(),
+        "use_cpu": cpu and not shards_states(),
+        "ddp_backend": "gloo" if cpu and shards_states() else None,
         "seed": seed,
         "data_seed": seed,
         "eval_strategy": "steps",
@@ -40,7 +49,7 @@ def shared_arguments(
         "greater_is_better": True,
         "prediction_loss_only": True,
         "restore_callback_states_from_checkpoint": True,
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        "dataloader_pin_memory": not cpu,
         "logging_steps": min(10, steps),
         "report_to": "none",
         "disable_tqdm": True,

@@ -2,16 +2,19 @@
 
 Text carries what few interactions cannot teach, the free part what text does not say. Leaving out
 free parts at random keeps the projection from being ignored (as DropoutNet does: Volkovs et al.,
-2017). The composed table is saved, so that a bundle is an ordinary model.
+2017). Composed rows are saved as plain ones, so that a bundle is an ordinary model or adapter.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 NAME = "composition"
+FILE = "composition.safetensors"
 STD = 0.1
 """The standard deviation that projections begin with; free parts begin with 0.02."""
 SOFTNESS = 0.05
@@ -29,61 +33,108 @@ SOFTNESS = 0.05
 
 
 class Composition(nn.Module):
-    """Composes the rows of an embedding table that belong to new tokens."""
+    """Composes the rows of new tokens in each table of a model: one where its ends are tied."""
 
-    def __init__(self, vectors: torch.Tensor, first: int, width: int, dropout: float) -> None:
-        """Begin with random projections.
+    def __init__(
+        self,
+        new: range,
+        vectors: torch.Tensor,
+        begun: Sequence[torch.Tensor],
+        dropout: float,
+        std: float,
+    ) -> None:
+        """Begin with random projections, or with projections of zero.
 
         Args:
+            new: The ids of the new tokens.
             vectors: float32 [new tokens, dimensions], the mean vector of each token's items.
-            first: The id of the first new token; the others follow it.
-            width: The width of the table.
+            begun: For each table [new tokens, width], what stays of a row without its free part.
             dropout: How often a free part is left out in training.
+            std: The standard deviation that projections begin with.
         """
         super().__init__()
+        self.new = new
         self.register_buffer("vectors", vectors, persistent=False)
-        self.projection = nn.Linear(vectors.shape[1], width, bias=False)
-        nn.init.normal_(self.projection.weight, std=STD / vectors.shape[1] ** 0.5)
-        self._new = slice(first, first + len(vectors))
+        projections = [nn.Linear(vectors.shape[1], rows.shape[1], bias=False) for rows in begun]
+        for index, (projection, rows) in enumerate(zip(projections, begun, strict=True)):
+            nn.init.normal_(projection.weight, std=std)
+            self.register_buffer(f"begun_{index}", rows.float(), persistent=False)
+        self.projections = nn.ModuleList(projections)
         self._dropout = dropout
 
-    def forward(self, free: torch.Tensor) -> torch.Tensor:
-        """The composed table for a table of free parts, [vocabulary, width] each."""
-        new = free[self._new]
+    def forward(self, free: torch.Tensor, index: int) -> torch.Tensor:
+        """The composed rows of a table for its rows of free parts, [new tokens, width] each."""
+        rows, begun = free.float(), self.get_buffer(f"begun_{index}")
         if self.training:
-            new = new * (torch.rand(len(new), 1, device=free.device) >= self._dropout)
-        new = new + self.projection(self.vectors)
-        return torch.cat([free[: self._new.start], new, free[self._new.stop :]])
+            kept = torch.rand(len(rows), 1, device=rows.device) >= self._dropout
+            rows = torch.where(kept, rows, begun)
+        projection = self.projections[index]
+        kind = next(projection.parameters()).dtype
+        text: torch.Tensor = projection(self.get_buffer("vectors").to(kind))
+        return (rows + text).to(free.dtype)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A parameter that holds the rows of new tokens, in the modules that share it."""
+
+    holders: list[nn.Module]
+    name: str
+    new: slice
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        return self.holders[0].get_parameter(self.name)
+
+    def show(self, rows: torch.Tensor) -> None:
+        """Let its modules read other rows, which hide the parameter and leave it registered."""
+        whole = self.parameter
+        shown = torch.cat([whole[: self.new.start], rows, whole[self.new.stop :]])
+        for holder in self.holders:
+            holder.__dict__[self.name] = shown
+
+    def hide(self) -> None:
+        for holder in self.holders:
+            holder.__dict__.pop(self.name, None)
 
 
 def compose(
     model: PreTrainedModel,
     tokens: Sequence[npt.NDArray[np.int32]],
     vectors: Sequence[npt.NDArray[np.float32]],
-    first: int,
+    new: range,
     dropout: float,
+    *,
+    pretrained: bool = False,
 ) -> None:
-    """Make the embeddings of a model's new tokens composed ones.
+    """Make the embeddings of a model's new tokens composed ones, at the input and the output.
+
+    A pretrained model goes on from the rows that its new tokens have: these stay where a free part
+    is left out, and projections begin at zero.
 
     Args:
-        model: A model whose input and output embeddings are tied.
+        model: A model, or one that PEFT wrapped with the new tokens as trainable ones.
         tokens: The spelling of each item.
         vectors: float32 [items, dimensions] each, what some sources say of each item.
-        first: The id of the first new token; all from there on are new.
+        new: The ids of the new tokens.
         dropout: How often a free part is left out in training.
+        pretrained: Whether the rows say something already.
 
     Raises:
-        ConfigError: The embeddings are not tied, the spellings have no new token, or the vectors of
-            a source are all alike.
+        ConfigError: The spellings have no new token, or the vectors of a source are all alike.
     """
-    table = model.get_input_embeddings().weight
-    if table is not model.get_output_embeddings().weight:
-        raise ConfigError("model.embed: needs tie_word_embeddings = true")
     whitened = np.concatenate([_whiten(part) for part in vectors], axis=1)
-    by_token = _by_token(tokens, whitened, first, len(table))
+    by_token = _by_token(tokens, whitened, new)
     scaled = torch.from_numpy(by_token / by_token.std())
-    composition = Composition(scaled, first, table.shape[1], dropout)
-    model.add_module(NAME, composition.to(table.device, table.dtype).train(model.training))
+    length = scaled.shape[1] ** 0.5
+    tables = _tables(model, new)
+    rows = [table.parameter[table.new].detach().clone() for table in tables]
+    if pretrained:
+        composition = Composition(new, scaled / length, rows, dropout, 0.0)
+    else:
+        nothing = [torch.zeros_like(part) for part in rows]
+        composition = Composition(new, scaled, nothing, dropout, STD / length)
+    model.add_module(NAME, composition.to(rows[0].device).train(model.training))
 
 
 def begin_with_text(
@@ -91,7 +142,7 @@ def begin_with_text(
     tokenizer: "PreTrainedTokenizerBase",
     tokens: Sequence[npt.NDArray[np.int32]],
     texts: Sequence[str],
-    first: int,
+    new: range,
 ) -> None:
     """Let the new tokens of a pretrained model begin with what it knows of their items' text.
 
@@ -103,7 +154,7 @@ def begin_with_text(
         tokenizer: Its tokenizer.
         tokens: The spelling of each item.
         texts: The text of each item.
-        first: The id of the first new token; all from there on are new.
+        new: The ids of the new tokens.
 
     Raises:
         ConfigError: The spellings have no new token.
@@ -111,43 +162,72 @@ def begin_with_text(
     encoder = TextEncoder(tokenizer)
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
     for table in {id(end.weight): end.weight.data for end in ends}.values():
-        old = table[:first].float()
+        old = table[: new.start].float()
         pieces = (encoder.untrusted(text) for text in texts)
         rows = [old[ids].mean(0) if ids else old.mean(0) for ids in pieces]
-        new = torch.from_numpy(_by_token(tokens, torch.stack(rows).numpy(), first, len(tokenizer)))
-        length = old.norm(dim=1).mean() / new.norm(dim=1, keepdim=True)
-        table[first : len(tokenizer)] = (new * length).to(table.dtype)
+        begun = torch.from_numpy(_by_token(tokens, torch.stack(rows).numpy(), new))
+        length = old.norm(dim=1).mean() / begun.norm(dim=1, keepdim=True)
+        table[new.start : new.stop] = (begun * length).to(table.dtype)
 
 
 @contextmanager
 def composed(model: PreTrainedModel) -> Iterator[None]:
-    """Let a model compute with its composed table, where it has one."""
+    """Let a model compute with its composed rows, where it has some."""
     composition = getattr(model, NAME, None)
     if composition is None:
         yield
         return
-    ends = (model.get_input_embeddings(), model.get_output_embeddings())
-    free = ends[0].weight
-    table = composition(free)
-    for end in ends:
-        del end.weight
-        end.weight = table
+    tables = _tables(model, composition.new)
+    for index, table in enumerate(tables):
+        table.show(composition(table.parameter[table.new], index))
     try:
         yield
     finally:
-        for end in ends:
-            del end.weight
-            end.weight = free
+        for table in tables:
+            table.hide()
 
 
 def fold(model: PreTrainedModel) -> None:
-    """Make the composed table an ordinary one, for good."""
+    """Make the composed rows ordinary ones, for good."""
     composition = getattr(model, NAME, None)
     if composition is not None:
-        free = model.get_input_embeddings().weight
+        composition.eval()
         with torch.no_grad():
-            free.copy_(composition.eval()(free))
+            for index, table in enumerate(_tables(model, composition.new)):
+                rows = table.parameter[table.new]
+                rows.copy_(composition(rows, index))
         delattr(model, NAME)
+
+
+def save_composition(model: PreTrainedModel, checkpoint: Path) -> None:
+    """Write the projections to a checkpoint; PEFT's own holds the adapter alone."""
+    composition = getattr(model, NAME, None)
+    if composition is not None:
+        save_file(composition.state_dict(), checkpoint / FILE)
+
+
+def load_composition(model: PreTrainedModel, checkpoint: Path) -> None:
+    """Read the projections that `save_composition` wrote."""
+    composition = getattr(model, NAME, None)
+    if composition is not None:
+        composition.load_state_dict(load_file(checkpoint / FILE))
+
+
+def _tables(model: PreTrainedModel, new: range) -> list[_Table]:
+    """The tables with rows of new tokens, the input's first; PEFT holds these rows apart."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    tables: dict[int, _Table] = {}
+    for end in ends:
+        if hasattr(end, "token_adapter"):
+            holder, name = end.token_adapter.trainable_tokens_delta, end.active_adapters[0]
+            rows = slice(0, len(new))
+        else:
+            holder, name, rows = end, "weight", slice(new.start, new.stop)
+        table = _Table([], name, rows)
+        holders = tables.setdefault(id(holder.get_parameter(name)), table).holders
+        if holder not in holders:
+            holders.append(holder)
+    return list(tables.values())
 
 
 def _whiten(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -161,19 +241,18 @@ def _whiten(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _by_token(
-    tokens: Sequence[npt.NDArray[np.int32]],
-    vectors: npt.NDArray[np.float32],
-    first: int,
-    stop: int,
+    tokens: Sequence[npt.NDArray[np.int32]], vectors: npt.NDArray[np.float32], new: range
 ) -> npt.NDArray[np.float32]:
     """float32 [new tokens, dimensions]: the mean over a token's items."""
     lengths = [len(spelling) for spelling in tokens]
-    places = np.concatenate(tokens).astype(np.int64) - first
-    new = places >= 0
-    if not new.any():
-        raise ConfigError("model.embed: titles have no new tokens; spell by 'item' or 'semantic'")
-    owners = np.repeat(np.arange(len(tokens)), lengths)[new]
-    sums = np.zeros((stop - first, vectors.shape[1]), np.float32)
-    np.add.at(sums, places[new], vectors[owners])
-    counts = np.bincount(places[new], minlength=len(sums))
+    places = np.concatenate(tokens).astype(np.int64) - new.start
+    added = places >= 0
+    if not added.any():
+        raise ConfigError(
+            "model.embed, model.begin: titles have no new tokens; spell by 'item' or 'semantic'"
+        )
+    owners = np.repeat(np.arange(len(tokens)), lengths)[added]
+    sums = np.zeros((len(new), vectors.shape[1]), np.float32)
+    np.add.at(sums, places[added], vectors[owners])
+    counts = np.bincount(places[added], minlength=len(sums))
     return sums / np.maximum(counts, 1).astype(np.float32)[:, None]

@@ -14,24 +14,45 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _LONGEST_WAIT = timedelta(hours=4)
+_LARGEST_STAGE = 2
 
 
 def join() -> None:
     """Meet the other processes, if `accelerate launch` started any; a second call does nothing.
 
     Raises:
-        ConfigError: They are meant to share the weights.
+        ConfigError: They are meant to share the weights themselves.
     """
-    for way in ("FSDP", "DEEPSPEED"):
-        if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
-            raise ConfigError(
-                f"accelerate launch asks for {way}: each process trains the whole model; use "
-                "training/accelerate/gpus.yaml, and model.adapter = 'qlora' to save memory"
-            )
+    _refuse_shared_weights()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
         from accelerate import PartialState
 
-        PartialState(cpu=not torch.cuda.is_available(), timeout=_LONGEST_WAIT)
+        cpu = not torch.cuda.is_available()
+        backend = {"backend": "gloo"} if cpu else {}
+        PartialState(cpu=cpu and not shards_states(), timeout=_LONGEST_WAIT, **backend)
+
+
+def shards_states() -> bool:
+    """Whether DeepSpeed leaves each process a part of gradients and optimizer states (ZeRO-2)."""
+    return _asked_for("DEEPSPEED")
+
+
+def _asked_for(way: str) -> bool:
+    return os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true"
+
+
+def _refuse_shared_weights() -> None:
+    stage = 0
+    if shards_states():
+        from accelerate import DeepSpeedPlugin
+
+        stage = DeepSpeedPlugin().zero_stage
+    way = "FSDP" if _asked_for("FSDP") else f"ZeRO-{stage}" if stage > _LARGEST_STAGE else None
+    if way:
+        raise ConfigError(
+            f"accelerate launch asks for {way}: each process holds all weights; use "
+            "training/accelerate/gpus-zero.yaml, and model.adapter = 'qlora' to save more memory"
+        )
 
 
 def count() -> int:

@@ -43,9 +43,10 @@ class ModelConfig(Config):
         base: A hub name, a local folder, `smollm2-135m`, or `scratch` for random weights.
         scratch: For `scratch`, the transformers configuration; `model_type` defaults to `qwen3`.
         scratch_vocabulary: For `scratch`, the size of the tokenizer before items are added.
-        embed: What the embeddings of new tokens are composed of beside a free part; for `scratch`
-            vectors of their items from these sources. A pretrained model knows `text` only, as
-            the mean embedding of its tokens, with which new ones begin.
+        begin: What the new tokens of a pretrained model begin as: `random` draws around its mean
+            embedding, or the mean embedding of their items' `text`.
+        embed: The sources of the vectors of items, a projection of which is added to the free
+            part of each new token's embedding; none leaves the free part alone.
         free_dropout: With composed embeddings, how often a free part is left out in training.
         adapter: `none` trains all weights, `lora` an adapter (Hu et al., 2021), `qlora` an
             adapter on a base in 4 bits (Dettmers et al., 2023).
@@ -59,6 +60,7 @@ class ModelConfig(Config):
     base: str = "scratch"
     scratch: dict[str, Any] = Field(default_factory=dict)
     scratch_vocabulary: int = Field(default=384, ge=300)
+    begin: Literal["random", "text"] = "random"
     embed: tuple[Source, ...] = ()
     free_dropout: float = Field(default=0.2, ge=0, lt=1)
     adapter: Literal["none", "lora", "qlora"] = "none"

@@ -36,7 +36,7 @@ class Materials:
     Attributes:
         tokenizer: The tokenizer, with the tokens that the spellings added.
         spellings: The catalog's spellings.
-        new_tokens: The ids of the tokens that they added, ascending and without a gap.
+        new_tokens: The ids of the tokens that they added.
         model: The model, wrapped by PEFT where an adapter is trained.
         dtype: The type of its weights.
         base_digest: The digest of the base model's weights; None from scratch.
@@ -45,7 +45,7 @@ class Materials:
 
     tokenizer: "PreTrainedTokenizerBase"
     spellings: Spellings
-    new_tokens: list[int]
+    new_tokens: range
     model: "PreTrainedModel"
     dtype: Dtype
     base_digest: str | None
@@ -75,32 +75,26 @@ def prepare_materials(
         tokenizer = load_tokenizer(config.base)
     old_tokens = len(tokenizer)
     spellings, statistics = _spell(recipe.spelling, dataset, tokenizer, recipe.seed)
-    new_tokens = list(range(old_tokens, len(tokenizer)))
-    texts = dataset.catalog.texts(recipe.spelling.text)
+    new_tokens = range(old_tokens, len(tokenizer))
     if config.base == "scratch":
         if config.adapter != "none":
             raise ConfigError("model.adapter: a model from scratch is trained whole; use 'none'")
         model = _new_model(recipe, tokenizer)
-        if config.embed:
-            vectors = from_main(
-                lambda: [
-                    source_vectors(source, texts, _histories(dataset), recipe.seed)
-                    for source in config.embed
-                ]
-            )
-            compose(model, spellings.tokens, vectors, old_tokens, config.free_dropout)
+        if config.begin != "random":
+            raise ConfigError("model.begin: a model from scratch knows no text yet; use 'random'")
+        _compose(model, recipe, dataset, spellings, new_tokens)
         add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
         return Materials(tokenizer, spellings, new_tokens, model, dtype, None, statistics)
     model = load_model(config.base, dtype, config.quantization)
     digest = weights_digest(model)
     fit_vocabulary(model, len(tokenizer))
-    if config.embed:
-        if config.embed != ("text",):
-            raise ConfigError("model.embed: a pretrained model knows 'text' only; use [\"text\"]")
-        begin_with_text(model, tokenizer, spellings.tokens, texts, old_tokens)
+    if config.begin == "text":
+        texts = dataset.catalog.texts(recipe.spelling.text)
+        begin_with_text(model, tokenizer, spellings.tokens, texts, new_tokens)
     add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
     if config.adapter != "none":
-        model = add_adapter(model, config, new_tokens)
+        model = add_adapter(model, config, list(new_tokens))
+    _compose(model, recipe, dataset, spellings, new_tokens)
     return Materials(tokenizer, spellings, new_tokens, model, dtype, digest, statistics)
 
 
@@ -118,6 +112,26 @@ def _spell(
     codes = from_main(cluster)
     statistics = code_statistics(codes, config.codes, histories)
     return spell(dataset.catalog, "semantic", tokenizer, codes), statistics
+
+
+def _compose(
+    model: "PreTrainedModel",
+    recipe: Recipe,
+    dataset: Dataset,
+    spellings: Spellings,
+    new_tokens: range,
+) -> None:
+    config = recipe.model
+    if not config.embed:
+        return
+    texts, histories = dataset.catalog.texts(recipe.spelling.text), _histories(dataset)
+    vectors = from_main(
+        lambda: [source_vectors(source, texts, histories, recipe.seed) for source in config.embed]
+    )
+    pretrained = config.base != "scratch"
+    compose(
+        model, spellings.tokens, vectors, new_tokens, config.free_dropout, pretrained=pretrained
+    )
 
 
 def _histories(dataset: Dataset) -> list[npt.NDArray[np.int32]]:

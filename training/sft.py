@@ -1,7 +1,7 @@
 """Supervised fine-tuning with TRL: from a recipe to a bundle, resumable at any step."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -32,7 +32,7 @@ from training.examples import Row, held_out
 from training.memory import explain_out_of_memory, keep_freed_memory
 from training.mixture import task_templates, training_rows
 from training.order import OrderCallback
-from training.processes import count, from_main, is_main, join
+from training.processes import count, from_main, is_main, join, shards_states
 from training.progress import ProgressCallback
 from training.ranking import NDCG, RECALL, at_best_step, rank_examples, validation_examples
 from training.rating import AUC, COUNTED, PAIRS, HeldOutRatings
@@ -110,7 +110,9 @@ def _identity(
     recipe: Recipe, dataset: Dataset, template: Template, tasks: tuple[Template, ...]
 ) -> dict[str, Any]:
     """What makes two runs the same; how long one may take does not."""
-    several = {"the number of processes": count()} if count() > 1 else {}
+    several: dict[str, Any] = {"the number of processes": count()} if count() > 1 else {}
+    if shards_states():
+        several["the optimizer states"] = "sharded"
     mixed: dict[str, Any] = {}
     if tasks:
         mixed["tasks"] = [task.model_dump(mode="json") for task in recipe.tasks]
@@ -192,7 +194,7 @@ def sft_trainer(
     bundle: Bundle,
     folder: Path,
     held: list[Example],
-    new_tokens: list[int],
+    new_tokens: Sequence[int],
     ratings: HeldOutRatings | None = None,
 ) -> RankingTrainer:
     """A trainer of the recipe's loss that keeps the step with the best validation ranking.
@@ -209,7 +211,7 @@ def sft_trainer(
     renderer = bundle.renderer()
     validation = recipe.validation
     item_tokens = torch.zeros(len(bundle.tokenizer), dtype=torch.bool)
-    item_tokens[new_tokens] = True
+    item_tokens[list(new_tokens)] = True
     rows = training_rows(recipe, dataset, bundle)
     longest = recipe.prompt.max_tokens + max(map(len, bundle.spellings.tokens))
 

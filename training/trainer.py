@@ -1,6 +1,7 @@
 """TRL's trainer with what recommending needs besides."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 from trl import SFTTrainer
 
 from training.catalog_loss import CatalogLoss, states_of
-from training.composition import composed
+from training.composition import composed, load_composition, save_composition
 from training.dropout import blank
 from training.examples import Row
 from training.order import LengthGroupedOrder
@@ -78,6 +79,20 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
             ranked = self._rank().items()
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in ranked})
         return output
+
+    def _save(self, output_dir: str, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        save_composition(self.model, Path(output_dir))
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        load_composition(self.model, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        load_composition(self.model, Path(self.state.best_model_checkpoint))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from rec_gen.bundle import ADAPTER, MODEL, Bundle
 from tests.toy import SCRATCH, tiny_base, toy_dataset, toy_recipe
+from training.merging import merge_adapter
 from training.sft import train
 
 ROOT = Path(__file__).parent.parent.parent
@@ -83,6 +84,37 @@ def test_vllm_loads_an_adapter_that_spells_by_title(tmp_path: Path) -> None:
     served = vllm_logprobs(model=base, adapter=str(path / ADAPTER), prompts=prompts)
     same(served, logprobs(bundle.model, prompts))
     assert served != vllm_logprobs(model=base, prompts=prompts)
+
+
+def composed_adapter(folder: Path, *, tied: bool) -> Path:
+    base = tiny_base(folder / "base", tied=tied)
+    model = {"base": base, "adapter": "lora", "begin": "text", "embed": ["cooccurrence"]}
+    return bundle_of(folder / "run", model=model)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_adapter_with_item_tokens_merges_into_a_plain_model(tmp_path: Path, tied: bool) -> None:
+    bundle = Bundle.load(composed_adapter(tmp_path, tied=tied))
+    prompts = prompts_of(bundle)
+    mine = logprobs(bundle.model, prompts)
+    merge_adapter(bundle.model, "float32").save_pretrained(tmp_path / "merged")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    same(mine, logprobs(plain, prompts))
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_vllm_loads_a_merged_adapter_and_refuses_its_item_tokens_apart(tmp_path: Path) -> None:
+    path = composed_adapter(tmp_path, tied=True)
+    bundle = Bundle.load(path)
+    prompts = prompts_of(bundle)
+    mine = logprobs(bundle.model, prompts)
+    base = tmp_path / "merged"
+    merge_adapter(bundle.model, "float32").save_pretrained(base)
+    apart = {"model": str(base), "adapter": str(path / ADAPTER), "prompts": prompts}
+    with pytest.raises(AssertionError, match="token_adapter"):
+        vllm_logprobs(**apart)
+    same(mine, vllm_logprobs(model=str(base), prompts=prompts))
 
 
 @needs_vllm

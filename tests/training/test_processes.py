@@ -40,11 +40,11 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-def launch(*command: str) -> "subprocess.CompletedProcess[str]":
+def launch(*command: str, config: str = "cpu-2") -> "subprocess.CompletedProcess[str]":
     accelerate = [sys.executable, "-m", "accelerate.commands.launch"]
-    config = ["--config_file", "training/accelerate/cpu-2.yaml"]
+    file = ["--config_file", f"training/accelerate/{config}.yaml"]
     return subprocess.run(
-        [*accelerate, *config, "-m", *command], cwd=ROOT, capture_output=True, text=True
+        [*accelerate, *file, "-m", *command], cwd=ROOT, capture_output=True, text=True
     )
 
 
@@ -132,7 +132,13 @@ def test_the_command_stops_all_processes_when_the_minutes_are_used_up(tmp_path: 
     assert "recgen refine runs in one process" in refused.stderr
 
 
-def test_weights_that_processes_share_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(ConfigError, match=r"asks for FSDP: .* use training/accelerate/gpus\.yaml"):
+@pytest.mark.parametrize(
+    ("way", "name"), [("FSDP", "FSDP"), ("DEEPSPEED", "ZeRO-3")], ids=["fsdp", "zero-3"]
+)
+def test_weights_that_processes_share_are_refused(
+    monkeypatch: pytest.MonkeyPatch, way: str, name: str
+) -> None:
+    monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    with pytest.raises(ConfigError, match=rf"asks for {name}: .* training/accelerate/gpus-zero"):
         join()
