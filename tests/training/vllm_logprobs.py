@@ -28,7 +28,7 @@ def logprobs(model: str, prompts: list[list[int]], adapter: str | None) -> list[
         skip_tokenizer_init=True,
         dtype="float32",
         enforce_eager=True,
-        max_model_len=256,
+        max_model_len=128,
         block_size=32,
         enable_lora=adapter is not None,
     )
