@@ -1,7 +1,7 @@
-"""Prints what vLLM says of prompts: `python -m tests.training.vllm_logprobs JSON`.
+"""Prints what vLLM says comes after prompts: `python -m tests.training.vllm_logprobs JSON`.
 
 The JSON names a `model` folder, perhaps an `adapter` folder, and `prompts` as token ids. The answer
-is one list a prompt, the log-probability of each token but the first.
+is one list a prompt, the log-probability of each token of the vocabulary.
 """
 
 import json
@@ -19,7 +19,7 @@ os.environ |= {
 
 
 def logprobs(model: str, prompts: list[list[int]], adapter: str | None) -> list[list[float]]:
-    """The log-probability of each token of each prompt, but the first."""
+    """The log-probability of each token of the vocabulary after each prompt."""
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
 
@@ -30,19 +30,15 @@ def logprobs(model: str, prompts: list[list[int]], adapter: str | None) -> list[
         enforce_eager=True,
         max_model_len=128,
         block_size=32,
+        max_logprobs=-1,
         enable_lora=adapter is not None,
     )
     lora = LoRARequest("adapter", 1, adapter) if adapter else None
-    sampling = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
+    sampling = SamplingParams(max_tokens=1, logprobs=-1, detokenize=False)
     inputs: Any = [{"prompt_token_ids": ids} for ids in prompts]
     outputs = llm.generate(inputs, sampling, lora_request=lora, use_tqdm=False)
-    return [
-        [
-            step[token].logprob
-            for step, token in zip(output.prompt_logprobs[1:], ids[1:], strict=True)
-        ]
-        for output, ids in zip(outputs, prompts, strict=True)
-    ]
+    steps = [output.outputs[0].logprobs[0] for output in outputs]
+    return [[step[token].logprob for token in sorted(step)] for step in steps]
 
 
 if __name__ == "__main__":
