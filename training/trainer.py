@@ -13,6 +13,7 @@ from training.composition import composed, load_composition, save_composition
 from training.dropout import blank
 from training.examples import Row
 from training.order import LengthGroupedOrder
+from training.stopping import EndsOnce
 
 if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Collator = Callable[[list[Row]], dict[str, torch.Tensor]]
 
 
-class RankingTrainer(SFTTrainer):  # type: ignore[misc]
+class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
     """Ranks at each evaluation, so that the best step is the one that ranks best."""
 
     def __init__(
