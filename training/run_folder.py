@@ -7,6 +7,7 @@ from typing import Any
 
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
+from training.processes import count
 
 BUNDLE, CHECKPOINTS, LOGS, RUN = "bundle", "checkpoints", "logs", "run.json"
 REPORT = "report.json"
@@ -23,14 +24,18 @@ def begin_run(identity: dict[str, Any], folder: Path, *, restart: bool) -> None:
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; the trainer's state is written last."""
+    """The newest checkpoint that was written to its end.
+
+    The main process writes its trainer's state last; others leave the state of their generators.
+    """
     files = (folder / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")
     for file in sorted(files, key=lambda file: -int(file.parent.name.rpartition("-")[2])):
         try:
             json.loads(file.read_text(encoding="utf-8"))
         except ValueError:
             continue  # killed while it was written
-        return str(file.parent)
+        if len(list(file.parent.glob("rng_state*.pth"))) >= count():
+            return str(file.parent)
     return None
 
 

@@ -24,7 +24,7 @@ from rec_gen.models import Dtype
 from rec_gen.prior import Prior
 from rec_gen.templates import Template
 from rec_gen.versions import installed_versions
-from training.arguments import shared_arguments
+from training.arguments import on_one_device, shared_arguments
 from training.calibration import calibrate
 from training.catalog_loss import CatalogLoss
 from training.composition import fold
@@ -69,7 +69,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         ConfigError: The folder holds a run of another recipe, data set or template.
         RecGenError: A model, a package, a template or a spelling is not to be had.
     """
-    join()
+    join(weights_type(recipe.model))
     template = Template.load(recipe.prompt.template)
     tasks = task_templates(recipe, template)
     identity = _identity(recipe, dataset, template, tasks)
@@ -267,7 +267,7 @@ def _rows(rows: Iterable[Row]) -> Rows:
 
 def _arguments(recipe: Recipe, dtype: Dtype, folder: Path, longest: int) -> SFTConfig:
     train = recipe.train
-    return SFTConfig(
+    arguments = SFTConfig(
         packing=train.packing,
         eval_packing=False,
         max_length=longest if train.packing else None,
@@ -292,6 +292,7 @@ def _arguments(recipe: Recipe, dtype: Dtype, folder: Path, longest: int) -> SFTC
             recipe.validation.every_steps,
         ),
     )
+    return on_one_device(arguments)
 
 
 def _seconds(trainer: RankingTrainer) -> float:

@@ -42,7 +42,10 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
             item_dropout: How often such a token is blanked in what the model reads.
             options: TRL's.
         """
+        trained = {p: p.dtype for p in options["model"].parameters() if p.requires_grad}
         super().__init__(**options)
+        for parameter, dtype in trained.items():  # of a quantised model TRL makes them bfloat16
+            parameter.data = parameter.data.to(dtype)
         self.data_collator: Collator = _WithWeights(self.data_collator)
         self._rank = rank
         self._catalog_loss = catalog_loss

@@ -44,9 +44,10 @@ def train(
         overrides = [*overrides, f"train.max_minutes={max_minutes}"]
     from rec_gen.data.prepare import load_dataset
     from training.processes import is_main, join, main_first
+    from training.setup import weights_type
 
     loaded = load_recipe(recipe, data, overrides)
-    join()
+    join(weights_type(loaded.model))
     dataset = main_first(lambda: load_dataset(loaded.data))
     bundle = run_training(loaded, dataset, out or Path("runs") / loaded.name, restart)
     if is_main():
