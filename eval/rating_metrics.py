@@ -17,8 +17,8 @@ class RatingMetrics:
         accuracy: The share of answers that are right, yes from a chance of 0.5 on.
         f1: The F1 of the answer yes; 0 where nothing was a yes.
         auc: The chance that a yes is rated above a no, half for a tie; NaN if all answers agree.
-        log_loss: The mean of -ln of what the judged answer was given; chances of 0 count as the
-            smallest float64 above.
+        log_loss: The mean of -ln of the chance that the judged answer was given, in nats; a chance
+            of 0 counts as 2.2e-16.
     """
 
     accuracy: float
