@@ -16,7 +16,7 @@ from rec_gen.catalog import Catalog
 from rec_gen.counts import ItemKNN, MarkovKNN
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
-from rec_gen.metrics import CUTOFFS, mean_ranks, mrr, ndcg, recall
+from rec_gen.metrics import CUTOFFS, Ranks, mrr, ndcg, recall
 from rec_gen.versions import installed_versions
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ BATCH = 64
 
 PROTOCOL = (
     "Every held-out interaction is predicted from all that came before it and ranked among the "
-    f"full catalog by item id. Baselines count training sequences only; their ties stand at the "
-    f"mean rank. Intervals are {LEVEL} % percentile bootstrap intervals, {RESAMPLES} resamples of "
-    "users; differences are paired by example. "
+    f"full catalog by item id. Baselines count training sequences only; a tied item scores "
+    f"its mean over all orders of the ties. Intervals are {LEVEL} % percentile bootstrap "
+    f"intervals, {RESAMPLES} resamples of users; differences are paired by example. "
 )
 SEEN_EXCLUDED = "Items of the history are excluded, and a target among them is a miss."
 SEEN_KEPT = "Items of the history may be recommended again."
@@ -143,7 +143,7 @@ def held_out(dataset: Dataset, split: Split) -> list[Example]:
 
 def rank_baselines(
     dataset: Dataset, examples: Sequence[Example], exclude_seen: bool
-) -> dict[str, Floats]:
+) -> dict[str, Ranks]:
     """Fit every baseline and rank each target in its order; by name, see `rank_baseline`."""
     baselines: list[Baseline] = [Popularity(), ItemKNN(), MarkovKNN()]
     return {
@@ -152,7 +152,7 @@ def rank_baselines(
     }
 
 
-def rank_baseline(baseline: Baseline, examples: Sequence[Example], exclude_seen: bool) -> Floats:
+def rank_baseline(baseline: Baseline, examples: Sequence[Example], exclude_seen: bool) -> Ranks:
     """Rank each target in a fitted baseline's order of the whole catalog.
 
     Args:
@@ -161,17 +161,20 @@ def rank_baseline(baseline: Baseline, examples: Sequence[Example], exclude_seen:
         exclude_seen: Take the items of a history out; a target among them gets infinity.
 
     Returns:
-        float64 [n], ties at their mean rank.
+        The ranks of the n targets.
     """
-    ranks = np.empty(len(examples))
+    ends = np.empty((2, len(examples)))
     for batch in _batches(examples):
         part = examples[batch]
         scores = baseline.score([example.history for example in part])
         if exclude_seen:
             for row, example in zip(scores, part, strict=True):
                 row[example.history] = -np.inf
-        ranks[batch] = mean_ranks(scores, np.array([example.target for example in part]))
-    return np.where(_repeated(examples), np.inf, ranks) if exclude_seen else ranks
+        ranks = Ranks.of_scores(scores, np.array([example.target for example in part]))
+        ends[:, batch] = ranks.best, ranks.worst
+    if exclude_seen:
+        ends[:, _repeated(examples)] = np.inf
+    return Ranks(*ends)
 
 
 def rank_recommender(
@@ -181,7 +184,7 @@ def rank_recommender(
     exclude_seen: bool,
     k: int = max(CUTOFFS),
     label: str = MODEL,
-) -> Floats:
+) -> Ranks:
     """Rank each target, by item id, in a model's list; shows a progress bar on stderr.
 
     Args:
@@ -193,9 +196,9 @@ def rank_recommender(
         label: What the progress bar says of the model.
 
     Returns:
-        float64 [n], infinity where the list does not hold the target.
+        The ranks of the n targets, infinity where the list does not hold one.
     """
-    ranks = np.full(len(examples), np.inf)
+    places = np.full(len(examples), np.inf)
     repeated = _repeated(examples) if exclude_seen else np.zeros(len(examples), dtype=bool)
     asked = np.flatnonzero(~repeated)
     console = Console(stderr=True)
@@ -213,16 +216,12 @@ def rank_recommender(
             ids = [recommendation.item.id for recommendation in found]
             target = catalog.ids[example.target]
             if target in ids:
-                ranks[row] = ids.index(target)
-    return ranks
+                places[row] = ids.index(target)
+    return Ranks.of_places(places)
 
 
-def metric_values(ranks: Floats) -> Floats:
-    """What each example scores, float64 [n, metrics] in the order of `METRICS`.
-
-    Args:
-        ranks: float64 [n].
-    """
+def metric_values(ranks: Ranks) -> Floats:
+    """What each example scores, float64 [n, metrics] in the order of `METRICS`."""
     return np.stack([metric(ranks, k) for metric, k in METRICS.values()], axis=1)
 
 

@@ -10,7 +10,7 @@ from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.decoding.score import Score
 from rec_gen.errors import ConfigError
-from rec_gen.metrics import ndcg, recall
+from rec_gen.metrics import Ranks, ndcg, recall
 from rec_gen.recommender import Recommender
 from training.processes import share
 from training.recipe import ValidationConfig
@@ -48,11 +48,12 @@ def rank_examples(
         left out as seen, scores 0.
     """
     ids = bundle.catalog.ids
-    ranks = np.full(len(examples), np.inf)
+    places = np.full(len(examples), np.inf)
     for row, answer in held_out_answers(bundle, examples, beam_width, exclude_seen).items():
         found, target = [r.item.id for r in answer], ids[examples[row].target]
         if target in found:
-            ranks[row] = found.index(target)
+            places[row] = found.index(target)
+    ranks = Ranks.of_places(places)
     return {NDCG: float(ndcg(ranks, 10).mean()), RECALL: float(recall(ranks, 10).mean())}
 
 

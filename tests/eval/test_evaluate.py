@@ -19,7 +19,7 @@ from rec_gen.catalog import Catalog
 from rec_gen.counts import Histories, Scores
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
-from rec_gen.metrics import mrr, ndcg, recall
+from rec_gen.metrics import Ranks, mrr, ndcg, recall
 from rec_gen.prior import Prior
 from rec_gen.recommender import Recommender
 from rec_gen.testing import random_bundle
@@ -84,23 +84,26 @@ def test_ranks_of_a_model_and_of_a_baseline_are_those_counted_by_hand(
     listed = rank_recommender(rotation, dataset.catalog, examples, exclude_seen, k=items)
     cut = rank_recommender(rotation, dataset.catalog, examples, exclude_seen, k=5)
     assert np.isinf(expected).any() == exclude_seen
-    assert scored.tolist() == listed.tolist() == expected
-    assert cut.tolist() == [rank if rank < 5 else np.inf for rank in expected]
+    for ranks in (scored, listed):
+        assert ranks.best.tolist() == ranks.worst.tolist() == expected
+    assert cut.best.tolist() == cut.worst.tolist()
+    assert cut.best.tolist() == [rank if rank < 5 else np.inf for rank in expected]
 
 
-def test_tied_baseline_scores_take_their_mean_rank(draw: Draw) -> None:
+def test_items_that_a_baseline_ties_can_take_any_place(draw: Draw) -> None:
     dataset = draw(0)
     untrained = Dataset(dataset.catalog, dataset.frame.head(1), dataset.manifest)
     examples = list(dataset.examples(Split.TEST))
     ranks = rank_baseline(Popularity().fit(untrained), examples, exclude_seen=False)
-    assert set(ranks.tolist()) == {(len(dataset.catalog) - 1) / 2}
+    assert set(ranks.best.tolist()) == {0}
+    assert set(ranks.worst.tolist()) == {len(dataset.catalog) - 1}
 
 
 def test_the_evaluation_holds_the_mean_of_every_metric(draw: Draw, evaluation: Evaluation) -> None:
     dataset = draw(0)
     items = len(dataset.catalog)
-    ranks = np.array(
-        [rank_by_hand(example, items, False) for example in dataset.examples(Split.TEST)]
+    ranks = Ranks.of_places(
+        np.array([rank_by_hand(example, items, False) for example in dataset.examples(Split.TEST)])
     )
     model = evaluation.systems["model"]
     for k in (5, 10, 20):
@@ -127,7 +130,7 @@ def test_a_hybrid_has_a_row_of_its_own(draw: Draw, evaluation: Evaluation) -> No
     ranks = rank_recommender(hybrid, dataset.catalog, examples, exclude_seen=False)
     assert found.systems["hybrid"]["recall@10"].mean == pytest.approx(recall(ranks, 10).mean())
     alone = rank_recommender(hybrid.recommender, dataset.catalog, examples, exclude_seen=False)
-    assert not np.array_equal(ranks, alone)
+    assert not np.array_equal(ranks.best, alone.best)
     gap = found.systems["model"]["ndcg@10"].mean - found.systems["hybrid"]["ndcg@10"].mean
     assert found.differences["hybrid"]["ndcg@10"].mean == pytest.approx(gap)
 
