@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.intervals import Interval
+from eval.leaks import LeakCheck
 from eval.report import HYBRID, MODEL, VERDICT, format_interval, format_number, print_difference
 from rec_gen.counts import MarkovKNN
 from rec_gen.files import write_text
@@ -31,6 +32,7 @@ class Benchmark:
         users: The number of users with an example.
         examples: The number of held-out interactions.
         protocol: How the numbers came about, in words.
+        leaks: What the checks of the data set for leaks found.
         seeds: The seeds.
         minutes: What training took, by seed.
         prior_weight: The weight of the prior in the hybrid.
@@ -48,6 +50,7 @@ class Benchmark:
     users: int
     examples: int
     protocol: str
+    leaks: list[LeakCheck]
     seeds: list[int]
     minutes: list[float]
     prior_weight: float

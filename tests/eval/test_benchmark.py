@@ -10,8 +10,9 @@ from rich.console import Console
 from eval import benchmark as benchmark_module
 from eval.benchmark import WEIGHTS, benchmark, rank_weights
 from eval.benchmark_report import Benchmark
-from eval.evaluate import Hybrid, evaluate, metric_values, rank_recommender
+from eval.evaluate import evaluate
 from eval.intervals import Interval
+from eval.ranking import Hybrid, rank_recommender
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import BundleError
 from rec_gen.metrics import ndcg
@@ -48,7 +49,7 @@ def test_the_weight_is_the_best_on_validation_over_the_seeds(
     examples = list(dataset.examples(Split.VALID))
     for weight in (0.3, 1.0):
         ranks = [
-            rank_recommender(Hybrid(recommender, weight), dataset.catalog, examples, False)
+            rank_recommender(Hybrid(recommender, weight), dataset.catalog, examples, False).ranks
             for recommender in recommenders
         ]
         assert found.validation[weight] == pytest.approx(ndcg(np.concatenate(ranks), 10).mean())
@@ -75,11 +76,11 @@ def test_examples_are_averaged_over_the_seeds(
 ) -> None:
     examples = list(dataset.examples(Split.TEST))
     each = [
-        metric_values(rank_recommender(recommender, dataset.catalog, examples, False))
+        ndcg(rank_recommender(recommender, dataset.catalog, examples, False).ranks, 10)
         for recommender in recommenders
     ]
     means = [mean["ndcg@10"] for mean in found.by_seed["model"]]
-    assert means == pytest.approx([values[:, 4].mean() for values in each])
+    assert means == pytest.approx([values.mean() for values in each])
     assert found.systems["model"]["ndcg@10"].mean == pytest.approx(np.mean(means))
     for recommender, mean in zip(recommenders, means, strict=True):
         alone = evaluate(recommender, dataset, Split.TEST, exclude_seen=False, seed=0)
@@ -111,8 +112,8 @@ def test_many_validation_examples_are_sampled(
     (mean,) = rank_weights(recommenders[:1], dataset, False).values()
     assert mean == rank_weights(recommenders[:1], dataset, False)[0.0]
     examples = list(dataset.examples(Split.VALID))
-    ranks = rank_recommender(recommenders[0], dataset.catalog, examples, False)
-    assert mean != pytest.approx(ndcg(ranks, 10).mean())
+    lists = rank_recommender(recommenders[0], dataset.catalog, examples, False)
+    assert mean != pytest.approx(ndcg(lists.ranks, 10).mean())
 
 
 def test_the_file_holds_the_figures_and_what_they_rest_on(

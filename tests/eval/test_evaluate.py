@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import polars as pl
 import pytest
 from rich.console import Console
 
 from eval.baselines import Popularity
-from eval.evaluate import Hybrid, evaluate, rank_baseline, rank_recommender
+from eval.evaluate import evaluate
 from eval.intervals import Interval
+from eval.leaks import LeakCheck
+from eval.ranking import Hybrid, rank_baseline, rank_recommender
 from eval.report import Evaluation, verdict
+from eval.slices import SliceResult
 from rec_gen.answers import Recommendation
 from rec_gen.catalog import Catalog
 from rec_gen.counts import Histories, Scores
@@ -80,20 +84,29 @@ def test_ranks_of_a_model_and_of_a_baseline_are_those_counted_by_hand(
     items, rotation = len(dataset.catalog), Rotation(dataset.catalog)
     examples = [*dataset.examples(Split.VALID), *dataset.examples(Split.TEST)]
     expected = [rank_by_hand(example, items, exclude_seen) for example in examples]
-    scored = rank_baseline(rotation, examples, exclude_seen)
+    scored = rank_baseline(rotation, dataset.catalog, examples, exclude_seen, k=items)
     listed = rank_recommender(rotation, dataset.catalog, examples, exclude_seen, k=items)
     cut = rank_recommender(rotation, dataset.catalog, examples, exclude_seen, k=5)
     assert np.isinf(expected).any() == exclude_seen
-    assert scored.tolist() == listed.tolist() == expected
-    assert cut.tolist() == [rank if rank < 5 else np.inf for rank in expected]
+    assert scored.ranks.tolist() == listed.ranks.tolist() == expected
+    assert cut.ranks.tolist() == [rank if rank < 5 else np.inf for rank in expected]
+    assert (scored.items == listed.items).all()
+    assert (cut.items == listed.items[:, :5]).all()
+    assert scored.tied.tolist() == listed.tied.tolist() == [1] * len(examples)
+    for row, example in enumerate(examples):
+        found = listed.items[row][listed.items[row] >= 0].tolist()
+        seen = set(example.history.tolist()) if exclude_seen else set()
+        assert sorted(found) == sorted(set(range(items)) - seen)
+        assert (listed.items[row, len(found) :] == -1).all()
 
 
 def test_tied_baseline_scores_take_their_mean_rank(draw: Draw) -> None:
     dataset = draw(0)
     untrained = Dataset(dataset.catalog, dataset.frame.head(1), dataset.manifest)
     examples = list(dataset.examples(Split.TEST))
-    ranks = rank_baseline(Popularity().fit(untrained), examples, exclude_seen=False)
-    assert set(ranks.tolist()) == {(len(dataset.catalog) - 1) / 2}
+    lists = rank_baseline(Popularity().fit(untrained), dataset.catalog, examples, False)
+    assert set(lists.ranks.tolist()) == {(len(dataset.catalog) - 1) / 2}
+    assert set(lists.tied.tolist()) == {len(dataset.catalog)}
 
 
 def test_the_evaluation_holds_the_mean_of_every_metric(draw: Draw, evaluation: Evaluation) -> None:
@@ -107,7 +120,9 @@ def test_the_evaluation_holds_the_mean_of_every_metric(draw: Draw, evaluation: E
         assert model[f"recall@{k}"].mean == pytest.approx(recall(ranks, k).mean())
         assert model[f"ndcg@{k}"].mean == pytest.approx(ndcg(ranks, k).mean())
         assert model[f"mrr@{k}"].mean == pytest.approx(mrr(ranks, k).mean())
-    assert list(evaluation.systems) == ["model", "popularity", "ItemKNN", "Markov + KNN"]
+    assert list(evaluation.systems) == [
+        "model", "popularity", "recency", "ItemKNN", "Markov + KNN", "EASE",
+    ]  # fmt: skip
     for baseline, metrics in evaluation.differences.items():
         for metric, difference in metrics.items():
             gap = model[metric].mean - evaluation.systems[baseline][metric].mean
@@ -124,10 +139,11 @@ def test_a_hybrid_has_a_row_of_its_own(draw: Draw, evaluation: Evaluation) -> No
     assert list(found.systems)[:2] == ["model", "hybrid"]
     assert {name: found.systems[name] for name in evaluation.systems} == evaluation.systems
     examples = list(dataset.examples(Split.TEST))
-    ranks = rank_recommender(hybrid, dataset.catalog, examples, exclude_seen=False)
-    assert found.systems["hybrid"]["recall@10"].mean == pytest.approx(recall(ranks, 10).mean())
+    lists = rank_recommender(hybrid, dataset.catalog, examples, exclude_seen=False)
+    mean = recall(lists.ranks, 10).mean()
+    assert found.systems["hybrid"]["recall@10"].mean == pytest.approx(mean)
     alone = rank_recommender(hybrid.recommender, dataset.catalog, examples, exclude_seen=False)
-    assert not np.array_equal(ranks, alone)
+    assert not np.array_equal(lists.ranks, alone.ranks)
     gap = found.systems["model"]["ndcg@10"].mean - found.systems["hybrid"]["ndcg@10"].mean
     assert found.differences["hybrid"]["ndcg@10"].mean == pytest.approx(gap)
 
@@ -148,22 +164,51 @@ def test_an_empty_split_is_an_error_that_names_it(draw: Draw) -> None:
         evaluate(Rotation(dataset.catalog), trained, Split.TEST, exclude_seen=False, seed=0)
 
 
+def intervals(table: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, Interval]]:
+    return {
+        system: {metric: Interval(**ends) for metric, ends in metrics.items()}
+        for system, metrics in table.items()
+    }
+
+
 def test_the_json_file_gives_back_the_evaluation(
     draw: Draw, evaluation: Evaluation, tmp_path: Path
 ) -> None:
     path = tmp_path / "reports" / "test.json"
     evaluation.save(path)
     read = json.loads(path.read_text(encoding="utf-8"))
-    for part in ("systems", "differences"):
-        read[part] = {
-            system: {metric: Interval(**ends) for metric, ends in metrics.items()}
-            for system, metrics in read[part].items()
-        }
+    for table in (read, *read["slices"]):
+        for part in ("systems", "differences"):
+            table[part] = intervals(table[part])
+    read["slices"] = [SliceResult(**part) for part in read["slices"]]
+    read["leaks"] = [LeakCheck(**check) for check in read["leaks"]]
     assert Evaluation(**read) == evaluation
-    assert list(path.parent.iterdir()) == [path]
+    assert sorted(path.parent.iterdir()) == [path, path.with_suffix(".parquet")]
     assert evaluation.fingerprint == draw(0).fingerprint
     assert evaluation.versions["numpy"] == version("numpy")
     assert (evaluation.users, evaluation.examples, evaluation.seed) == (40, 40, 3)
+
+
+def test_the_parquet_file_holds_a_row_for_each_example_and_system(
+    draw: Draw, evaluation: Evaluation, tmp_path: Path
+) -> None:
+    dataset = draw(0)
+    evaluation.save(tmp_path / "f.json")
+    rows = pl.read_parquet(tmp_path / "f.parquet")
+    examples = list(dataset.examples(Split.TEST))
+    ids = dataset.catalog.ids
+    assert len(rows) == len(examples) * len(evaluation.systems)
+    for system, metrics in evaluation.systems.items():
+        own = rows.filter(system=system)
+        assert own["user"].to_list() == [example.user for example in examples]
+        assert own["target"].to_list() == [ids[example.target] for example in examples]
+        assert own["history"].to_list() == [len(example.history) for example in examples]
+        ranks = own["rank"].fill_null(np.inf).to_numpy()
+        assert recall(ranks, 10).mean() == pytest.approx(metrics["recall@10"].mean)
+        assert all(len(set(listed)) == len(listed) == 20 for listed in own["items"])
+    alone = rows.filter(pl.col("system") == "model", pl.col("rank") < 20)
+    assert (alone["items"].list.get(alone["rank"].cast(int)) == alone["target"]).all()
+    assert (alone["tied"] == 1).all()
 
 
 def test_the_table_and_the_verdicts_fit_a_narrow_terminal(evaluation: Evaluation) -> None:
