@@ -14,7 +14,7 @@ from eval.measures import SUMMARIES, differences, metric_intervals, metric_value
 from eval.ranking import Lister, rank_baselines, rank_recommender
 from eval.report import HYBRID, MODEL, Evaluation
 from eval.slices import measure_slice, slices
-from eval.unconstrained import generate_freely
+from eval.unconstrained import FreeGeneration, generate_freely
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.versions import installed_versions
 
@@ -79,9 +79,9 @@ def evaluate(
         for system, lister in listers.items()
     } | rank_baselines(names, dataset, examples, exclude_seen, seed)
     values = {system: metric_values(lists[system], background) for system in lists}
-    free = (
-        generate_freely(bundle, examples, unconstrained, seed) if bundle and unconstrained else []
-    )
+    free: list[FreeGeneration] = []
+    if bundle and unconstrained:
+        free = generate_freely(bundle, dataset.catalog, examples, unconstrained, seed)
     return Evaluation(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,

@@ -173,7 +173,7 @@ def bundle_of_this_data(dataset: Dataset, bundle: "Bundle | None") -> tuple[Stat
     if trained == present:
         return "passed", ""
     return "failed", (
-        f"row 0 and on: the bundle '{bundle.manifest.name}' was trained on '"
+        f"the bundle '{bundle.manifest.name}' was trained on '"
         f"{bundle.manifest.dataset}' with fingerprint {trained}, and this is {present}, so what is "
         "held out here may have been learnt: evaluate on that data, or train on this"
     )

@@ -1,6 +1,6 @@
 """Asking models and baselines for their lists, batch by batch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +11,7 @@ from rich.progress import track
 from eval.baselines import BASELINES, Baseline
 from eval.lists import RankedLists, rank_targets, tie_order
 from rec_gen.catalog import Catalog
+from rec_gen.counts import MAX_CELLS
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.metrics import CUTOFFS
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rec_gen.recommender import Recommender
 
 BATCH = 64
+"""Examples at a time; fewer, where their scores of all items would be more than `MAX_CELLS`."""
 LONGEST = max(CUTOFFS)
 """The length of a list."""
 
@@ -112,7 +114,8 @@ def rank_baseline(
                 row[example.history] = -np.inf
         return rank_targets(scores, np.array([example.target for example in part]), k, ties)
 
-    return _in_batches(examples, answer, k, baseline.name)
+    size = max(1, min(BATCH, MAX_CELLS // len(catalog)))
+    return _in_batches(examples, answer, k, size, baseline.name)
 
 
 def rank_recommender(
@@ -145,26 +148,27 @@ def rank_recommender(
                 lists.ranks[row] = places.index(example.target)
         return lists
 
-    return _in_batches(examples, answer, k, label)
+    return _in_batches(examples, answer, k, BATCH, label)
 
 
 def _in_batches(
     examples: Sequence[Example],
     answer: Callable[[Sequence[Example]], RankedLists],
     k: int,
+    size: int,
     label: str,
 ) -> RankedLists:
     """Ask for the lists of some examples at a time; shows a progress bar on stderr."""
     whole = RankedLists.empty(len(examples), k)
-    for batch in _track(range(0, len(examples), BATCH), f"evaluating {label}"):
-        rows = slice(batch, batch + BATCH)
+    console = Console(stderr=True)
+    for start in track(
+        range(0, len(examples), size),
+        f"evaluating {label}",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ):
+        rows = slice(start, start + size)
         part = answer(examples[rows])
         whole.ranks[rows], whole.tied[rows], whole.items[rows] = part.ranks, part.tied, part.items
     return whole
-
-
-def _track(starts: Sequence[int], label: str) -> Iterator[int]:
-    console = Console(stderr=True)
-    yield from track(
-        starts, label, console=console, transient=True, disable=not console.is_terminal
-    )

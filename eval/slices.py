@@ -150,20 +150,34 @@ def _column(background: Background, column: str) -> Parts:
         raise ConfigError(f"--slice {column}: the catalog has {', '.join(frame.columns)}")
     values = frame[column][background.targets]
     if values.dtype.is_numeric() and values.n_unique() > MOST_VALUES:
-        cuts = np.unique(
-            np.nanquantile(frame[column].cast(pl.Float64).to_numpy(), (0.25, 0.5, 0.75))
-        )
-        values = values.cast(pl.Float64).cut(cuts.tolist()).cast(pl.String)
+        values = _quarters(values, frame[column])
     rows = pl.DataFrame({"row": np.arange(len(values)), "value": values})
     if isinstance(values.dtype, pl.List):
-        rows = rows.explode("value")
-    rows = rows.with_columns(pl.col("value").cast(pl.String).fill_null("none"))
+        rows = rows.explode("value", empty_as_null=True)
+    try:
+        rows = rows.sort("value", nulls_last=True).with_columns(
+            pl.col("value").cast(pl.String).fill_null("none")
+        )
+    except pl.exceptions.PolarsError as error:
+        raise ConfigError(
+            f"--slice {column}: holds {values.dtype}, which has no text: choose another column"
+        ) from error
     if rows["value"].n_unique() > MOST_VALUES:
         raise ConfigError(
             f"--slice {column}: the targets have {rows['value'].n_unique():,} values; choose a "
             f"column with at most {MOST_VALUES}"
         )
-    for (value,), part in rows.sort("value").group_by("value", maintain_order=True):
+    for (value,), part in rows.group_by("value", maintain_order=True):
         inside = np.zeros(len(values), bool)
         inside[part["row"].to_numpy()] = True
         yield str(value), inside
+
+
+def _quarters(values: pl.Series, catalog: pl.Series) -> pl.Series:
+    """The quarter of the catalog's values in which each of some values lies."""
+    known = catalog.cast(pl.Float64).drop_nulls().drop_nans()
+    cuts = np.unique(np.quantile(known.to_numpy(), (0.25, 0.5, 0.75)))
+    names = [*(f"up to {cut:g}" for cut in cuts), f"above {cuts[-1]:g}"]
+    numbers = values.cast(pl.Float64).fill_nan(None)
+    places = pl.Series(np.searchsorted(cuts, numbers.to_numpy())).set(numbers.is_null(), None)
+    return pl.Series(names, dtype=pl.Enum(names)).gather(places)

@@ -11,6 +11,7 @@ from rich.progress import track
 
 from eval.intervals import Interval, mean_intervals
 from rec_gen.bundle import Bundle
+from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Example
 
 K = 10
@@ -41,7 +42,7 @@ class FreeGeneration:
 
 
 def generate_freely(
-    bundle: Bundle, examples: Sequence[Example], count: int, seed: int
+    bundle: Bundle, catalog: Catalog, examples: Sequence[Example], count: int, seed: int
 ) -> list[FreeGeneration]:
     """Let a bundle's model answer with transformers' `generate`, and count what is wrong.
 
@@ -51,21 +52,27 @@ def generate_freely(
 
     Args:
         bundle: The model, its prompts and its spellings.
-        examples: Held-out examples in the positions of the bundle's catalog.
+        catalog: The items that the examples' positions stand for.
+        examples: Held-out examples.
         count: How many of them to ask, drawn by the seed; at most all.
         seed: Of the draw, of sampling and of the intervals.
     """
     rows = np.random.default_rng(seed).permutation(len(examples))[:count]
     asked = [examples[row] for row in np.sort(rows)]
+    users = [example.user for example in asked]
+    histories = [
+        [bundle.catalog.position(catalog.ids[place]) for place in example.history]
+        for example in asked
+    ]
     renderer, items = bundle.renderer(), _items_by_text(bundle)
-    prompts = [renderer.render(example.history).ids for example in asked]
+    prompts = [renderer.render(history).ids for history in histories]
     found = []
     for method in METHODS:
+        written = _generate(bundle, prompts, method, seed)
         shares = [
-            _shares([_item(text, items) for text in texts], example)
-            for texts, example in zip(_generate(bundle, prompts, method, seed), asked, strict=True)
+            _shares([_item(text, items) for text in texts], history)
+            for texts, history in zip(written, histories, strict=True)
         ]
-        users = [example.user for example in asked]
         intervals = mean_intervals(np.array(shares), users, seed)
         found.append(FreeGeneration(method, len(asked), K, *intervals))
     return found
@@ -124,10 +131,10 @@ def _item(text: str, items: dict[str, int]) -> int | None:
     return next(starts, None)
 
 
-def _shares(items: Sequence[int | None], example: Example) -> tuple[float, float, float]:
+def _shares(items: Sequence[int | None], history: Sequence[int]) -> tuple[float, float, float]:
     """The shares of invalid, repeated and seen answers."""
     named = [item for item in items if item is not None]
-    seen = sum(item in example.history for item in named)
+    seen = sum(item in history for item in named)
     counts = (len(items) - len(named), len(named) - len(set(named)), seen)
     invalid, duplicate, known = (count / len(items) for count in counts)
     return invalid, duplicate, known

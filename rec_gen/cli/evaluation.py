@@ -85,6 +85,7 @@ def evaluate(
     names = None if baselines is None else parse_baselines(baselines)
     quiet()
     refuse_unwritable(json_path)
+    _refuse_others_rows(json_path)
     recommender = Recommender.load(bundle)
     dataset = recipe_dataset(recommender.bundle)
     result = compare(
@@ -109,6 +110,16 @@ def refuse_unwritable(json_path: Path | None) -> None:
     """
     if json_path and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
         raise ConfigError(f"--json {json_path}: is not a file in an existing folder")
+
+
+def _refuse_others_rows(json_path: Path | None) -> None:
+    """Do not write the Parquet file where something else has its name."""
+    rows = json_path and json_path.with_suffix(".parquet")
+    if json_path and rows and (rows == json_path or (rows.exists() and not json_path.exists())):
+        raise ConfigError(
+            f"--json {json_path}: each example's lists would be written to {rows}, which is "
+            "something else: choose another name"
+        )
 
 
 def compare(

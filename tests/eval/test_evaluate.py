@@ -11,19 +11,22 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from eval.background import Background
 from eval.baselines import Popularity
 from eval.evaluate import evaluate
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
+from eval.lists import RankedLists
+from eval.measures import MEASURES, SUMMARIES
 from eval.ranking import Hybrid, rank_baseline, rank_recommender
 from eval.report import Evaluation, verdict
-from eval.slices import SliceResult
+from eval.slices import FEWEST, SliceResult
 from rec_gen.answers import Recommendation
 from rec_gen.catalog import Catalog
 from rec_gen.counts import Histories, Scores
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
-from rec_gen.metrics import mrr, ndcg, recall
+from rec_gen.metrics import Floats, mrr, ndcg, recall
 from rec_gen.prior import Prior
 from rec_gen.recommender import Recommender
 from rec_gen.testing import random_bundle
@@ -222,6 +225,92 @@ def test_the_table_and_the_verdicts_fit_a_narrow_terminal(evaluation: Evaluation
     assert len(verdicts) == len(evaluation.differences)
     for line, metrics in zip(verdicts, evaluation.differences.values(), strict=True):
         assert line.endswith(f"]: {verdict(metrics['ndcg@10'])}")
+
+
+def test_slices_are_shown_where_asked_for_within_a_hundred_columns(evaluation: Evaluation) -> None:
+    plain, sliced = StringIO(), StringIO()
+    evaluation.render(Console(file=plain, width=100))
+    wide = replace(
+        evaluation,
+        slices=[
+            replace(
+                part,
+                systems=part.systems
+                | {"hybrid": part.systems["model"], "ALS": part.systems["EASE"]},
+            )
+            for part in evaluation.slices
+        ],
+    )
+    wide.render(Console(file=sliced, width=100), slices=True)
+    assert max(map(len, sliced.getvalue().splitlines())) <= 100
+    for part in evaluation.slices:
+        assert f"NDCG@10 by {part.by}" not in plain.getvalue()
+        assert f"NDCG@10 by {part.by}" in sliced.getvalue()
+        few = " (few)" if part.examples < FEWEST else ""
+        row = next(
+            line for line in sliced.getvalue().splitlines() if line.startswith(f" {part.value} ")
+        )
+        assert f" {part.examples}{few} " in row
+        signs = sum(
+            verdict(found["ndcg@10"]) != "no difference shown"
+            for found in part.differences.values()
+        )
+        assert row.count(" +") + row.count(f" {chr(0x2212)}") == signs
+    assert {part.examples < FEWEST for part in evaluation.slices} == {True, False}
+
+
+def test_a_measure_needs_one_line_to_be_shown(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = draw(0)
+
+    def first_popularity(lists: RankedLists, background: Background) -> Floats:
+        return background.popularity[lists.items[:, 0]].astype(np.float64)
+
+    def distinct(lists: RankedLists, background: Background) -> float:
+        return len(np.unique(lists.items)) / len(background.dataset.catalog)
+
+    monkeypatch.setitem(MEASURES, "popularity@1", first_popularity)
+    monkeypatch.setitem(SUMMARIES, "coverage", distinct)
+    found = evaluate(
+        Rotation(dataset.catalog), dataset, Split.TEST, exclude_seen=False, seed=0,
+        baselines=["popularity"],
+    )  # fmt: skip
+    most = Background.of(dataset, Split.TEST).popularity.max()
+    assert found.systems["popularity"]["popularity@1"].mean == most
+    assert found.summaries == {"model": {"coverage": 1.0}, "popularity": {"coverage": 20 / 25}}
+    text = StringIO()
+    found.render(Console(file=text, width=80))
+    rows = [line.split() for line in text.getvalue().splitlines()]
+    assert ["coverage", "1.0000", ".8000"] in rows
+    shown = next(row for row in rows if row[:1] == ["popularity@1"])
+    assert float(shown[2]) == most
+
+
+def test_what_is_left_out_or_allowed_is_told(
+    draw: Draw, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.ease.MAX_ITEMS", 24)
+    dataset = draw(0)
+    found = evaluate(Rotation(dataset.catalog), dataset, Split.TEST, exclude_seen=False, seed=3)
+    assert {name: found.systems[name] for name in found.systems} == {
+        name: metrics for name, metrics in evaluation.systems.items() if name != "EASE"
+    }
+    leaks = [LeakCheck("colliding-spellings", "allowed", "row 3"), *evaluation.leaks[1:]]
+    text = StringIO()
+    replace(found, leaks=leaks).render(Console(file=text, width=80))
+    assert "without EASE: it inverts a matrix of items x items" in text.getvalue()
+    assert "allowed leak colliding-spellings: row 3" in text.getvalue()
+    assert "checks for leaks: 1 allowed, 4 not applicable" in text.getvalue()
+
+
+def test_a_leak_stops_before_anything_is_ranked(draw: Draw) -> None:
+    dataset = draw(0)
+    frame = dataset.frame.with_columns(pl.lit("test").cast(pl.Enum(Split)).alias("split"))
+    kept = pl.when(pl.int_range(pl.len()) % 3 == 2).then(dataset.frame["split"])
+    leaky = Dataset(
+        dataset.catalog, frame.with_columns(split=kept.otherwise("split")), dataset.manifest
+    )
+    with pytest.raises(DataError, match="leak target-in-history-of-training"):
+        evaluate(Rotation(dataset.catalog), leaky, Split.TEST, exclude_seen=False, seed=0)
 
 
 def test_numbers_are_printed_without_a_leading_zero_and_with_their_sign(
