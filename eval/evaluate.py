@@ -73,11 +73,13 @@ def evaluate(
     parts = slices(background, columns)
     names, left_out = default_baselines(dataset) if baselines is None else (baselines, {})
     examples, users = background.examples, background.users
+    # first, since a baseline that cannot be had is told in minutes, and a model may take hours
+    others = rank_baselines(names, dataset, examples, exclude_seen, seed)
     listers = {MODEL: recommender} | ({} if hybrid is None else {HYBRID: hybrid})
     lists = {
         system: rank_recommender(lister, dataset.catalog, examples, exclude_seen, label=system)
         for system, lister in listers.items()
-    } | rank_baselines(names, dataset, examples, exclude_seen, seed)
+    } | others
     values = {system: metric_values(lists[system], background) for system in lists}
     free: list[FreeGeneration] = []
     if bundle and unconstrained:

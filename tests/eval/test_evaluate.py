@@ -23,7 +23,7 @@ from eval.report import Evaluation, verdict
 from eval.slices import FEWEST, SliceResult
 from rec_gen.answers import Recommendation
 from rec_gen.catalog import Catalog
-from rec_gen.counts import Histories, Scores
+from rec_gen.counts import Histories, ItemKNN, Scores
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
 from rec_gen.metrics import Floats, mrr, ndcg, recall
@@ -110,6 +110,17 @@ def test_tied_baseline_scores_take_their_mean_rank(draw: Draw) -> None:
     lists = rank_baseline(Popularity().fit(untrained), dataset.catalog, examples, False)
     assert set(lists.ranks.tolist()) == {(len(dataset.catalog) - 1) / 2}
     assert set(lists.tied.tolist()) == {len(dataset.catalog)}
+
+
+def test_the_size_of_a_batch_changes_no_list(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = draw(0)
+    examples = list(dataset.examples(Split.TEST))
+    baseline = ItemKNN().fit(dataset)
+    whole = rank_baseline(baseline, dataset.catalog, examples, True)
+    monkeypatch.setattr("eval.ranking.MAX_CELLS", 3 * len(dataset.catalog))
+    parts = rank_baseline(baseline, dataset.catalog, examples, True)
+    for name in ("ranks", "tied", "items"):
+        assert (getattr(parts, name) == getattr(whole, name)).all()
 
 
 def test_the_evaluation_holds_the_mean_of_every_metric(draw: Draw, evaluation: Evaluation) -> None:
