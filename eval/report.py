@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from eval.intervals import Interval
@@ -16,11 +17,14 @@ from eval.slices import FEWEST, SliceResult
 from eval.unconstrained import FreeGeneration
 from rec_gen.files import new_file, write_text
 from rec_gen.metrics import CUTOFFS
+from rec_gen.text import clean_text
 
 MODEL, HYBRID = "model", "hybrid"
 COLUMNS = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
 VERDICT = "ndcg@10"
 MINUS = "\N{MINUS SIGN}"
+BLANK = "\N{NO-BREAK SPACE}"
+"""Keeps a cell in one piece, and numbers below each other, since rich strips plain blanks."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ class Evaluation:
 
     def _print_metrics(self, console: Console) -> None:
         size = f"{self.examples:,} examples of {self.users:,} users"
-        table = _table(f"{self.dataset}, {self.split}: {size}", "", *COLUMNS.values())
+        table = _table(f"{self.dataset}, {self.split}: {size}", *COLUMNS.values())
         for k in CUTOFFS:
             table.add_row(f"@{k}")
             for system, metrics in self.systems.items():
@@ -127,31 +131,32 @@ class Evaluation:
         }
         names = list(means[MODEL])
         if names:
-            table = _table("lists", "", *means)
+            table = _table("lists", *means, no_wrap=False)
             for name in names:
                 table.add_row(name, *(format_number(means[system][name]) for system in means))
             console.print(table)
 
 
-def _table(title: str, first: str, *columns: str) -> Table:
+def _table(title: str, *columns: str, no_wrap: bool = True) -> Table:
+    """A table with a column of names, and more to its right."""
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0)
-    table.add_column(first)
+    table.add_column("")
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=no_wrap)
     return table
 
 
 def _print_slices(console: Console, parts: list[SliceResult]) -> None:
     """One row a slice: NDCG@10 of each system, and where the model is better or worse."""
-    title = f"NDCG@10 by {parts[0].by}; + the model is better, {MINUS} it is worse"
-    table = _table(title, "", "examples", *parts[0].systems)
+    title = f"NDCG@10 by {_plain(parts[0].by)}; + the model is better, {MINUS} it is worse"
+    table = _table(title, "examples", *parts[0].systems, no_wrap=False)
     for part in parts:
-        few = " (few)" if part.examples < FEWEST else ""
+        few = f"{BLANK}(few)" if part.examples < FEWEST else ""
         cells = (
             format_number(metrics[VERDICT].mean) + _sign(part.differences.get(system))
             for system, metrics in part.systems.items()
         )
-        table.add_row(part.value, f"{part.examples:,}{few}", *cells)
+        table.add_row(_plain(part.value), f"{part.examples:,}{few}", *cells)
     console.print(table)
     if any(part.examples < FEWEST for part in parts):
         line = f"few: under {FEWEST} examples, and no verdict"
@@ -160,14 +165,18 @@ def _print_slices(console: Console, parts: list[SliceResult]) -> None:
 
 def _sign(difference: dict[str, Interval] | None) -> str:
     words = verdict(difference[VERDICT]) if difference else ""
-    # rich strips plain blanks, which would move the number
-    return {"better": " +", "worse": f" {MINUS}"}.get(words, 2 * "\N{NO-BREAK SPACE}")
+    return BLANK + {"better": "+", "worse": MINUS}.get(words, BLANK)
+
+
+def _plain(text: str) -> str:
+    """A text from the data that neither rich nor the terminal reads as anything else."""
+    return escape(clean_text(text))
 
 
 def _print_free(console: Console, found: list[FreeGeneration]) -> None:
     asked = f"{found[0].answers} answers to each of {found[0].examples:,} examples"
     title = f"without constraints: shares of {asked}"
-    table = _table(title, "", "invalid", "duplicate", "already seen")
+    table = _table(title, "invalid", "duplicate", "already seen")
     for each in found:
         shares = (each.invalid, each.duplicate, each.seen)
         table.add_row(each.method, *map(format_interval, shares))

@@ -238,36 +238,38 @@ def test_the_table_and_the_verdicts_fit_a_narrow_terminal(evaluation: Evaluation
         assert line.endswith(f"]: {verdict(metrics['ndcg@10'])}")
 
 
-def test_slices_are_shown_where_asked_for_within_a_hundred_columns(evaluation: Evaluation) -> None:
+def test_slices_are_shown_where_asked_for_within_a_hundred_columns(
+    evaluation: Evaluation,
+) -> None:
     plain, sliced = StringIO(), StringIO()
     evaluation.render(Console(file=plain, width=100))
-    wide = replace(
-        evaluation,
-        slices=[
-            replace(
-                part,
-                systems=part.systems
-                | {"hybrid": part.systems["model"], "ALS": part.systems["EASE"]},
-            )
-            for part in evaluation.slices
-        ],
-    )
-    wide.render(Console(file=sliced, width=100), slices=True)
-    assert max(map(len, sliced.getvalue().splitlines())) <= 100
+    more = {"hybrid": "model", "ALS": "EASE"}
+    wide = [
+        replace(part, systems=part.systems | {new: part.systems[old] for new, old in more.items()})
+        for part in evaluation.slices
+    ]
+    replace(evaluation, slices=wide).render(Console(file=sliced, width=100), slices=True)
+    lines = sliced.getvalue().replace("\N{NO-BREAK SPACE}", " ").splitlines()
+    assert max(map(len, lines)) <= 100
     for part in evaluation.slices:
         assert f"NDCG@10 by {part.by}" not in plain.getvalue()
         assert f"NDCG@10 by {part.by}" in sliced.getvalue()
+        row = next(line for line in lines if line.startswith(f" {part.value} "))
         few = " (few)" if part.examples < FEWEST else ""
-        row = next(
-            line for line in sliced.getvalue().splitlines() if line.startswith(f" {part.value} ")
-        )
         assert f" {part.examples}{few} " in row
-        signs = sum(
-            verdict(found["ndcg@10"]) != "no difference shown"
-            for found in part.differences.values()
-        )
-        assert row.count(" +") + row.count(f" {chr(0x2212)}") == signs
+        verdicts = [verdict(found["ndcg@10"]) for found in part.differences.values()]
+        assert row.count(" +") == verdicts.count("better")
+        assert row.count(" \N{MINUS SIGN}") == verdicts.count("worse")
     assert {part.examples < FEWEST for part in evaluation.slices} == {True, False}
+
+
+def test_values_of_columns_are_shown_as_they_are(evaluation: Evaluation) -> None:
+    text = StringIO()
+    odd = replace(evaluation.slices[0], value="[bold]\x1b[31mred[/]")
+    replace(evaluation, slices=[odd]).render(Console(file=text, width=100), slices=True)
+    assert "[bold]" in text.getvalue()
+    assert "red[/]" in text.getvalue()
+    assert "\x1b" not in text.getvalue()
 
 
 def test_a_measure_needs_one_line_to_be_shown(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
