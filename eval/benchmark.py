@@ -73,7 +73,7 @@ def benchmark(
         for system, seeds in values.items()
     }
     means = {system: np.mean(seeds, axis=0) for system, seeds in values.items()}
-    names, _ = default_baselines(dataset)
+    names, left_out = default_baselines(dataset)
     for name, lists in rank_baselines(names, dataset, examples, exclude_seen, SEED).items():
         means[name] = metric_values(lists, background)
     return Benchmark(
@@ -85,6 +85,7 @@ def benchmark(
         examples=len(examples),
         protocol=protocol(exclude_seen),
         leaks=leaks,
+        left_out=left_out,
         seeds=[recommender.bundle.manifest.seed for recommender in recommenders],
         minutes=minutes,
         prior_weight=weight,

@@ -11,7 +11,15 @@ from rich.table import Table
 
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
-from eval.report import HYBRID, MODEL, VERDICT, format_interval, format_number, print_difference
+from eval.report import (
+    HYBRID,
+    MODEL,
+    VERDICT,
+    format_interval,
+    format_number,
+    print_difference,
+    print_notes,
+)
 from rec_gen.counts import MarkovKNN
 from rec_gen.files import write_text
 from rec_gen.versions import machine
@@ -33,6 +41,7 @@ class Benchmark:
         examples: The number of held-out interactions.
         protocol: How the numbers came about, in words.
         leaks: What the checks of the data set for leaks found.
+        left_out: Why a baseline of the default is not among the systems, by its name.
         seeds: The seeds.
         minutes: What training took, by seed.
         prior_weight: The weight of the prior in the hybrid.
@@ -51,6 +60,7 @@ class Benchmark:
     examples: int
     protocol: str
     leaks: list[LeakCheck]
+    left_out: dict[str, str]
     seeds: list[int]
     minutes: list[float]
     prior_weight: float
@@ -107,6 +117,7 @@ class Benchmark:
         console.print(table)
         for system, metrics in self.differences.items():
             print_difference(console, system, MarkovKNN.name, metrics[VERDICT])
+        print_notes(console, self.left_out, self.leaks)
         validation = ", ".join(
             f"{format_number(value)} at {weight}" for weight, value in self.validation.items()
         )

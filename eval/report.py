@@ -101,15 +101,7 @@ class Evaluation:
                 _print_slices(console, [part for part in self.slices if part.by == by])
         if self.unconstrained:
             _print_free(console, self.unconstrained)
-        for system, reason in self.left_out.items():
-            console.print(f"without {system}: {reason}", markup=False, highlight=False)
-        for check in self.leaks:
-            if check.status == "allowed":
-                line = f"allowed leak {check.name}: {check.note}"
-                console.print(line, markup=False, highlight=False)
-        counts = Counter(check.status for check in self.leaks)
-        told = ", ".join(f"{count} {status}" for status, count in counts.items())
-        console.print(f"checks for leaks: {told}", highlight=False)
+        print_notes(console, self.left_out, self.leaks)
 
     def _print_metrics(self, console: Console) -> None:
         size = f"{self.examples:,} examples of {self.users:,} users"
@@ -181,6 +173,18 @@ def _print_free(console: Console, found: list[FreeGeneration]) -> None:
         shares = (each.invalid, each.duplicate, each.seen)
         table.add_row(each.method, *map(format_interval, shares))
     console.print(table)
+
+
+def print_notes(console: Console, left_out: dict[str, str], leaks: list[LeakCheck]) -> None:
+    """Print which baselines are missing, which leaks were allowed, and how many checks passed."""
+    lines = [f"without {system}: {reason}" for system, reason in left_out.items()]
+    lines += [
+        f"allowed leak {check.name}: {check.note}" for check in leaks if check.status == "allowed"
+    ]
+    counts = Counter(check.status for check in leaks)
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    for line in (*lines, f"checks for leaks: {told}"):
+        console.print(line, markup=False, highlight=False)
 
 
 def print_difference(console: Console, one: str, other: str, difference: Interval) -> None:

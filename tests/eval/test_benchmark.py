@@ -4,6 +4,7 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from rich.console import Console
 
@@ -14,7 +15,7 @@ from eval.evaluate import evaluate
 from eval.intervals import Interval
 from eval.ranking import Hybrid, rank_recommender
 from rec_gen.data.dataset import Dataset, Split
-from rec_gen.errors import BundleError
+from rec_gen.errors import BundleError, DataError
 from rec_gen.metrics import ndcg
 from rec_gen.prior import Prior
 from rec_gen.recommender import Recommender
@@ -136,6 +137,7 @@ def test_the_file_holds_the_figures_and_what_they_rest_on(
     assert (read["fingerprint"], read["seeds"]) == (dataset.fingerprint, [0, 1])
     assert (read["recipe"], read["overrides"]) == ("name = 'x'", ["seed=1"])
     assert {"machine", "versions"} <= set(read)
+    assert [check["status"] for check in read["leaks"]].count("passed") == 1
 
 
 def test_the_table_fits_a_narrow_terminal(found: Benchmark) -> None:
@@ -148,6 +150,21 @@ def test_the_table_fits_a_narrow_terminal(found: Benchmark) -> None:
     assert [name for name in names if name in order] == order
     assert f"the hybrid's weight is {found.prior_weight}" in text.getvalue()
     assert "minutes of training, by seed: 2.0, 3.0" in text.getvalue()
+
+
+def test_a_leak_is_an_error_or_is_recorded(
+    recommenders: list[Recommender], dataset: Dataset
+) -> None:
+    frame = dataset.frame.with_columns(time=pl.lit(0, pl.Int64), item=pl.lit(3, pl.UInt32))
+    leaky = Dataset(dataset.catalog, frame, dataset.manifest)
+    name = "target-in-history-of-training"
+    with pytest.raises(DataError, match=f"toy: leak {name}"):
+        benchmark(recommenders, leaky, exclude_seen=False)
+    text = StringIO()
+    found = benchmark(recommenders[:1], leaky, False, [name])
+    found.render(Console(file=text, width=80))
+    assert found.leaks[0].status == "allowed"
+    assert f"allowed leak {name}: row" in text.getvalue()
 
 
 def test_a_bundle_must_say_how_long_it_trained(dataset: Dataset) -> None:
