@@ -4,12 +4,12 @@ Users are the units of every test, since the examples of one user are not indepe
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
-from eval.intervals import mean_intervals, user_sums
+from eval.intervals import Interval, mean_intervals, user_sums
 from rec_gen.errors import ConfigError
 from rec_gen.metrics import Floats
 
@@ -23,40 +23,39 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A system less the reference in one metric, paired by example.
+class Comparison(Interval):
+    """The difference of two systems in one metric, paired by example.
 
     Attributes:
-        mean: The mean difference, in the units of the metric.
-        low: The lower end of its 95 % interval; see `mean_intervals`.
-        high: The upper end.
         p: The p-value of the randomisation test; see `randomization_test`.
         p_holm: The same, corrected for the number of systems; see `holm`.
         detectable: What difference would have been found; see `detectable_differences`.
     """
 
-    mean: float
-    low: float
-    high: float
     p: float
     p_holm: float
     detectable: float
 
+    def reversed(self) -> "Comparison":
+        """The second system less the first."""
+        return replace(self, mean=-self.mean, low=-self.high, high=-self.low)
+
 
 def compare(
     values_by_system: Mapping[str, Floats], reference: str, users: Sequence[str], seed: int
-) -> dict[str, Comparison]:
-    """Compare systems with a reference in one metric.
+) -> dict[str, list[Comparison]]:
+    """Compare systems with a reference in some metrics.
 
     Args:
-        values_by_system: float64 [n] each, what each example scores, NaN where that is undefined;
-            an example counts where it is defined for both.
+        values_by_system: float64 [n, m] each, what each example scores in each metric, NaN where
+            that is undefined; an example counts where it is defined for both.
         reference: The system that the others are compared with.
         users: The n examples' users.
         seed: Of the resampling and of the sign flips.
 
     Returns:
-        By system, all but the reference, in the order of `values_by_system`.
+        By system, all but the reference, in the order of `values_by_system`: what it scores more
+        than the reference in each metric.
 
     Raises:
         ConfigError: The reference is none of the systems.
@@ -68,14 +67,17 @@ def compare(
     others = {name: values for name, values in values_by_system.items() if name != reference}
     if not others:
         return {}
-    differences = np.stack(list(others.values()), axis=1) - values_by_system[reference][:, None]
+    differences = np.concatenate([v - values_by_system[reference] for v in others.values()], axis=1)
     intervals = mean_intervals(differences, users, seed)
     p = randomization_test(differences, users, seed)
-    columns = np.stack([p, holm(p), detectable_differences(differences, users)], axis=1).tolist()
-    return {
-        name: Comparison(interval.mean, interval.low, interval.high, *column)
-        for name, interval, column in zip(others, intervals, columns, strict=True)
-    }
+    corrected = np.stack([holm(family) for family in p.reshape(len(others), -1).T], axis=1).ravel()
+    columns = np.stack([p, corrected, detectable_differences(differences, users)], axis=1).tolist()
+    found = [
+        Comparison(each.mean, each.low, each.high, *column)
+        for each, column in zip(intervals, columns, strict=True)
+    ]
+    size = len(found) // len(others)
+    return {name: found[row * size :][:size] for row, name in enumerate(others)}
 
 
 def randomization_test(differences: Floats, users: Sequence[str], seed: int) -> Floats:

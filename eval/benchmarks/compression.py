@@ -22,14 +22,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from eval.evaluate import Floats, held_out, rank_baseline, rank_recommender
+from eval.background import held_out
 from eval.intervals import Interval, mean_intervals
+from eval.ranking import rank_baseline, rank_recommender
 from rec_gen.cli.common import bundle_dataset, quiet
 from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Split
 from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
-from rec_gen.metrics import ndcg, recall
+from rec_gen.metrics import Floats, ndcg, recall
 from rec_gen.models import weight_bytes
 from rec_gen.recommender import Recommender
 from rec_gen.versions import machine
@@ -96,11 +97,13 @@ class Jury:
     def judge(self, system: Recommender | MarkovKNN, name: str) -> Quality:
         """Rank; the first that is judged is what the others are compared with."""
         if isinstance(system, MarkovKNN):
-            ranks = rank_baseline(system, self.examples, self.exclude_seen)
+            ranks = rank_baseline(
+                system, self.dataset.catalog, self.examples, self.exclude_seen
+            ).ranks
         else:
             ranks = rank_recommender(
                 system, self.dataset.catalog, self.examples, self.exclude_seen, K, name
-            )
+            ).ranks
         found = ndcg(ranks, K)
         self._first = found if self._first is None else self._first
         columns = np.stack([recall(ranks, K), found, found - self._first], axis=1)

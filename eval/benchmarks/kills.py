@@ -24,6 +24,7 @@ from rec_gen.versions import machine
 STEPS, EVERY = 200, 10
 SETTINGS = {
     "train.max_steps": STEPS,
+    "train.max_minutes": 600,
     "validation.every_steps": EVERY,
     "validation.patience": STEPS,
     "validation.users": 20,

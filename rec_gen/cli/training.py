@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rec_gen.cli.common import OVERRIDES, bundle_dataset, data_config, print_answer, quiet
-from rec_gen.cli.evaluation import compare
+from rec_gen.cli.evaluation import compare, show
 from rec_gen.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def quickstart(out: Path) -> None:
     click.echo("\n".join(summarize(dataset)))
     bundle = run_training(recipe, dataset, out, restart=False)
     recommender = Recommender.load(bundle)
-    compare(recommender, dataset, "test", False, out / "evaluation.json")
+    show(compare(recommender, dataset, "test", include_seen=False), out / "evaluation.json")
     _show_examples(recommender, dataset)
     click.echo(f"bundle: {bundle}\nresult: {out / 'evaluation.json'}")
 

@@ -143,7 +143,9 @@ def test_a_comparison_is_paired_with_the_reference() -> None:
     values = {
         name: theirs + shift + generator.normal(0, 0.02, 120) for name, shift in shifts.items()
     }
-    found = compare({"theirs": theirs} | values, "theirs", users, 5)
+    columns = {name: each[:, None] for name, each in values.items()}
+    compared = compare({"theirs": theirs[:, None]} | columns, "theirs", users, 5)
+    found = {name: comparison for name, (comparison,) in compared.items()}
     assert list(found) == list(values)
     assert found["better"].p_holm < 0.05 < found["same"].p
     assert found["better"].low > 0 > found["worse"].high
@@ -161,17 +163,17 @@ def test_a_comparison_is_paired_with_the_reference() -> None:
 def test_examples_without_a_value_in_either_system_are_left_out() -> None:
     generator = np.random.default_rng(1)
     users = [str(row // 3) for row in range(90)]
-    values = {name: generator.random(90) for name in ("ours", "theirs")}
+    values = {name: generator.random((90, 1)) for name in ("ours", "theirs")}
     kept = np.arange(90) % 3 > 0
     alone = {name: column[kept] for name, column in values.items()}
     expected = compare(alone, "theirs", [users[row] for row in np.flatnonzero(kept)], 0)
     for system in values:
-        holes = values | {system: np.where(kept, values[system], np.nan)}
+        holes = values | {system: np.where(kept[:, None], values[system], np.nan)}
         assert compare(holes, "theirs", users, 0) == expected
 
 
 def test_a_reference_must_be_a_system_and_needs_others() -> None:
-    values = {"ours": np.ones(3)}
+    values = {"ours": np.ones((3, 1))}
     assert compare(values, "ours", list("abc"), 0) == {}
     with pytest.raises(ConfigError, match="no system is named 'theirs'; take ours"):
         compare(values, "theirs", list("abc"), 0)
