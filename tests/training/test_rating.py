@@ -106,15 +106,15 @@ def test_a_validation_shows_the_auc(capsys: pytest.CaptureFixture[str]) -> None:
     assert "recall@10 0.2000, AUC 0.7500 (943 pairs; counted 0.7000)" in shown
 
 
-def test_held_out_pairs_hold_no_test_item_unless_it_was_drawn_by_chance() -> None:
-    """The negatives depend on training and validation alone."""
+def test_a_held_out_no_was_never_chosen() -> None:
+    """Neither in training, nor in validation, nor in the test."""
     dataset = toy_dataset()
     examples = list(dataset.examples(Split.VALID))
     pairs = HeldOutRatings(dataset, examples, None, seed=0).pairs
     assert len(pairs) == 2 * len(examples)
     for example, yes, no in zip(examples, pairs[::2], pairs[1::2], strict=True):
         assert (yes.item, yes.liked, no.liked) == (example.target, True, False)
-        assert no.item not in {*example.history.tolist(), example.target}
+        assert no.item not in dataset.history(example.user)
         assert yes.history is no.history is example.history
 
 
@@ -138,11 +138,18 @@ def test_asks_clearly_for_what_is_missing(recommender: Recommender) -> None:
         recommender.rate([["i1"]], ["i2", "i3"])
     with pytest.raises(DataError, match="item 'x' is not in the catalog"):
         recommender.rate([["i1"]], ["x"])
+    with pytest.raises(DataError, match=r"item '\['i2'\]' is not in the catalog"):
+        recommender.rate([["i1"]], [["i2"]])  # type: ignore[list-item]
     with pytest.raises(DecodingError, match="batch_size 0"):
         recommender.rate([["i1"]], ["i2"], batch_size=0)
-    with pytest.raises(PromptError, match="request 1: has no text"):
+    with pytest.raises(PromptError, match=r"request 1: ' \\n' has no text; give it some words"):
         recommender.search(["film", " \n"])
     with pytest.raises(PromptError, match=r"request 0: .*raise prompt\.max_tokens"):
         recommender.search(["film " * 400])
+    with pytest.raises(PromptError, match="'frost' stands where a list of requests belongs"):
+        recommender.search("frost")
+    for number in (5, None):
+        with pytest.raises(PromptError, match=f"request 0: {number} has no text; give it some"):
+            recommender.search([number])  # type: ignore[list-item]
     assert recommender.rate([], []).shape == (0,)
     assert recommender.search([]) == []
