@@ -45,14 +45,19 @@ def lint(name: str) -> str:
     if items and all(segment.item is None for segment in segments):
         raise PromptError(f"template '{template.name}': never prints item.spelling")
     if template.task.answer:
-        _check_answer(template)
+        check_answer(template)
     fields = sorted({node.attr for node in tree.find_all(nodes.Getattr)} - {"first", "last"})
     return f"ok, version {template.header['version']}, reads {', '.join(fields or template.inputs)}"
 
 
-def _check_answer(template: Template) -> None:
-    """Refuse an answer that says nothing, or the same of what is liked and what is not."""
-    values = (True, False) if template.task.answer == "liked" else (_Anything(HOSTILE),)
+def check_answer(template: Template) -> None:
+    """Refuse answers in text that say nothing, or the same of what is liked and what is not.
+
+    Raises:
+        PromptError: They do, or the line fails.
+    """
+    samples = {"liked": (True, False), "title": (HOSTILE,), "reason": (_Anything(HOSTILE),)}
+    values = samples[str(template.task.answer)]
     answers = [template.render_answer(value) for value in values]
     texts = ["".join(part.text for part in _split(template, answer)) for answer in answers]
     if not all(texts) or len(set(texts)) < len(texts):

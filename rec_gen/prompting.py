@@ -109,7 +109,8 @@ class PromptRenderer:
         Args:
             history: Catalog positions, oldest first.
             item: The catalog position of the item that is asked about, where the task has one.
-            text: The title or the request that is asked about, where the task has one.
+            text: The title or the request that is asked about, where the task has one; a request is
+                read in lower case.
 
         Raises:
             PromptError: The template fails, or not even the shortest prompt fits.
@@ -192,6 +193,8 @@ class PromptRenderer:
         for name in self.template.task.reads:
             if name == "item":
                 values[name] = items[kept]
+            elif name == "request":
+                values[name] = clean_text(text).lower()
             elif name != "history":
                 values[name] = clean_text(text)
         try:

@@ -13,6 +13,7 @@ from rec_gen.errors import ConfigError
 from rec_gen.metrics import Ranks, ndcg, recall
 from rec_gen.recommender import Recommender
 from training.processes import share
+from training.rating import HeldOutRatings
 from training.recipe import ValidationConfig
 
 NDCG, RECALL = "ndcg@10", "recall@10"
@@ -55,6 +56,24 @@ def rank_examples(
             places[row] = found.index(target)
     ranks = Ranks.of_places(places)
     return {NDCG: float(ndcg(ranks, 10).mean()), RECALL: float(recall(ranks, 10).mean())}
+
+
+def validate(
+    bundle: Bundle,
+    held: Sequence[Example],
+    validation: ValidationConfig,
+    ratings: HeldOutRatings | None,
+) -> dict[str, float]:
+    """What a model scores on the validation split: the ranking, and an AUC where it is taken.
+
+    Args:
+        bundle: The model.
+        held: The validation examples.
+        validation: How they are ranked.
+        ratings: What an AUC is taken on, if anything.
+    """
+    ranked = rank_examples(bundle, held, validation.beam_width, validation.exclude_seen)
+    return {**ranked, **(ratings.metrics(bundle) if ratings else {})}
 
 
 def at_best_step(log_history: Sequence[dict[str, Any]], name: str) -> float:

@@ -102,6 +102,10 @@ class Dataset:
         return self.frame["user"].gather(self._offsets[:-1]).to_list()
 
     @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {user: row for row, user in enumerate(self.users)}
+
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of the catalog, the users, and every interaction with its split."""
         digest = blake2b(self.catalog.fingerprint.encode(), digest_size=16)
@@ -149,8 +153,8 @@ class Dataset:
             DataError: The user is not in the data set.
         """
         try:
-            row = self.users.index(user)
-        except ValueError:
+            row = self._rows[user]
+        except KeyError:
             raise DataError(f"{self.name}: user '{user}' is not in the data set") from None
         return self._items[self._offsets[row] : self._offsets[row + 1]]
 

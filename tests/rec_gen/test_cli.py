@@ -310,6 +310,10 @@ def test_prompts_are_listed_shown_and_checked(tmp_path: Path) -> None:
     header = "{#\ntask: rating\nversion: 1\ninputs: item\nanswer: {{ liked is none }}\n#}\n"
     bad.write_text(header + "{{ item.spelling }}")
     assert error("prompts", "lint", bad)[1].endswith("its answers are empty or all the same")
+    header = "{#\ntask: title_of_item\nversion: 1\ninputs: item\nanswer: {{ %s }}\n#}\n"
+    for answer in ("title[:40]", "title.upper()"):
+        bad.write_text(header % answer + "{{ item.spelling }}")
+        assert "bad.jinja: ok, version 1" in run("prompts", "lint", bad).output
 
 
 def test_render_shows_a_users_titles(shop: Path) -> None:

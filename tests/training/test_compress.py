@@ -3,22 +3,24 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from rec_gen.bundle import Bundle
-from rec_gen.data.dataset import Split
+from rec_gen.data.dataset import Dataset, Split
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.errors import BundleError, ConfigError
 from rec_gen.models import weight_bytes
 from rec_gen.recommender import Recommender
 from rec_gen.testing import brute_force
-from tests.toy import SCRATCH, tiny_base, toy_dataset, toy_recipe
+from tests.toy import SCRATCH, rated, tiny_base, toy_dataset, toy_recipe
 from training.compress import Report, compress
 from training.compress_config import CompressConfig
 from training.merging import merge_adapter
 from training.ranking import rank_examples
+from training.rating import HeldOutRatings
 from training.refine import refine
 from training.refine_config import RefineConfig
 from training.run_folder import BUNDLE, CHECKPOINTS, REPORT
@@ -98,6 +100,23 @@ def test_an_interrupted_healing_ends_like_an_undisturbed_one(deep: Path, tmp_pat
     assert (tmp_path / "b" / BUNDLE / "manifest.json").stat().st_mtime_ns == written
     with pytest.raises(ConfigError, match=r"differs in heal_steps\): .* add --restart"):
         run(deep, tmp_path / "b", **{**options, "heal_steps": 9})
+
+
+def test_a_stage_takes_the_auc_and_belongs_to_the_ratings(rater: Path, tmp_path: Path) -> None:
+    dataset, start = rated(toy_dataset()), Bundle.load(rater)
+    config = CompressConfig(drop_layers=1, heal_steps=2)
+    report = compress(start, config, dataset, tmp_path)
+    small = Bundle.load(tmp_path / BUNDLE)
+    held = HeldOutRatings(dataset, list(dataset.examples(Split.VALID)), 4.0, seed=0)
+    auc = held.metrics(small)
+    assert {*auc} == {"auc", "auc_counted", "auc_pairs"}
+    assert {name: small.manifest.metrics[name] for name in auc} == auc
+    assert {name: report.stage.before[name] for name in auc} == held.metrics(Bundle.load(rater))
+    (tmp_path / REPORT).unlink()
+    opposite = (7 - pl.col("rating")).cast(pl.Float32)
+    other = Dataset(dataset.catalog, dataset.frame.with_columns(rating=opposite), dataset.manifest)
+    with pytest.raises(ConfigError, match=r"differs in the data's ratings\): .* add --restart"):
+        compress(Bundle.load(rater), config, other, tmp_path)
 
 
 def test_an_adapter_is_merged_with_its_new_tokens(adapted: Path, tmp_path: Path) -> None:
