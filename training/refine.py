@@ -41,6 +41,7 @@ from training.run_folder import (
     begin_run,
     refuse_other_files,
     refuse_other_run,
+    refuse_parent_folder,
     resumable_checkpoint,
 )
 from training.stopping import LastStepCallback
@@ -91,8 +92,8 @@ def refine(
         restart: Begin anew although the folder holds a run.
 
     Raises:
-        ConfigError: The folder holds another run, the data leaves nothing to learn, the weights are
-            quantised, or there are several processes.
+        ConfigError: The folder holds another run or the bundle itself, the data leaves nothing to
+            learn, the weights are quantised, or there are several processes.
     """
     refuse_several("refine")
     if bundle.manifest.quantized:
@@ -104,11 +105,14 @@ def refine(
         "the bundle at the start": bundle.manifest.digest,
         "the data's content": dataset.fingerprint,
     }
+    refuse_parent_folder(bundle.manifest, folder)
     refuse_other_files(folder)
     if not restart:
         refuse_other_run(identity, folder)
         if (folder / REPORT).exists():
-            return Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
+            report = Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
+            if not report.better or (folder / BUNDLE).exists():
+                return report
     recipe = parse_config(Recipe, bundle.manifest.recipe)
     held = validation_examples(dataset, recipe.validation, recipe.seed)
     examples = _examples(dataset, config, exclude_seen=recipe.validation.exclude_seen)

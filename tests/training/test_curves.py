@@ -22,9 +22,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_reads_what_the_trainer_logged(run: Path) -> None:
     curves = read_curves(run)
     assert [row.step for row in curves.validations] == [10, 20, 30]
-    assert [row.loss for row in curves.validations] == curves.losses.values
-    assert [row.tokens for row in curves.validations] == curves.losses.tokens
-    assert curves.losses.values[-1] < curves.losses.values[0]
+    assert [row.loss for row in curves.validations] == [line.value for line in curves.losses]
+    assert [row.tokens for row in curves.validations] == [line.tokens for line in curves.losses]
+    assert curves.losses[-1].value < curves.losses[0].value
     assert max(row.ndcg for row in curves.validations) > 0
 
 
