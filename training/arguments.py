@@ -1,5 +1,6 @@
 """The options that every trainer of transformers is given alike."""
 
+from math import gcd
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ Arguments = TypeVar("Arguments", bound=TrainingArguments)
 def shared_arguments(
     folder: Path, dtype: Dtype, seed: int, steps: int, every: int
 ) -> dict[str, Any]:
-    """Validate, save and log at the same steps; keep the step with the best NDCG@10.
+    """Validate and save at the same steps, log there too; keep the step with the best NDCG@10.
 
     Args:
         folder: Where checkpoints are written.
@@ -47,7 +48,7 @@ def shared_arguments(
         "prediction_loss_only": True,
         "restore_callback_states_from_checkpoint": True,
         "dataloader_pin_memory": not cpu,
-        "logging_steps": min(10, steps),
+        "logging_steps": gcd(10, every),
         "report_to": "none",
         "disable_tqdm": True,
     }

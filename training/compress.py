@@ -12,11 +12,11 @@ from rec_gen.config import Config, parse_config
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
-from rec_gen.models import load_model, weight_bytes
+from rec_gen.models import cast_weights, load_model, require_bitsandbytes, weight_bytes
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
 from training.compress_config import CompressConfig
-from training.depth import angular_distances, drop_layers
+from training.depth import angular_distances, drop_layers, refuse_unsupported
 from training.healing import heal
 from training.merging import merge_adapter
 from training.mixture import identify_data
@@ -24,7 +24,14 @@ from training.processes import refuse_several
 from training.ranking import NDCG, RECALL, sample_examples, validate, validation_examples
 from training.rating import AUC, COUNTED, PAIRS, held_out_ratings
 from training.recipe import Recipe, ValidationConfig
-from training.run_folder import BUNDLE, REPORT, begin_run, refuse_other_files, refuse_other_run
+from training.run_folder import (
+    BUNDLE,
+    REPORT,
+    begin_run,
+    refuse_other_files,
+    refuse_other_run,
+    refuse_parent_folder,
+)
 
 SUFFIX = "-compressed"
 SCORES = (NDCG, RECALL, AUC, COUNTED, PAIRS)
@@ -82,7 +89,7 @@ def compress(
 
     Raises:
         ConfigError: There is nothing to do, it cannot be done to this model, the folder holds
-            another run, or there are several processes.
+            another run or the bundle itself, or there are several processes.
         MissingPackageError: bitsandbytes is needed and not installed.
     """
     refuse_several("compress")
@@ -94,10 +101,11 @@ def compress(
         "the bundle at the start": manifest.digest,
         **identify_data(recipe, dataset),
     }
+    refuse_parent_folder(manifest, folder)
     refuse_other_files(folder)
     if not restart:
         refuse_other_run(identity, folder)
-        if (folder / REPORT).exists():
+        if (folder / REPORT).exists() and (folder / BUNDLE).exists():
             return Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
     held = validation_examples(dataset, recipe.validation, recipe.seed)
     ratings = held_out_ratings(recipe, dataset, held, bundle.tasks)
@@ -135,8 +143,17 @@ def _refuse_what_cannot_be(bundle: Bundle, config: CompressConfig) -> None:
         raise ConfigError(
             f"the bundle '{manifest.name}' is quantised: compress the one it came from"
         )
-    if manifest.base is None and not config.drop_layers and config.weights == "same":
-        raise ConfigError("there is nothing to do: give drop_layers or weights")
+    rounds = config.weights == "bfloat16" and manifest.dtype == "float32"
+    stored = rounds or config.weights in ("int8", "nf4")
+    if manifest.base is None and not config.drop_layers and not stored:
+        raise ConfigError(
+            "there is nothing to do: give drop_layers or weights that take less than "
+            f"{manifest.dtype}"
+        )
+    if config.weights in ("int8", "nf4"):
+        require_bitsandbytes()
+    if config.drop_layers:
+        refuse_unsupported(bundle.model.config.model_type)
     depth = bundle.model.config.num_hidden_layers
     if config.drop_layers >= depth:
         raise ConfigError(f"drop_layers is {config.drop_layers}: the model has {depth} layers")
@@ -177,7 +194,7 @@ def _stored(bundle: Bundle, config: CompressConfig) -> Bundle:
         return bundle
     if weights == "bfloat16":
         update = {"dtype": "bfloat16"}
-        model = bundle.model.to(torch.bfloat16)
+        model = cast_weights(bundle.model, torch.bfloat16)
     else:
         update = {"quantization": weights}
         with TemporaryDirectory() as folder:

@@ -42,6 +42,7 @@ from training.run_folder import (
     begin_run,
     refuse_other_files,
     refuse_other_run,
+    refuse_parent_folder,
     resumable_checkpoint,
 )
 from training.stopping import LastStepCallback
@@ -93,8 +94,8 @@ def refine(
         restart: Begin anew although the folder holds a run.
 
     Raises:
-        ConfigError: The folder holds another run, the data leaves nothing to learn, the weights are
-            quantised, or there are several processes.
+        ConfigError: The folder holds another run or the bundle itself, the data leaves nothing to
+            learn, the weights are quantised, or there are several processes.
     """
     refuse_several("refine")
     if bundle.manifest.quantized:
@@ -107,11 +108,14 @@ def refine(
         "the bundle at the start": bundle.manifest.digest,
         **identify_data(recipe, dataset),
     }
+    refuse_parent_folder(bundle.manifest, folder)
     refuse_other_files(folder)
     if not restart:
         refuse_other_run(identity, folder)
         if (folder / REPORT).exists():
-            return Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
+            report = Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
+            if not report.better or (folder / BUNDLE).exists():
+                return report
     held = validation_examples(dataset, recipe.validation, recipe.seed)
     ratings = held_out_ratings(recipe, dataset, held, bundle.tasks)
     examples = _examples(dataset, config, exclude_seen=recipe.validation.exclude_seen)

@@ -1,12 +1,15 @@
 """What several commands share."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from rec_gen.errors import RecGenError
 
 if TYPE_CHECKING:
     from rec_gen.answers import Recommendation
@@ -24,6 +27,24 @@ ALLOW_LEAK = click.option(
     metavar="CHECK",
     help="Record that a check for leaks failed, and go on.",
 )
+
+
+class Command(click.Command):
+    """Prints an error that a user can mend as one line and leaves with its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except RecGenError as error:
+            click.echo(f"recgen: {error}", err=True)
+            sys.exit(error.exit_code)
+        except BrokenPipeError:
+            raise  # click leaves silently when the reader of the output has gone
+        except OSError as error:
+            place = "" if error.filename is None else f"{error.filename}: "
+            click.echo(f"recgen: {place}{error.strerror or error}", err=True)
+            sys.exit(1)
 
 
 def quiet() -> None:

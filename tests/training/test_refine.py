@@ -59,6 +59,14 @@ def test_a_stage_takes_the_auc_too(rater: Path, tmp_path: Path) -> None:
     assert report.before.items() >= held.metrics(Bundle.load(rater)).items()
 
 
+def test_a_bundle_that_is_gone_is_written_again(whole: Path, tmp_path: Path) -> None:
+    options = {"learning_rate": 3e-3, "max_steps": 30, "every_steps": 10}
+    report = run(whole, tmp_path, method="dpo", **options)
+    shutil.rmtree(tmp_path / BUNDLE)
+    assert run(whole, tmp_path, method="dpo", **options) == report
+    assert ranked(tmp_path / BUNDLE) == report.after
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_stage_that_ranks_worse_is_said_to_and_leaves_no_bundle(
     whole: Path, tmp_path: Path, method: str
