@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
-import regex  # type: ignore[import-untyped]
+import regex
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from rec_gen.catalog import Catalog

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import regex  # type: ignore[import-untyped]
+import regex
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from rec_gen.errors import ConfigError
