@@ -24,11 +24,11 @@ MAIN = "next_item"
 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
-        MAIN: Task(("history",)),
+        MAIN: Task(("history", "profile", "examples")),
         "item_from_title": Task(("title",)),
         "title_of_item": Task(("item",), "title"),
         "search": Task(("request",)),
-        "rating": Task(("history", "item"), "liked"),
+        "rating": Task(("history", "item", "profile"), "liked"),
         "explanation": Task(("history", "item"), "reason"),
     }
 )
