@@ -327,6 +327,20 @@ def test_render_tells_what_the_data_knows(shop: Path) -> None:
     )
 
 
+def test_an_experiment_names_its_file_and_the_wrong_key(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    assert "mine.toml: cannot be read" in error("prompts", "experiment", file)[1]
+    shipped = Path(__file__).parents[2] / "eval" / "experiments" / "movielens-prompts.toml"
+    for text, message in (
+        ("beam_widht = 200", "mine.toml: key 'beam_widht'"),
+        ("[templates", "mine.toml: is not valid TOML"),
+        ("beam_width = 0", "mine.toml: key 'beam_width'"),
+    ):
+        file.write_text(shipped.read_text(encoding="utf-8").replace("beam_width = 200", text))
+        code, line = error("prompts", "experiment", file)
+        assert (code, message in line) == (2, True), line
+
+
 def test_render_asks_about_an_item_or_a_text(shop: Path) -> None:
     """By default the user's last item, after those before it, or its title."""
     options = ["--data", shop / "shop.toml", "--user", "u2", "--max-history", 2]
@@ -357,6 +371,7 @@ def test_render_asks_about_an_item_or_a_text(shop: Path) -> None:
         ["prompts", "render"],
         ["prompts", "lint"],
         ["prompts", "diff"],
+        ["prompts", "experiment"],
     ],
 )
 def test_help_shows_examples(command: list[str]) -> None:
