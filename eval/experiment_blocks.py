@@ -52,7 +52,9 @@ class ArmRunner:
     """Asks one arm.
 
     Attributes:
-        template: The arm's template.
+        arm: The arm.
+        subject: Its model.
+        template: Its template.
         score: The score that its model is searched by.
     """
 
@@ -66,7 +68,7 @@ class ArmRunner:
         """
         self.template = Template.load(arm.template.template)
         self.score = config.score or subject.score
-        self._arm, self._subject, self._dataset, self._config = arm, subject, dataset, config
+        self.arm, self.subject, self._dataset, self._config = arm, subject, dataset, config
         self._renderer = PromptRenderer(
             self.template,
             dataset.catalog,
@@ -98,11 +100,11 @@ class ArmRunner:
             "data": self._dataset.fingerprint,
             "template": self.template.sha256,
             "asked": asked.hexdigest(),
-            "model": self._subject.digest,
-            "spelling": self._subject.spelling_digest,
+            "model": self.subject.digest,
+            "spelling": self.subject.spelling_digest,
             "score": self.score,
             "options": config.model_dump(include={"exact", "beam_width", "exclude_seen"}),
-            "shown": [self._arm.history, config.max_tokens],
+            "shown": [self.arm.history, config.max_tokens],
             "code": _code_digest(),
             "versions": installed_versions(),
         }
@@ -126,9 +128,9 @@ class ArmRunner:
                 "exclude_seen = false"
             ) from error
         (found,) = search(
-            self._subject.runtime,
+            self.subject.runtime,
             [prompt.ids],
-            self._subject.trie,
+            self.subject.trie,
             leaves,
             K,
             min(self._config.beam_width, len(self._dataset.catalog)),
@@ -141,7 +143,7 @@ class ArmRunner:
             certified=bool(found.certified),
             tokens=len(prompt.ids),
             shown=prompt.kept,
-            left_out=min(len(example.history), self._arm.history) - prompt.kept,
+            left_out=min(len(example.history), self.arm.history) - prompt.kept,
             seconds=round(time.perf_counter() - start, 6),
         )
 
@@ -150,7 +152,7 @@ class ArmRunner:
             known = Known.of(self._dataset, example, self._shots)
             return self._renderer.render(example.history, known=known)
         except PromptError as error:
-            raise PromptError(f"arm '{self._arm.name}', user '{example.user}': {error}") from error
+            raise PromptError(f"arm '{self.arm.name}', user '{example.user}': {error}") from error
 
 
 def read_block(path: Path) -> list[Answered] | None:

@@ -79,16 +79,21 @@ class Arm(NamedTuple):
     """One combination that is measured.
 
     Attributes:
-        name: What it is called: its template, with model and history where there are several.
+        variant: Its model and history where there are several; the end of its name.
         template: The template.
         model: The model.
         history: Interactions shown at most.
     """
 
-    name: str
+    variant: str
     template: TemplateConfig
     model: ModelConfig
     history: int
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.template.name + self.variant
 
 
 class ExperimentConfig(Config):
@@ -176,8 +181,7 @@ def _arms(
 ) -> list[Arm]:
     arms = []
     for model, template, length in product(models, templates, history):
-        parts = [template.name]
-        parts += [model.name] if len(models) > 1 else []
-        parts += [str(length)] if len(history) > 1 else []
-        arms.append(Arm(" / ".join(parts), template, model, length))
+        variant = f" / {model.name}" if len(models) > 1 else ""
+        variant += f" / {length}" if len(history) > 1 else ""
+        arms.append(Arm(variant, template, model, length))
     return arms

@@ -41,6 +41,10 @@ class ArmResult:
         template: The template's name.
         version: Its version.
         sha256: Its digest.
+        model: The model's name.
+        model_digest: The digest of its weights and tokenizer, or of its bundle.
+        spelling: How it writes items.
+        history: Interactions shown at most.
         score: What its model was searched by.
         metrics: By metric, the mean over examples and its interval.
         prompt_tokens: The mean length of a prompt.
@@ -55,6 +59,10 @@ class ArmResult:
     template: str
     version: str
     sha256: str
+    model: str
+    model_digest: str
+    spelling: str
+    history: int
     score: str
     metrics: dict[str, Interval]
     prompt_tokens: float
@@ -233,6 +241,10 @@ def _arm_result(
         template=runner.template.name,
         version=runner.template.header["version"],
         sha256=runner.template.sha256,
+        model=runner.arm.model.name,
+        model_digest=runner.subject.digest,
+        spelling=runner.subject.spellings.scheme,
+        history=runner.arm.history,
         score=runner.score,
         metrics=metrics,
         prompt_tokens=mean("tokens"),
@@ -253,8 +265,7 @@ def _spreads(arms: Sequence[Arm], results: Mapping[str, ArmResult]) -> dict[str,
     """How far the wordings of each group lie apart, for each model and history length."""
 
     def group(arm: Arm) -> str:
-        # an arm is called by its template first, then by what else there is several of
-        return " / ".join([str(arm.template.group), *arm.name.split(" / ")[1:]])
+        return f"{arm.template.group}{arm.variant}"
 
     marked = sorted((arm for arm in arms if arm.template.group is not None), key=group)
     spreads = {}
@@ -286,5 +297,8 @@ def _sentence(arms: Mapping[str, ArmResult], baseline: str, users: int) -> str:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=number > 0)
+        if number:
+            table.add_column(column, justify="right", no_wrap=True)
+        else:
+            table.add_column(column, overflow="fold")
     return table

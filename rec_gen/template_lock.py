@@ -49,7 +49,7 @@ def record_version(template: Template, lock: Path) -> bool:
     """Write the digest of a template's version into its lock, which is made where there is none.
 
     Returns:
-        Whether the version is new; the same digest again changes nothing.
+        That it stands there; the same digest again changes nothing.
 
     Raises:
         PromptError: The version is recorded with another digest, or the lock cannot be read.
@@ -59,10 +59,7 @@ def record_version(template: Template, lock: Path) -> bool:
     version = template.header["version"]
     if versions.setdefault(version, template.sha256) != template.sha256:
         raise _edited(template, lock)
-    text = json.dumps(digests, indent=2, sort_keys=True) + "\n"
-    if lock.exists() and lock.read_text(encoding="utf-8") == text:
-        return False
-    write_text(lock, text)
+    write_text(lock, json.dumps(digests, indent=2, sort_keys=True) + "\n")
     return True
 
 

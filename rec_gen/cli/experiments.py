@@ -39,13 +39,17 @@ def experiment(file: Path, out: Path | None, overrides: Sequence[str]) -> None:
 
     from eval.experiment_config import ExperimentConfig
     from rec_gen.config import load_config
+    from rec_gen.errors import ConfigError
 
     config = load_config(ExperimentConfig, file, overrides)
     quiet()
     from eval.experiment import run_experiment
 
     folder = out or Path("runs") / "experiments" / config.name
-    result = run_experiment(config, folder)
+    try:
+        result = run_experiment(config, folder)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
     result.render(Console())
     result.save(folder / "experiment.json")
     click.echo(f"result: {folder / 'experiment.json'}")

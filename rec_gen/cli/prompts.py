@@ -159,14 +159,10 @@ def lint_prompts(names: Sequence[str], record: bool) -> None:
     recgen prompts lint my.jinja --record
     """
     from rec_gen.lint import lint
-    from rec_gen.template_lock import lock_path, record_version
-    from rec_gen.templates import Template, template_names
+    from rec_gen.templates import template_names
 
     for name in names or template_names():
-        lock = lock_path(name)
-        if record and record_version(Template.load(name), lock):
-            click.echo(f"{name}: written into {lock}")
-        click.echo(f"{name}: {lint(name)}")
+        click.echo(f"{name}: {lint(name, record=record)}")
 
 
 def _read(template: str, options: dict[str, Any]) -> "tuple[Dataset, PromptRenderer]":

@@ -286,8 +286,13 @@ def test_a_template_of_ones_own_is_recorded_beside_it(tmp_path: Path) -> None:
     mine = tmp_path / "mine.jinja"
     mine.write_text(Template.load("next_item").text)
     assert run("prompts", "lint", mine).output == f"{mine}: ok, version 1, reads spelling\n"
-    assert "versions.json" in run("prompts", "lint", mine, "--record").output
-    assert "ok, version 1, recorded" in run("prompts", "lint", mine).output
+    mine.write_text(mine.read_text().replace("item.spelling", "item.title"))
+    assert "never prints" in error("prompts", "lint", mine, "--record")[1]
+    assert not (tmp_path / "versions.json").exists()
+    mine.write_text(Template.load("next_item").text)
+    for option in (["--record"], []):
+        assert "ok, version 1, recorded" in run("prompts", "lint", mine, *option).output
+    assert (tmp_path / "versions.json").exists()
     mine.write_text(mine.read_text() + "Think well.\n")
     for option in ([], ["--record"]):
         assert (
