@@ -28,8 +28,8 @@ METRICS = {f"HR@{K}": recall, f"NDCG@{K}": ndcg, f"MRR@{K}": mrr}
 
 DECIDING = f"NDCG@{K}"
 TIMES = (
-    "Requests run one at a time; a time is that of rendering and search. Answers that were kept "
-    "from an earlier run keep their times."
+    "Requests run one at a time and arm after arm; a time is that of rendering and search. Answers "
+    "that were kept from an earlier run keep their times."
 )
 
 
