@@ -295,7 +295,7 @@ def _sentence(arms: Mapping[str, ArmResult], baseline: str, users: int) -> str:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0)
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for number, column in enumerate(columns):
         if number:
             table.add_column(column, justify="right", no_wrap=True)
