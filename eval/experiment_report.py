@@ -135,6 +135,7 @@ class Experiment:
         for name, arm in self.arms.items():
             table.add_row(name, *(format_interval(arm.metrics[metric]) for metric in METRICS))
         console.print(table)
+        console.print()
         table = _table(
             "cost", "arm", "tokens", "items", "truncated", "median s", "p95 s", "tokens/s"
         )
@@ -149,6 +150,7 @@ class Experiment:
                 f"{arm.times['tokens_per_s']:.0f}",
             )
         console.print(table)
+        console.print()
         lines = [
             f"{name} {MINUS} {self.baseline}, {DECIDING}: "
             f"{format_interval(arm.differences[DECIDING], signed=True)}: {arm.verdict}"
