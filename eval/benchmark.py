@@ -1,28 +1,22 @@
 """A recipe's benchmark: some seeds, a hybrid chosen on validation, the test split once a seed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from rich.console import Console
 
+from eval.background import Background, held_out
+from eval.baselines import default_baselines
 from eval.benchmark_report import Benchmark
-from eval.evaluate import (
-    METRICS,
-    Floats,
-    Hybrid,
-    Lister,
-    held_out,
-    metric_intervals,
-    metric_values,
-    protocol,
-    rank_baselines,
-    rank_recommender,
-)
+from eval.evaluate import protocol
+from eval.leaks import check_leaks
+from eval.measures import MEASURES, metric_intervals, metric_values
+from eval.ranking import Hybrid, Lister, rank_baselines, rank_recommender
 from eval.report import HYBRID, MODEL
 from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import BundleError
-from rec_gen.metrics import ndcg
+from rec_gen.metrics import Floats, ndcg
 from rec_gen.recommender import Recommender
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
@@ -30,11 +24,14 @@ WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 CHOICE = 4000
 """Validation examples that it is chosen on at most: one sample, the same for every seed."""
 SEED = 0
-"""Draws this sample and the bootstrap."""
+"""Draws this sample, the bootstrap and the order of ties."""
 
 
 def benchmark(
-    recommenders: Sequence[Recommender], dataset: Dataset, exclude_seen: bool
+    recommenders: Sequence[Recommender],
+    dataset: Dataset,
+    exclude_seen: bool,
+    allowed_leaks: Collection[str] = (),
 ) -> Benchmark:
     """Measure one recipe's models, each trained with a seed of its own.
 
@@ -46,21 +43,24 @@ def benchmark(
         recommenders: One a seed; nobody has changed their catalogs.
         dataset: What they were trained on.
         exclude_seen: Take the items of a history out of its list, for every system alike.
+        allowed_leaks: Checks for leaks in the data set that may fail.
 
     Raises:
         BundleError: A bundle holds no prior, or does not say how long it trained.
-        DataError: The validation or the test split holds no interaction.
+        DataError: The validation or the test split holds no interaction, or a leak is found.
     """
+    leaks = check_leaks(dataset, allowed=allowed_leaks)
     minutes = [_minutes(recommender) for recommender in recommenders]
-    examples = held_out(dataset, Split.TEST)
+    background = Background.of(dataset, Split.TEST)
+    examples, users = background.examples, background.users
     validation = rank_weights(recommenders, dataset, exclude_seen)
     weight = max(validation, key=lambda weight: validation[weight])
 
     def measure(recommender: Recommender, weight: float, system: str) -> Floats:
         label = f"{system} of seed {recommender.bundle.manifest.seed}"
         lister = _joined(recommender, weight)
-        ranks = rank_recommender(lister, dataset.catalog, examples, exclude_seen, label=label)
-        return metric_values(ranks)
+        lists = rank_recommender(lister, dataset.catalog, examples, exclude_seen, label=label)
+        return metric_values(lists, background)
 
     values = {MODEL: [measure(recommender, 0.0, MODEL) for recommender in recommenders]}
     values[HYBRID] = (
@@ -69,13 +69,13 @@ def benchmark(
         else values[MODEL]
     )
     by_seed = {
-        system: [dict(zip(METRICS, each.mean(axis=0).tolist(), strict=True)) for each in seeds]
+        system: [dict(zip(MEASURES, each.mean(axis=0).tolist(), strict=True)) for each in seeds]
         for system, seeds in values.items()
     }
     means = {system: np.mean(seeds, axis=0) for system, seeds in values.items()}
-    for name, ranks in rank_baselines(dataset, examples, exclude_seen).items():
-        means[name] = metric_values(ranks)
-    users = [example.user for example in examples]
+    names, left_out = default_baselines(dataset)
+    for name, lists in rank_baselines(names, dataset, examples, exclude_seen, SEED).items():
+        means[name] = metric_values(lists, background)
     return Benchmark(
         name=recommenders[0].bundle.manifest.name,
         dataset=dataset.name,
@@ -84,6 +84,8 @@ def benchmark(
         users=len(set(users)),
         examples=len(examples),
         protocol=protocol(exclude_seen),
+        leaks=leaks,
+        left_out=left_out,
         seeds=[recommender.bundle.manifest.seed for recommender in recommenders],
         minutes=minutes,
         prior_weight=weight,
@@ -116,10 +118,10 @@ def rank_weights(
         seed = recommender.bundle.manifest.seed
         for column, weight in enumerate(WEIGHTS):
             label = f"weight {weight} of seed {seed} on validation"
-            ranks = rank_recommender(
+            lists = rank_recommender(
                 _joined(recommender, weight), dataset.catalog, examples, exclude_seen, label=label
             )
-            row[column] = ndcg(ranks, 10).mean()
+            row[column] = ndcg(lists.ranks, 10).mean()
             line = f"seed {seed}, prior weight {weight}: validation NDCG@10 {row[column]:.4f}"
             console.print(line, highlight=False)
     return dict(zip(WEIGHTS, found.mean(axis=0).tolist(), strict=True))

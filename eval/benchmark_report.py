@@ -10,7 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.intervals import Interval
-from eval.report import HYBRID, MODEL, VERDICT, format_interval, format_number, print_difference
+from eval.leaks import LeakCheck
+from eval.report import (
+    HYBRID,
+    MODEL,
+    VERDICT,
+    format_interval,
+    format_number,
+    print_difference,
+    print_notes,
+)
 from rec_gen.counts import MarkovKNN
 from rec_gen.files import write_text
 from rec_gen.versions import machine
@@ -31,6 +40,8 @@ class Benchmark:
         users: The number of users with an example.
         examples: The number of held-out interactions.
         protocol: How the numbers came about, in words.
+        leaks: What the checks of the data set for leaks found.
+        left_out: Why a baseline of the default is not among the systems, by its name.
         seeds: The seeds.
         minutes: What training took, by seed.
         prior_weight: The weight of the prior in the hybrid.
@@ -48,6 +59,8 @@ class Benchmark:
     users: int
     examples: int
     protocol: str
+    leaks: list[LeakCheck]
+    left_out: dict[str, str]
     seeds: list[int]
     minutes: list[float]
     prior_weight: float
@@ -104,6 +117,7 @@ class Benchmark:
         console.print(table)
         for system, metrics in self.differences.items():
             print_difference(console, system, MarkovKNN.name, metrics[VERDICT])
+        print_notes(console, self.left_out, self.leaks)
         validation = ", ".join(
             f"{format_number(value)} at {weight}" for weight, value in self.validation.items()
         )

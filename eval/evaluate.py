@@ -1,78 +1,38 @@
-"""Held-out evaluation over the full catalog: a model, its hybrid and the counted baselines."""
+"""Held-out evaluation over the full catalog: a model, its hybrid and the baselines."""
 
-from collections.abc import Sequence, Sized
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-from rich.console import Console
-from rich.progress import track
+import polars as pl
 
-from eval.baselines import Baseline, Popularity
-from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
+from eval.background import Background
+from eval.baselines import default_baselines
+from eval.intervals import LEVEL, RESAMPLES
+from eval.leaks import check_leaks
+from eval.lists import list_rows
+from eval.measures import SUMMARIES, comparisons, metric_intervals, metric_values
+from eval.ranking import Lister, rank_baselines, rank_recommender
 from eval.report import HYBRID, MODEL, Evaluation
-from rec_gen.catalog import Catalog
-from rec_gen.counts import ItemKNN, MarkovKNN
-from rec_gen.data.dataset import Dataset, Example, Split
-from rec_gen.errors import DataError
-from rec_gen.metrics import CUTOFFS, mean_ranks, mrr, ndcg, recall
+from eval.significance import FLIPS
+from eval.slices import measure_slice, slices
+from eval.unconstrained import FreeGeneration, generate_freely
+from rec_gen.data.dataset import Dataset, Split
 from rec_gen.versions import installed_versions
 
 if TYPE_CHECKING:
-    from rec_gen.answers import Answer, Recommendation
-    from rec_gen.recommender import Recommender
-
-Floats = npt.NDArray[np.float64]
-
-METRICS = {f"{metric.__name__}@{k}": (metric, k) for metric in (recall, ndcg, mrr) for k in CUTOFFS}
-BATCH = 64
+    from rec_gen.bundle import Bundle
 
 PROTOCOL = (
     "Every held-out interaction is predicted from all that came before it and ranked among the "
-    f"full catalog by item id. Baselines count training sequences only; their ties stand at the "
-    f"mean rank. Intervals are {LEVEL} % percentile bootstrap intervals, {RESAMPLES} resamples of "
-    "users; differences are paired by example. "
+    "full catalog by item id. Baselines learn from training sequences only; a tied item scores its "
+    "mean over all orders of the ties, which stand in lists in an order drawn by a hash of item id "
+    f"and seed. Intervals are {LEVEL} % percentile bootstrap intervals, {RESAMPLES} resamples of "
+    "users; differences are paired by example. p-values are those of "
+    f"{FLIPS:,} random sign flips of users, corrected by Holm for the number of systems; slices "
+    "are not corrected for how many there are. "
 )
 SEEN_EXCLUDED = "Items of the history are excluded, and a target among them is a miss."
 SEEN_KEPT = "Items of the history may be recommended again."
-
-
-class Lister(Protocol):
-    """What is evaluated."""
-
-    def recommend(
-        self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
-    ) -> Sequence[Sequence["Recommendation"]]:
-        """Recommend up to `k` items, best first, for each history of item ids, oldest first."""
-
-
-@dataclass(frozen=True)
-class Hybrid:
-    """A model joined with the counted prior of its bundle.
-
-    Attributes:
-        recommender: The model.
-        weight: The prior's.
-
-    Raises:
-        BundleError: The bundle holds no prior.
-        DecodingError: The weight is no number of at least 0.
-    """
-
-    recommender: "Recommender"
-    weight: float
-
-    def __post_init__(self) -> None:
-        self.recommender.recommend([], prior_weight=self.weight)
-
-    def recommend(
-        self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
-    ) -> Sequence["Answer"]:
-        """Recommend up to `k` items, best first, for each history; see `Lister`."""
-        return self.recommender.recommend(
-            histories, k, exclude_seen=exclude_seen, prior_weight=self.weight
-        )
 
 
 def evaluate(
@@ -82,29 +42,51 @@ def evaluate(
     exclude_seen: bool,
     seed: int,
     hybrid: Lister | None = None,
+    *,
+    baselines: Sequence[str] | None = None,
+    columns: Sequence[str] = (),
+    bundle: "Bundle | None" = None,
+    allowed_leaks: Collection[str] = (),
+    unconstrained: int = 0,
 ) -> Evaluation:
     """Measure a model and the baselines on the same held-out interactions.
 
     Args:
         recommender: The model.
-        dataset: The data; baselines count its training sequences.
+        dataset: The data; baselines learn from its training sequences.
         split: Which interactions to predict.
         exclude_seen: Take the items of a history out of its list. A target that is one of them
             then counts as a miss, for every system alike.
-        seed: Of the bootstrap.
+        seed: Of the bootstrap, of the order of ties, and of what is generated freely.
         hybrid: The model joined with a prior, for a row of its own.
+        baselines: Names of `eval.baselines.BASELINES`; None is those that need only counts.
+        columns: Columns of the catalog that slice the examples too.
+        bundle: The model's bundle, whose spellings and data are checked for leaks.
+        allowed_leaks: Checks that may fail.
+        unconstrained: For how many examples the bundle's model also answers freely.
 
     Raises:
-        DataError: The split holds no interaction.
+        ConfigError: A column cannot slice, or a leak that is allowed has no check.
+        DataError: The split holds no interaction, a leak is found, or a baseline refuses the
+            catalog.
+        MissingPackageError: The package of a baseline is not installed.
     """
-    examples = held_out(dataset, split)
+    leaks = check_leaks(dataset, bundle, allowed_leaks)
+    background = Background.of(dataset, split)
+    parts = slices(background, columns)
+    names, left_out = default_baselines(dataset) if baselines is None else (baselines, {})
+    examples, users = background.examples, background.users
+    # first, since a baseline that cannot be had is told in minutes, and a model may take hours
+    others = rank_baselines(names, dataset, examples, exclude_seen, seed)
     listers = {MODEL: recommender} | ({} if hybrid is None else {HYBRID: hybrid})
-    ranks = {
+    lists = {
         system: rank_recommender(lister, dataset.catalog, examples, exclude_seen, label=system)
         for system, lister in listers.items()
-    } | rank_baselines(dataset, examples, exclude_seen)
-    values = {system: metric_values(ranks[system]) for system in ranks}
-    users = [example.user for example in examples]
+    } | others
+    values = {system: metric_values(lists[system], background) for system in lists}
+    free: list[FreeGeneration] = []
+    if bundle and unconstrained:
+        free = generate_freely(bundle, dataset.catalog, examples, unconstrained, seed)
     return Evaluation(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -115,125 +97,24 @@ def evaluate(
         examples=len(examples),
         protocol=protocol(exclude_seen),
         versions=installed_versions(),
+        leaks=leaks,
+        left_out=left_out,
         systems={system: metric_intervals(values[system], users, seed) for system in values},
-        differences={
-            system: metric_intervals(values[MODEL] - values[system], users, seed)
-            for system in values
-            if system != MODEL
+        differences=comparisons(values, MODEL, users, seed),
+        summaries={
+            system: {
+                name: summary(lists[system], background) for name, summary in SUMMARIES.items()
+            }
+            for system in lists
         },
+        slices=[measure_slice(part, values, MODEL, users, seed) for part in parts],
+        unconstrained=free,
+        rows=pl.concat(
+            list_rows(system, lists[system], dataset.catalog, examples) for system in lists
+        ),
     )
 
 
 def protocol(exclude_seen: bool) -> str:
     """How the numbers come about, in words."""
     return PROTOCOL + (SEEN_EXCLUDED if exclude_seen else SEEN_KEPT)
-
-
-def held_out(dataset: Dataset, split: Split) -> list[Example]:
-    """The interactions of a split.
-
-    Raises:
-        DataError: It holds none.
-    """
-    examples = list(dataset.examples(split))
-    if not examples:
-        raise DataError(f"{dataset.name}: split '{split}' holds no interaction to evaluate on")
-    return examples
-
-
-def rank_baselines(
-    dataset: Dataset, examples: Sequence[Example], exclude_seen: bool
-) -> dict[str, Floats]:
-    """Fit every baseline and rank each target in its order; by name, see `rank_baseline`."""
-    baselines: list[Baseline] = [Popularity(), ItemKNN(), MarkovKNN()]
-    return {
-        baseline.name: rank_baseline(baseline.fit(dataset), examples, exclude_seen)
-        for baseline in baselines
-    }
-
-
-def rank_baseline(baseline: Baseline, examples: Sequence[Example], exclude_seen: bool) -> Floats:
-    """Rank each target in a fitted baseline's order of the whole catalog.
-
-    Args:
-        baseline: A fitted baseline.
-        examples: The n examples.
-        exclude_seen: Take the items of a history out; a target among them gets infinity.
-
-    Returns:
-        float64 [n], ties at their mean rank.
-    """
-    ranks = np.empty(len(examples))
-    for batch in _batches(examples):
-        part = examples[batch]
-        scores = baseline.score([example.history for example in part])
-        if exclude_seen:
-            for row, example in zip(scores, part, strict=True):
-                row[example.history] = -np.inf
-        ranks[batch] = mean_ranks(scores, np.array([example.target for example in part]))
-    return np.where(_repeated(examples), np.inf, ranks) if exclude_seen else ranks
-
-
-def rank_recommender(
-    recommender: Lister,
-    catalog: Catalog,
-    examples: Sequence[Example],
-    exclude_seen: bool,
-    k: int = max(CUTOFFS),
-    label: str = MODEL,
-) -> Floats:
-    """Rank each target, by item id, in a model's list; shows a progress bar on stderr.
-
-    Args:
-        recommender: The model.
-        catalog: The items that the examples' positions stand for.
-        examples: The n examples.
-        exclude_seen: Take the items of a history out; a target among them gets infinity.
-        k: The length of a list.
-        label: What the progress bar says of the model.
-
-    Returns:
-        float64 [n], infinity where the list does not hold the target.
-    """
-    ranks = np.full(len(examples), np.inf)
-    repeated = _repeated(examples) if exclude_seen else np.zeros(len(examples), dtype=bool)
-    asked = np.flatnonzero(~repeated)
-    console = Console(stderr=True)
-    for batch in track(
-        _batches(asked),
-        f"evaluating {label}",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ):
-        part = [examples[row] for row in asked[batch]]
-        histories = [[catalog.ids[place] for place in example.history] for example in part]
-        lists = recommender.recommend(histories, k=k, exclude_seen=exclude_seen)
-        for row, example, found in zip(asked[batch], part, lists, strict=True):
-            ids = [recommendation.item.id for recommendation in found]
-            target = catalog.ids[example.target]
-            if target in ids:
-                ranks[row] = ids.index(target)
-    return ranks
-
-
-def metric_values(ranks: Floats) -> Floats:
-    """What each example scores, float64 [n, metrics] in the order of `METRICS`.
-
-    Args:
-        ranks: float64 [n].
-    """
-    return np.stack([metric(ranks, k) for metric, k in METRICS.values()], axis=1)
-
-
-def metric_intervals(values: Floats, users: Sequence[str], seed: int) -> dict[str, Interval]:
-    """The mean of each metric with its interval; see `mean_intervals`."""
-    return dict(zip(METRICS, mean_intervals(values, users, seed), strict=True))
-
-
-def _batches(rows: Sized) -> list[slice]:
-    return [slice(start, start + BATCH) for start in range(0, len(rows), BATCH)]
-
-
-def _repeated(examples: Sequence[Example]) -> npt.NDArray[np.bool_]:
-    return np.array([example.target in example.history for example in examples], dtype=bool)

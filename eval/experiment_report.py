@@ -12,24 +12,28 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from eval import experiment_comparison
-from eval.evaluate import protocol
+from eval.evaluate import SEEN_EXCLUDED, SEEN_KEPT
 from eval.experiment_blocks import Answered, ArmRunner, K
 from eval.experiment_config import Arm, ExperimentConfig
-from eval.intervals import Interval, mean_intervals
-from eval.report import MINUS, format_interval, format_number, verdict
+from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
+from eval.report import format_interval, format_number, verdict
+from eval.significance import FLIPS, Comparison, compare
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.files import write_text
-from rec_gen.metrics import Floats, mrr, ndcg, recall
+from rec_gen.metrics import Floats, Ranks, mrr, ndcg, recall
 from rec_gen.versions import installed_versions
 
 METRICS = {f"HR@{K}": recall, f"NDCG@{K}": ndcg, f"MRR@{K}": mrr}
 """The hit rate is the recall of a single held-out item."""
 
 DECIDING = f"NDCG@{K}"
-TIMES = (
-    "Requests run one at a time and arm after arm; a time is that of rendering and search. Answers "
-    "that were kept from an earlier run keep their times."
+PROTOCOL = (
+    "All arms answer the same held-out interactions, each from all that came before it, over the "
+    f"full catalog by constrained search. Intervals are {LEVEL} % percentile bootstrap intervals, "
+    f"{RESAMPLES} resamples of users; differences are paired by example. p-values are those of "
+    f"{FLIPS:,} random sign flips of users, corrected by Holm for the number of arms. Requests run "
+    "one at a time and arm after arm; a time is that of rendering and search. Answers that were "
+    "kept from an earlier run keep their times. "
 )
 
 
@@ -51,7 +55,8 @@ class ArmResult:
         shown: The mean number of interactions that a prompt shows.
         truncated: The share of prompts that left out interactions because they did not fit.
         certified: The share of answers that no other item could have changed.
-        differences: By metric, this arm less the baseline, paired; empty for the baseline.
+        differences: By metric, this arm less the baseline, paired, with p-values and what could
+            have been detected; empty for the baseline.
         verdict: What the difference in the deciding metric says of this arm.
         times: `latency_median_s`, `latency_p95_s`, and `tokens_per_s`, prompt tokens over time.
     """
@@ -69,7 +74,7 @@ class ArmResult:
     shown: float
     truncated: float
     certified: float
-    differences: dict[str, Interval]
+    differences: dict[str, Comparison]
     verdict: str
     times: dict[str, float]
 
@@ -128,17 +133,28 @@ class Experiment:
         write_text(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
     def render(self, console: Console) -> None:
-        """Print quality, differences and cost by arm, the spread of wordings and the verdict."""
+        """Print quality, cost and differences by arm, the spread of wordings and the verdict."""
+        for table in (self._quality(), self._cost(), self._differences()):
+            if table.row_count:
+                console.print(table)
+                console.print()
+        lines = [
+            f"wordings '{group}', {DECIDING}: {format_number(spread.low)} to "
+            f"{format_number(spread.high)}, mean {format_number(spread.mean)}"
+            for group, spread in self.groups.items()
+        ]
+        for line in [*lines, self.verdict]:
+            console.print(line, markup=False, highlight=False)
+
+    def _quality(self) -> Table:
         size = f"{self.examples:,} examples of {self.users:,} users"
-        split = self.config["split"]
-        table = _table(f"{self.name}: {self.dataset}, {split}: {size}", "arm", *METRICS)
+        table = _table(f"{self.name}: {self.dataset}, {self.config['split']}: {size}", *METRICS)
         for name, arm in self.arms.items():
             table.add_row(name, *(format_interval(arm.metrics[metric]) for metric in METRICS))
-        console.print(table)
-        console.print()
-        table = _table(
-            "cost", "arm", "tokens", "items", "truncated", "median s", "p95 s", "tokens/s"
-        )
+        return table
+
+    def _cost(self) -> Table:
+        table = _table("cost", "tokens", "items", "truncated", "median s", "p95 s", "tokens/s")
         for name, arm in self.arms.items():
             table.add_row(
                 name,
@@ -149,21 +165,17 @@ class Experiment:
                 f"{arm.times['latency_p95_s']:.2f}",
                 f"{arm.times['tokens_per_s']:.0f}",
             )
-        console.print(table)
-        console.print()
-        lines = [
-            f"{name} {MINUS} {self.baseline}, {DECIDING}: "
-            f"{format_interval(arm.differences[DECIDING], signed=True)}: {arm.verdict}"
-            for name, arm in self.arms.items()
-            if arm.differences
-        ]
-        lines += [
-            f"wordings '{group}', {DECIDING}: {format_number(spread.low)} to "
-            f"{format_number(spread.high)}, mean {format_number(spread.mean)}"
-            for group, spread in self.groups.items()
-        ]
-        for line in [*lines, self.verdict]:
-            console.print(line, markup=False, highlight=False)
+        return table
+
+    def _differences(self) -> Table:
+        title = f"more {DECIDING} than {self.baseline}"
+        table = _table(title, "difference", "p", "detectable", "verdict")
+        for name, arm in self.arms.items():
+            if arm.differences:
+                found = arm.differences[DECIDING]
+                numbers = (format_number(found.p_holm), format_number(found.detectable))
+                table.add_row(name, format_interval(found, signed=True), *numbers, arm.verdict)
+        return table
 
 
 def report(
@@ -184,18 +196,13 @@ def report(
     """
     users = [example.user for example in examples]
     values = {arm: _values(answered) for arm, answered in answers.items()}
-    differences = {
-        metric: experiment_comparison.compare(
-            {arm: values[arm][metric] for arm in values}, config.baseline, users, config.seed
-        )
-        for metric in METRICS
-    }
+    differences = compare(values, config.baseline, users, config.seed)
     arms = {
         arm: _arm_result(
             answered,
             runners[arm],
-            _intervals(values[arm], users, config.seed),
-            {metric: found[arm] for metric, found in differences.items() if arm in found},
+            dict(zip(METRICS, mean_intervals(values[arm], users, config.seed), strict=True)),
+            dict(zip(METRICS, differences.get(arm, ()), strict=False)),
         )
         for arm, answered in answers.items()
     }
@@ -205,7 +212,7 @@ def report(
         fingerprint=dataset.fingerprint,
         users=len(set(users)),
         examples=len(examples),
-        protocol=" ".join([protocol(config.exclude_seen), experiment_comparison.METHOD, TIMES]),
+        protocol=PROTOCOL + (SEEN_EXCLUDED if config.exclude_seen else SEEN_KEPT),
         config=config.model_dump(mode="json"),
         versions=installed_versions(),
         baseline=config.baseline,
@@ -215,24 +222,18 @@ def report(
     )
 
 
-def _values(answered: Sequence[Answered]) -> dict[str, Floats]:
-    """By metric, what each example scores."""
-    ranks = np.array([np.inf if answer.rank is None else answer.rank for answer in answered])
-    return {name: metric(ranks, K) for name, metric in METRICS.items()}
-
-
-def _intervals(
-    values: Mapping[str, Floats], users: Sequence[str], seed: int
-) -> dict[str, Interval]:
-    stacked = np.stack([values[metric] for metric in METRICS], axis=1)
-    return dict(zip(METRICS, mean_intervals(stacked, users, seed), strict=True))
+def _values(answered: Sequence[Answered]) -> Floats:
+    """What each example scores, float64 [n, metrics]."""
+    places = np.array([np.inf if answer.rank is None else answer.rank for answer in answered])
+    ranks = Ranks.of_places(places)
+    return np.stack([metric(ranks, K) for metric in METRICS.values()], axis=1)
 
 
 def _arm_result(
     answered: Sequence[Answered],
     runner: ArmRunner,
     metrics: dict[str, Interval],
-    differences: dict[str, Interval],
+    differences: dict[str, Comparison],
 ) -> ArmResult:
     def mean(field: str) -> float:
         return round(float(np.mean([getattr(answer, field) for answer in answered])), 4)
@@ -286,21 +287,23 @@ def _sentence(arms: Mapping[str, ArmResult], baseline: str, users: int) -> str:
         worse = [arm for arm in arms if arms[arm].verdict == "worse"]
         shown = f"worse are {', '.join(worse)}" if worse else "no arm is shown to be worse"
         return f"Over {users} users no arm ranks above the baseline {best} ({reached}); {shown}."
-    difference = arms[best].differences[DECIDING]
+    found = arms[best].differences[DECIDING]
     cost = arms[best].prompt_tokens / arms[baseline].prompt_tokens
-    better = arms[best].verdict == "better"
-    shown = "is better than" if better else "ranks highest, but is not shown to be better than"
+    told = f"{DECIDING} {format_interval(found, signed=True)}, p {format_number(found.p_holm)}"
+    price = f"for {cost:.2f} times the prompt tokens"
+    if arms[best].verdict == "better":
+        return f"Over {users} users {best} ({reached}) is better than {baseline}: {told}, {price}."
     return (
-        f"Over {users} users {best} ({reached}) {shown} the baseline {baseline}: {DECIDING} "
-        f"{format_interval(difference, signed=True)}, for {cost:.2f} times the prompt tokens."
+        f"Over {users} users {best} ({reached}) ranks highest, but is not shown to be better than "
+        f"{baseline}: {told}, {price}; so many users show a difference of "
+        f"{format_number(found.detectable)}."
     )
 
 
 def _table(title: str, *columns: str) -> Table:
+    """A table with a column of arms, and more to its right."""
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    for number, column in enumerate(columns):
-        if number:
-            table.add_column(column, justify="right", no_wrap=True)
-        else:
-            table.add_column(column, overflow="fold")
+    table.add_column("arm", overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     return table

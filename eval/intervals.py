@@ -36,24 +36,48 @@ def mean_intervals(
     """The mean of each column with its interval; all columns share their resamples.
 
     Args:
-        values: float64 [n, m], one row an example.
+        values: float64 [n, m], one row an example; NaN where it has no value.
         users: The n examples' users.
         seed: Of the resampling.
 
     Returns:
-        One interval a column. Of the differences between two systems on the same examples it is
-        the paired interval: one that leaves out 0 shows a difference.
+        One interval a column, over the examples with a value; NaN ends where a resample drew none
+        of them. Of the differences between two systems on the same examples it is the paired
+        interval: one that leaves out 0 shows a difference. With few users it is too short: of a
+        system and itself it leaves out 0 for 20 users in 8 % of simulated comparisons, for 200 in
+        5.6 %. The randomisation test of `eval.significance` holds its level there.
+    """
+    sums, counts = user_sums(values, users)
+    both = np.concatenate([sums, counts], axis=1)
+    generator = np.random.default_rng(seed)
+    draws = np.empty((RESAMPLES + 1, both.shape[1]))
+    draws[-1] = both.sum(axis=0)
+    for draw in draws[:-1]:
+        chosen = generator.integers(len(both), size=len(both))
+        draw[:] = np.bincount(chosen, minlength=len(both)) @ both
+    with np.errstate(invalid="ignore"):
+        *resampled, means = np.divide(*np.split(draws, 2, axis=1))
+    tail = (100 - LEVEL) / 2
+    low, high = np.percentile(resampled, [tail, 100 - tail], axis=0)
+    return [Interval(*ends) for ends in np.stack([means, low, high], axis=1).tolist()]
+
+
+def user_sums(
+    values: npt.NDArray[np.float64], users: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """What each user's examples sum to, and how many have a value.
+
+    Args:
+        values: float64 [n, m], one row an example; NaN where it has no value.
+        users: The n examples' users.
+
+    Returns:
+        float64 [users, m] twice, the users in the order of their names.
     """
     _, groups = np.unique(np.asarray(users), return_inverse=True)
-    counts = np.bincount(groups).astype(np.float64)
-    columns = [np.bincount(groups, column) for column in values.T]
-    sums = np.stack([*columns, counts], axis=1)
-    generator = np.random.default_rng(seed)
-    draws = np.empty((RESAMPLES, sums.shape[1]))
-    for draw in draws:
-        chosen = generator.integers(len(sums), size=len(sums))
-        draw[:] = np.bincount(chosen, minlength=len(sums)) @ sums
-    tail = (100 - LEVEL) / 2
-    low, high = np.percentile(draws[:, :-1] / draws[:, -1:], [tail, 100 - tail], axis=0)
-    means = values.mean(axis=0)
-    return [Interval(*ends) for ends in np.stack([means, low, high], axis=1).tolist()]
+    defined = ~np.isnan(values)
+
+    def total(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.stack([np.bincount(groups, column) for column in columns.T], 1, dtype=np.float64)
+
+    return total(np.where(defined, values, 0)), total(defined.astype(np.float64))

@@ -1,39 +1,57 @@
-"""What an evaluation found: a JSON file for machines, a table and a verdict for people."""
+"""What an evaluation found: JSON and Parquet for machines, tables and verdicts for people."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import polars as pl
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from eval.intervals import Interval
-from rec_gen.files import write_text
+from eval.leaks import LeakCheck
+from eval.measures import RANK_METRICS
+from eval.significance import SIZE, Comparison
+from eval.slices import FEWEST, SliceResult
+from eval.unconstrained import FreeGeneration
+from rec_gen.files import new_file, write_text
 from rec_gen.metrics import CUTOFFS
+from rec_gen.text import clean_text
 
 MODEL, HYBRID = "model", "hybrid"
 COLUMNS = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
 VERDICT = "ndcg@10"
 MINUS = "\N{MINUS SIGN}"
+BLANK = "\N{NO-BREAK SPACE}"
+"""Keeps a cell in one piece, and numbers below each other, since rich strips plain blanks."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of a model and of other systems on the same held-out examples.
+    """The measures of a model and of other systems on the same held-out examples.
 
     Attributes:
         dataset: The data set's name.
         fingerprint: The data set's fingerprint.
         split: The held-out split.
         exclude_seen: Whether the items of a history were taken out of its list.
-        seed: The seed of the bootstrap.
+        seed: The seed of the bootstrap and of ties.
         users: The number of users with an example.
         examples: The number of held-out interactions.
         protocol: How the numbers came about, in words.
         versions: Python and the installed packages that the numbers rest on.
-        systems: By system and metric (as in `recall@10`), the mean and its interval.
-        differences: By other system and metric, the model's mean less the other's, paired.
+        leaks: What every check for leaks found.
+        left_out: Why a baseline of the default is not among the systems, by its name.
+        systems: By system and measure (as in `recall@10`), the mean and its interval.
+        differences: By other system and measure, the model's mean less the other's, paired, with
+            p-values and what could have been detected.
+        summaries: By system and measure of all lists together, the number.
+        slices: The same measures for parts of the examples.
+        unconstrained: What the model wrote without constraints, where that was asked for.
+        rows: One row an example and system, see `eval.lists.list_rows`; beside the JSON, not in it.
     """
 
     dataset: str
@@ -45,32 +63,144 @@ class Evaluation:
     examples: int
     protocol: str
     versions: dict[str, str]
+    leaks: list[LeakCheck]
+    left_out: dict[str, str]
     systems: dict[str, dict[str, Interval]]
-    differences: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Comparison]]
+    summaries: dict[str, dict[str, float]]
+    slices: list[SliceResult]
+    unconstrained: list[FreeGeneration]
+    rows: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
 
     def to_json(self) -> str:
-        """The whole evaluation as JSON, intervals as `mean`, `low` and `high`."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        """The whole evaluation but for its rows as JSON; intervals as `mean`, `low` and `high`."""
+        table = asdict(self)
+        del table["rows"]
+        return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
 
     def save(self, path: Path) -> None:
-        """Write the JSON beside its place and rename it, so that no half-written file is seen."""
+        """Write the JSON, and the rows as Parquet under the same name; each whole or not at all.
+
+        Args:
+            path: The file for the JSON; the rows get its name with the suffix `.parquet`.
+        """
+        with new_file(path.with_suffix(".parquet")) as partial:
+            self.rows.write_parquet(partial)
         write_text(path, self.to_json())
 
-    def render(self, console: Console) -> None:
-        """Print one row per cutoff and system, then one verdict per other system."""
+    def render(self, console: Console, slices: bool = False) -> None:
+        """Print one row per cutoff and system, one verdict per other system, and what is left.
+
+        Args:
+            console: Where to.
+            slices: Print a table for each slicing too.
+        """
+        self._print_metrics(console)
+        self._print_comparisons(console)
+        self._print_others(console)
+        if slices:
+            for by in dict.fromkeys(part.by for part in self.slices):
+                _print_slices(console, [part for part in self.slices if part.by == by])
+        if self.unconstrained:
+            _print_free(console, self.unconstrained)
+        print_notes(console, self.left_out, self.leaks)
+
+    def _print_metrics(self, console: Console) -> None:
         size = f"{self.examples:,} examples of {self.users:,} users"
-        table = Table(title=f"{self.dataset}, {self.split}: {size}", box=box.SIMPLE_HEAD, padding=0)
-        table.add_column("")
-        for title in COLUMNS.values():
-            table.add_column(title, justify="right", no_wrap=True)
+        table = _table(f"{self.dataset}, {self.split}: {size}", *COLUMNS.values())
         for k in CUTOFFS:
             table.add_row(f"@{k}")
             for system, metrics in self.systems.items():
                 cells = (format_interval(metrics[f"{metric}@{k}"]) for metric in COLUMNS)
                 table.add_row(system, *cells)
         console.print(table)
+
+    def _print_comparisons(self, console: Console) -> None:
+        title = f"what the {MODEL} has more of NDCG@10 than"
+        table = _table(title, "difference", "p", "detectable", "verdict")
         for system, metrics in self.differences.items():
-            print_difference(console, MODEL, system, metrics[VERDICT])
+            found = metrics[VERDICT]
+            numbers = (format_number(found.p_holm), format_number(found.detectable))
+            difference = format_interval(found, signed=True)
+            table.add_row(system, difference, *numbers, verdict(found))
+        console.print(table)
+
+    def _print_others(self, console: Console) -> None:
+        """What is no metric of a rank: a row each, a column for each system.
+
+        Of one held-out item average precision is the reciprocal rank, and precision and F1 are
+        recall on another scale, so these stand in the JSON alone.
+        """
+        shown = {f"{metric.__name__}@{k}" for metric in RANK_METRICS for k in CUTOFFS}
+        means = {
+            system: {name: interval.mean for name, interval in metrics.items() if name not in shown}
+            | self.summaries[system]
+            for system, metrics in self.systems.items()
+        }
+        names = list(means[MODEL])
+        if names:
+            table = _table("lists", *means, no_wrap=False)
+            for name in names:
+                table.add_row(name, *(format_number(means[system][name]) for system in means))
+            console.print(table)
+
+
+def _table(title: str, *columns: str, no_wrap: bool = True) -> Table:
+    """A table with a column of names, and more to its right."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("")
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=no_wrap)
+    return table
+
+
+def _print_slices(console: Console, parts: list[SliceResult]) -> None:
+    """One row a slice: NDCG@10 of each system, and where the model is better or worse."""
+    title = f"NDCG@10 by {_plain(parts[0].by)}; + the model is better, {MINUS} it is worse"
+    table = _table(title, "examples", *parts[0].systems, no_wrap=False)
+    for part in parts:
+        few = f"{BLANK}(few)" if part.examples < FEWEST else ""
+        cells = (
+            format_number(metrics[VERDICT].mean) + _sign(part.differences.get(system))
+            for system, metrics in part.systems.items()
+        )
+        table.add_row(_plain(part.value), f"{part.examples:,}{few}", *cells)
+    console.print(table)
+    if any(part.examples < FEWEST for part in parts):
+        line = f"few: under {FEWEST} examples, and no verdict"
+        console.print(line, highlight=False)
+
+
+def _sign(difference: dict[str, Interval] | None) -> str:
+    words = verdict(difference[VERDICT]) if difference else ""
+    return BLANK + {"better": "+", "worse": MINUS}.get(words, BLANK)
+
+
+def _plain(text: str) -> str:
+    """A text from the data that neither rich nor the terminal reads as anything else."""
+    return escape(clean_text(text))
+
+
+def _print_free(console: Console, found: list[FreeGeneration]) -> None:
+    asked = f"{found[0].answers} answers to each of {found[0].examples:,} examples"
+    title = f"without constraints: shares of {asked}"
+    table = _table(title, "invalid", "duplicate", "already seen")
+    for each in found:
+        shares = (each.invalid, each.duplicate, each.seen)
+        table.add_row(each.method, *map(format_interval, shares))
+    console.print(table)
+
+
+def print_notes(console: Console, left_out: dict[str, str], leaks: list[LeakCheck]) -> None:
+    """Print which baselines are missing, which leaks were allowed, and how many checks passed."""
+    lines = [f"without {system}: {reason}" for system, reason in left_out.items()]
+    lines += [
+        f"allowed leak {check.name}: {check.note}" for check in leaks if check.status == "allowed"
+    ]
+    counts = Counter(check.status for check in leaks)
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    for line in (*lines, f"checks for leaks: {told}"):
+        console.print(line, markup=False, highlight=False)
 
 
 def print_difference(console: Console, one: str, other: str, difference: Interval) -> None:
@@ -84,10 +214,17 @@ def print_difference(console: Console, one: str, other: str, difference: Interva
 
 
 def verdict(difference: Interval) -> str:
-    """What the interval of a difference says: better, worse, or no difference shown."""
-    if difference.low > 0:
-        return "better"
-    return "worse" if difference.high < 0 else "no difference shown"
+    """What a difference says: better, worse, or no difference shown.
+
+    Of a comparison its corrected p-value decides, of an interval alone whether it leaves out 0.
+    """
+    if isinstance(difference, Comparison):
+        shown = difference.p_holm < SIZE
+    else:
+        shown = not difference.low <= 0 <= difference.high
+    if not shown:
+        return "no difference shown"
+    return "better" if difference.mean > 0 else "worse"
 
 
 def format_interval(interval: Interval, signed: bool = False) -> str:

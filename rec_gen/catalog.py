@@ -114,7 +114,7 @@ class Catalog:
         """
         try:
             return self.positions[item]
-        except KeyError:
+        except (KeyError, TypeError):
             raise DataError(f"item '{item}' is not in the catalog of {len(self)} items") from None
 
     def put(self, items: Sequence[Item]) -> "Catalog":

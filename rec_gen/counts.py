@@ -42,15 +42,13 @@ class ItemKNN:
 
     def fit(self, dataset: Dataset) -> Self:
         """Count the users that each two items share, and keep each item's nearest neighbours."""
-        users, items = training_interactions(dataset)
-        size = len(dataset.catalog)
-        seen = _matrix(users, items, (int(users.max(initial=-1)) + 1, size))
-        seen.data[:] = 1
+        seen = seen_matrix(dataset)
+        size = seen.shape[1]
         norms = np.sqrt(np.maximum(seen.sum(axis=0), 1))
         seen = seen.multiply(1 / norms).tocsr()
         by_item = seen.T.tocsr()
         nearest = [
-            _nearest(by_item[block] @ seen, block.start, self.neighbours) for block in _blocks(size)
+            _nearest(by_item[block] @ seen, block.start, self.neighbours) for block in blocks(size)
         ]
         self.similarity = sparse.vstack(nearest, format="csr")
         return self
@@ -65,7 +63,7 @@ class ItemKNN:
         Returns:
             float32 [n, items], higher is better.
         """
-        weights = _history_matrix(histories, self.similarity.shape[0], self.decay)
+        weights = history_matrix(histories, self.similarity.shape[0], self.decay)
         return _dense(weights @ self.similarity)
 
 
@@ -101,7 +99,7 @@ class MarkovKNN:
     def score(self, histories: Histories) -> Scores:
         """Score the counted items for each history; see `ItemKNN.score`."""
         last = [history[-1:] for history in histories]
-        chain = _dense(_history_matrix(last, self.transitions.shape[0]) @ self.transitions)
+        chain = _dense(history_matrix(last, self.transitions.shape[0]) @ self.transitions)
         knn = self.knn.score(histories)
         knn /= np.maximum(knn.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return self.weight * chain + (1 - self.weight) * knn
@@ -112,7 +110,15 @@ def training_interactions(dataset: Dataset) -> tuple[Positions, Positions]:
     return _flatten([sequence.items for sequence in dataset.sequences()])
 
 
-def _history_matrix(histories: Histories, items: int, decay: float = 1.0) -> sparse.csr_array:
+def seen_matrix(dataset: Dataset) -> sparse.csr_array:
+    """Which items each training sequence holds, float32 [sequences, items] of ones."""
+    users, items = training_interactions(dataset)
+    seen = _matrix(users, items, (int(users.max(initial=-1)) + 1, len(dataset.catalog)))
+    seen.data[:] = 1
+    return seen
+
+
+def history_matrix(histories: Histories, items: int, decay: float = 1.0) -> sparse.csr_array:
     """What the items of each history weigh, float32 [n, items], the last of each 1."""
     users, places = _flatten(histories)
     ends = np.bincount(users, minlength=len(histories)).cumsum()
@@ -137,7 +143,8 @@ def _matrix(
     return sparse.csr_array((cells, (rows, columns)), shape=shape)
 
 
-def _blocks(items: int) -> Iterator[slice]:
+def blocks(items: int) -> Iterator[slice]:
+    """Rows of an items x items matrix, so many at a time that `MAX_CELLS` are not exceeded."""
     rows = max(1, MAX_CELLS // items)
     for start in range(0, items, rows):
         yield slice(start, start + rows)

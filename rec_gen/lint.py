@@ -64,16 +64,21 @@ def lint(name: str, *, record: bool = False) -> str:
     if items and all(segment.item is None for segment in segments):
         raise PromptError(f"template '{template.name}': never prints item.spelling")
     if template.task.answer:
-        _check_answer(template)
+        check_answer(template)
     keep = record_version if record else check_version
     recorded = ", recorded" if keep(template, lock_path(name)) else ""
     reads = ", ".join(sorted(template.fields) or template.inputs)
     return f"ok, version {template.header['version']}{recorded}, reads {reads}"
 
 
-def _check_answer(template: Template) -> None:
-    """Refuse an answer that says nothing, or the same of what is liked and what is not."""
-    values = (True, False) if template.task.answer == "liked" else (_Anything(HOSTILE),)
+def check_answer(template: Template) -> None:
+    """Refuse answers in text that say nothing, or the same of what is liked and what is not.
+
+    Raises:
+        PromptError: They do, or the line fails.
+    """
+    samples = {"liked": (True, False), "title": (HOSTILE,), "reason": (_Anything(HOSTILE),)}
+    values = samples[str(template.task.answer)]
     answers = [template.render_answer(value) for value in values]
     texts = ["".join(part.text for part in _split(template, answer)) for answer in answers]
     if not all(texts) or len(set(texts)) < len(texts):

@@ -9,6 +9,7 @@ from rec_gen.errors import MissingPackageError, ModelError
 from rec_gen.files import cache_folder, new_folder
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -49,13 +50,12 @@ def load_model(
         MissingPackageError: bitsandbytes is needed and not installed.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
     if quantization != "none":
         options["quantization_config"] = _quantizer(quantization, options["dtype"])
     try:
-        return AutoModelForCausalLM.from_pretrained(_resolve(base), **options)
+        return _load(_resolve(base), **options)
     except (OSError, ValueError) as error:
         raise _not_found(base, error) from error
 
@@ -67,10 +67,20 @@ def load_quantized(folder: Path, dtype: Dtype) -> "PreTrainedModel":
         MissingPackageError: bitsandbytes is not installed.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
-    _require_bitsandbytes()
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+    require_bitsandbytes()
+    return _load(str(folder), dtype=getattr(torch, dtype))
+
+
+def cast_weights(model: "PreTrainedModel", dtype: "torch.dtype") -> "PreTrainedModel":
+    """Give a model's parameters another type, in place, as saving and loading them in it does.
+
+    `Module.to` would round buffers too, such as the frequencies of rotary embeddings, which
+    transformers computes in float32 whatever the type of the weights.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return model
 
 
 def weight_bytes(model: "PreTrainedModel") -> int:
@@ -113,8 +123,33 @@ def load_text_encoder() -> Any:
         raise _not_found(_MINILM, error) from error
 
 
+def require_bitsandbytes() -> None:
+    """Refuse to go on without bitsandbytes, and keep it quiet.
+
+    Raises:
+        MissingPackageError: It is not installed.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingPackageError("bitsandbytes", "serve")
+    # it says at each product in 8 bits that it casts
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+
+
+def _load(name: str, **options: Any) -> "PreTrainedModel":
+    """Load a causal language model whose weights in 4 bits stay as they were stored."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(name, **options)
+    for module in model.modules():
+        # where a CPU has AVX512-BF16, bitsandbytes would pack them at the first reading, unpack
+        # them with a loss when they are saved, and fail at widths that 64 does not divide
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
 def _quantizer(quantization: Quantization, dtype: Any) -> Any:
-    _require_bitsandbytes()
+    require_bitsandbytes()
     from transformers import BitsAndBytesConfig
 
     if quantization == "int8":
@@ -127,13 +162,6 @@ def _quantizer(quantization: Quantization, dtype: Any) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-
-
-def _require_bitsandbytes() -> None:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingPackageError("bitsandbytes", "serve")
-    # it says at each product in 8 bits that it casts
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
 
 
 def _resolve(base: str) -> str:

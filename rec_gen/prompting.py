@@ -128,7 +128,8 @@ class PromptRenderer:
         Args:
             history: Catalog positions, oldest first.
             item: The catalog position of the item that is asked about, where the task has one.
-            text: The title or the request that is asked about, where the task has one.
+            text: The title or the request that is asked about, where the task has one; a request is
+                read in lower case.
             known: What the template may tell beside the items; see `rec_gen.slots`.
 
         Raises:
@@ -230,6 +231,8 @@ class PromptRenderer:
             return self._view(shown, kept, {})
         if name == "profile":
             return Profile(self._catalog.metadata, self._fields, [int(item) for item in history])
+        if name == "request":
+            return clean_text(question.text).lower()
         if name != "examples":
             return clean_text(question.text)
         if known.shots is None:

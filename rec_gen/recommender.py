@@ -201,7 +201,7 @@ class Recommender:
         """Find items for requests in words, where the bundle was trained with a `search` task.
 
         Args:
-            requests: A few words each, such as `"space adventure"`.
+            requests: A few words each, such as `"space adventure"`; capitals change nothing.
             k: Items to return for each request.
             block: As in `recommend`, and so are all that follow.
             allow: The only item ids that may be returned.
@@ -217,16 +217,19 @@ class Recommender:
 
         Raises:
             BundleError: The bundle was trained without such a task.
-            PromptError: A request has no text, or does not fit the budget.
+            PromptError: A request has no text, does not fit the budget, or one text stands in the
+                place of many.
             RecGenError: As in `recommend`.
         """
         score = self._checked(score, k=k, beam_width=beam_width, batch_size=batch_size)
         index = self._index
         renderer = index.renderer.using(self.bundle.task_template("search"))
         shared = index.shared_filter(block, allow, where)
+        if isinstance(requests, str):
+            raise PromptError(f"'{requests}' stands where a list of requests belongs")
         for request, text in enumerate(requests):
-            if not clean_text(text):
-                raise PromptError(f"request {request}: has no text; give it some words")
+            if not isinstance(text, str) or not clean_text(text):
+                raise PromptError(f"request {request}: {text!r} has no text; give it some words")
         prompts = [prompt_ids(renderer, n, text=text) for n, text in enumerate(requests)]
         results: list[SearchResult] = []
         for start in range(0, len(prompts), batch_size):

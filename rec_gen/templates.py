@@ -19,6 +19,16 @@ from rec_gen.tasks import TASKS, Task
 _HEADER = re.compile(r"\s*\{#-?(.*?)-?#\}", re.DOTALL)
 _REQUIRED = ("task", "version", "inputs")
 _KNOWN = (*_REQUIRED, "domain", "system", "answer")
+_FAILURES = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
+"""What a template's own expressions, filters and macros can raise."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ class Template:
     def _render(self, compiled: JinjaTemplate, values: Mapping[str, Any]) -> str:
         try:
             return compiled.render(values)
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except _FAILURES as error:
             raise PromptError(f"template '{self.name}': {error}") from error
 
     @classmethod
@@ -104,8 +114,9 @@ class Template:
         """Read a template's header and check its syntax and its names.
 
         Raises:
-            PromptError: The header is missing or wrong, the syntax is wrong, or the template
-                reads a name that the header does not list or its task does not know.
+            PromptError: The header is missing or wrong, the syntax is wrong, the template reads a
+                name that the header does not list or its task does not know, or it does not read
+                what it is asked about.
         """
         match = _HEADER.match(text)
         if match is None:
@@ -131,7 +142,7 @@ class Template:
         return template
 
     def _check_names(self) -> None:
-        read, known = self._names(self.text), self.task.reads
+        read, known = self._names(self.text), (*self.task.reads, *self.task.also)
         unknown = sorted(set(self.inputs) - set(known))
         if unknown:
             raise PromptError(
@@ -143,6 +154,12 @@ class Template:
             raise PromptError(
                 f"template '{self.name}' reads '{unlisted[0]}': list it under 'inputs' in the "
                 "header, or correct the name"
+            )
+        unread = [name for name in self.task.reads if name != "history" and name not in read]
+        if unread:
+            raise PromptError(
+                f"template '{self.name}' never reads '{unread[0]}', which the task "
+                f"{self.header['task']} asks about: print it"
             )
 
     def _check_answer(self) -> None:

@@ -1,20 +1,23 @@
 """The options that every trainer of transformers is given alike."""
 
+from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from transformers import TrainingArguments
 
-from rec_gen.errors import ConfigError
 from rec_gen.models import Dtype
 from training.processes import shards_states
 from training.ranking import NDCG
+
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 
 def shared_arguments(
     folder: Path, dtype: Dtype, seed: int, steps: int, every: int
 ) -> dict[str, Any]:
-    """Validate, save and log at the same steps; keep the step with the best NDCG@10.
+    """Validate and save at the same steps, log there too; keep the step with the best NDCG@10.
 
     Args:
         folder: Where checkpoints are written.
@@ -22,14 +25,9 @@ def shared_arguments(
         seed: Seeds the order of the examples.
         steps: The last step.
         every: Steps between validations.
-
-    Raises:
-        ConfigError: DeepSpeed does not train this type without a GPU.
     """
     every = min(every, steps)
     cpu = not torch.cuda.is_available()
-    if cpu and shards_states() and dtype != "float32":
-        raise ConfigError(f"model.dtype: DeepSpeed on CPUs trains 'float32', not {dtype!r}")
     return {
         "output_dir": str(folder),
         "max_steps": steps,
@@ -50,7 +48,16 @@ def shared_arguments(
         "prediction_loss_only": True,
         "restore_callback_states_from_checkpoint": True,
         "dataloader_pin_memory": not cpu,
-        "logging_steps": min(10, steps),
+        "logging_steps": gcd(10, every),
         "report_to": "none",
         "disable_tqdm": True,
     }
+
+
+def on_one_device(arguments: Arguments) -> Arguments:
+    """Keep a process from training on every GPU that it sees, by copies that know no composition.
+
+    `accelerate launch` starts a process a GPU instead.
+    """
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

@@ -35,4 +35,5 @@ def crop(sequences: Iterable[Sequence], times: int, seed: int) -> Iterator[Seque
                 items=sequence.items[piece],
                 targets=sequence.targets[piece],
                 ages=sequence.ages[piece],
+                ratings=None if sequence.ratings is None else sequence.ratings[piece],
             )

@@ -200,17 +200,21 @@ def fold(model: PreTrainedModel) -> None:
 
 
 def save_composition(model: PreTrainedModel, checkpoint: Path) -> None:
-    """Write the projections to a checkpoint; PEFT's own holds the adapter alone."""
-    composition = getattr(model, NAME, None)
+    """Write an adapter's projections to a checkpoint; a whole model's are among its weights."""
+    composition = _beside_an_adapter(model)
     if composition is not None:
         save_file(composition.state_dict(), checkpoint / FILE)
 
 
 def load_composition(model: PreTrainedModel, checkpoint: Path) -> None:
     """Read the projections that `save_composition` wrote."""
-    composition = getattr(model, NAME, None)
+    composition = _beside_an_adapter(model)
     if composition is not None:
         composition.load_state_dict(load_file(checkpoint / FILE))
+
+
+def _beside_an_adapter(model: PreTrainedModel) -> Composition | None:
+    return getattr(model, NAME, None) if hasattr(model, "peft_config") else None
 
 
 def _tables(model: PreTrainedModel, new: range) -> list[_Table]:

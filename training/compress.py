@@ -12,19 +12,29 @@ from rec_gen.config import Config, parse_config
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
-from rec_gen.models import load_model, weight_bytes
+from rec_gen.models import cast_weights, load_model, require_bitsandbytes, weight_bytes
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
 from training.compress_config import CompressConfig
-from training.depth import angular_distances, drop_layers
+from training.depth import angular_distances, drop_layers, refuse_unsupported
 from training.healing import heal
 from training.merging import merge_adapter
+from training.mixture import identify_data
 from training.processes import refuse_several
-from training.ranking import NDCG, RECALL, rank_examples, sample_examples, validation_examples
+from training.ranking import NDCG, RECALL, sample_examples, validate, validation_examples
+from training.rating import AUC, COUNTED, PAIRS, held_out_ratings
 from training.recipe import Recipe, ValidationConfig
-from training.run_folder import BUNDLE, REPORT, begin_run, refuse_other_files, refuse_other_run
+from training.run_folder import (
+    BUNDLE,
+    REPORT,
+    begin_run,
+    refuse_other_files,
+    refuse_other_run,
+    refuse_parent_folder,
+)
 
 SUFFIX = "-compressed"
+SCORES = (NDCG, RECALL, AUC, COUNTED, PAIRS)
 
 
 class Report(Config):
@@ -32,7 +42,7 @@ class Report(Config):
 
     Attributes:
         stage: What was done, and the validation ranking on the way.
-        after: NDCG@10 and recall@10 of the smaller model.
+        after: NDCG@10 and recall@10 of the smaller model, and the AUC where a task is a rating.
         bytes_before: What the weights took in memory.
         bytes_after: The same of the smaller model.
     """
@@ -79,42 +89,46 @@ def compress(
 
     Raises:
         ConfigError: There is nothing to do, it cannot be done to this model, the folder holds
-            another run, or there are several processes.
+            another run or the bundle itself, or there are several processes.
         MissingPackageError: bitsandbytes is needed and not installed.
     """
     refuse_several("compress")
     manifest = bundle.manifest
     _refuse_what_cannot_be(bundle, config)
+    recipe = parse_config(Recipe, manifest.recipe)
     identity = {
         **config.model_dump(mode="json"),
         "the bundle at the start": manifest.digest,
-        "the data's content": dataset.fingerprint,
+        **identify_data(recipe, dataset),
     }
+    refuse_parent_folder(manifest, folder)
     refuse_other_files(folder)
     if not restart:
         refuse_other_run(identity, folder)
-        if (folder / REPORT).exists():
+        if (folder / REPORT).exists() and (folder / BUNDLE).exists():
             return Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
-    begin_run(identity, folder, restart=restart)
-    recipe = parse_config(Recipe, manifest.recipe)
     held = validation_examples(dataset, recipe.validation, recipe.seed)
+    ratings = held_out_ratings(recipe, dataset, held, bundle.tasks)
+    begin_run(identity, folder, restart=restart)
     bytes_before = weight_bytes(bundle.model)
     bundle = _whole(bundle)
     stage = Compression(
         parent=manifest.digest,
         settings=config.model_dump(mode="json"),
-        before={name: manifest.metrics[name] for name in (NDCG, RECALL)},
+        before={name: manifest.metrics[name] for name in SCORES if name in manifest.metrics},
     )
     if config.drop_layers:
         bundle, stage = _drop(bundle, stage, config, dataset)
-        stage = stage.model_copy(update={"unhealed": _rank(bundle, held, recipe.validation)})
+        stage = stage.model_copy(
+            update={"unhealed": validate(bundle, held, recipe.validation, ratings)}
+        )
     if config.heal_steps:
         bundle, best_step = heal(bundle, config, dataset, held, folder, stage.unhealed[NDCG])
         stage = stage.model_copy(update={"best_step": best_step})
     bundle = _stored(bundle, config)
     report = Report(
         stage=stage,
-        after=_rank(bundle, held, recipe.validation),
+        after=validate(bundle, held, recipe.validation, ratings),
         bytes_before=bytes_before,
         bytes_after=weight_bytes(bundle.model),
     )
@@ -129,8 +143,17 @@ def _refuse_what_cannot_be(bundle: Bundle, config: CompressConfig) -> None:
         raise ConfigError(
             f"the bundle '{manifest.name}' is quantised: compress the one it came from"
         )
-    if manifest.base is None and not config.drop_layers and config.weights == "same":
-        raise ConfigError("there is nothing to do: give drop_layers or weights")
+    rounds = config.weights == "bfloat16" and manifest.dtype == "float32"
+    stored = rounds or config.weights in ("int8", "nf4")
+    if manifest.base is None and not config.drop_layers and not stored:
+        raise ConfigError(
+            "there is nothing to do: give drop_layers or weights that take less than "
+            f"{manifest.dtype}"
+        )
+    if config.weights in ("int8", "nf4"):
+        require_bitsandbytes()
+    if config.drop_layers:
+        refuse_unsupported(bundle.model.config.model_type)
     depth = bundle.model.config.num_hidden_layers
     if config.drop_layers >= depth:
         raise ConfigError(f"drop_layers is {config.drop_layers}: the model has {depth} layers")
@@ -171,19 +194,13 @@ def _stored(bundle: Bundle, config: CompressConfig) -> Bundle:
         return bundle
     if weights == "bfloat16":
         update = {"dtype": "bfloat16"}
-        model = bundle.model.to(torch.bfloat16)
+        model = cast_weights(bundle.model, torch.bfloat16)
     else:
         update = {"quantization": weights}
         with TemporaryDirectory() as folder:
             bundle.model.save_pretrained(folder)
             model = load_model(folder, manifest.dtype, weights).eval()
     return replace(bundle, manifest=manifest.model_copy(update=update), model=model)
-
-
-def _rank(
-    bundle: Bundle, held: Sequence[Example], validation: ValidationConfig
-) -> dict[str, float]:
-    return rank_examples(bundle, held, validation.beam_width, validation.exclude_seen)
 
 
 def _save(

@@ -15,16 +15,18 @@ from training.run_folder import last_checkpoint
 
 
 @dataclass(frozen=True)
-class Losses:
-    """The training loss, as it was logged.
+class Loss:
+    """The training loss, as it was logged once.
 
     Attributes:
-        tokens: How many tokens were read until then.
-        values: The mean over the steps since the line before.
+        step: The step.
+        tokens: How many tokens were read until then; None where the trainer counts none.
+        value: The mean over the steps since the line before.
     """
 
-    tokens: list[int]
-    values: list[float]
+    step: int
+    tokens: int | None
+    value: float
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,18 @@ class Validation:
 
     Attributes:
         step: The step.
-        tokens: How many tokens were read until then.
-        loss: The mean training loss since the validation before.
-        validation_loss: The loss on held-out examples.
+        tokens: How many tokens were read until then; None where the trainer counts none.
+        loss: The mean of the training losses logged since the validation before; None where none
+            was.
+        validation_loss: The loss on held-out examples; None where a validation only ranks.
         ndcg: NDCG@10.
         recall: Recall@10.
     """
 
     step: int
-    tokens: int
-    loss: float
-    validation_loss: float
+    tokens: int | None
+    loss: float | None
+    validation_loss: float | None
     ndcg: float
     recall: float
 
@@ -52,8 +55,14 @@ class Validation:
 class Curves:
     """What a run logged up to its last checkpoint."""
 
-    losses: Losses
+    losses: list[Loss]
     validations: list[Validation]
+
+    @property
+    def count_tokens(self) -> bool:
+        """Whether each line says how many tokens were read."""
+        lines: list[Loss | Validation] = [*self.losses, *self.validations]
+        return all(line.tokens is not None for line in lines)
 
 
 def read_curves(folder: Path) -> Curves:
@@ -66,49 +75,54 @@ def read_curves(folder: Path) -> Curves:
     if checkpoint is None:
         raise ConfigError(f"{folder}: holds no run that reached a validation")
     state = json.loads(Path(checkpoint, "trainer_state.json").read_text(encoding="utf-8"))
-    losses, validations = Losses([], []), []
+    losses: list[Loss] = []
+    validations: list[Validation] = []
     since = 0
     for log in state["log_history"]:
-        tokens = int(log.get("num_input_tokens_seen", 0))
+        step, tokens = log["step"], log.get("num_input_tokens_seen")
         if "loss" in log:
-            losses.tokens.append(tokens)
-            losses.values.append(float(log["loss"]))
+            losses.append(Loss(step, tokens, log["loss"]))
         if f"eval_{NDCG}" in log:
-            recent = losses.values[since:] or losses.values[-1:]
-            since = len(losses.values)
+            recent = [line.value for line in losses[since:]]
+            since = len(losses)
             validations.append(
                 Validation(
-                    step=int(log["step"]),
-                    tokens=tokens,
-                    loss=sum(recent) / max(1, len(recent)),
-                    validation_loss=float(log["eval_loss"]),
-                    ndcg=float(log[f"eval_{NDCG}"]),
-                    recall=float(log[f"eval_{RECALL}"]),
+                    step,
+                    tokens,
+                    loss=sum(recent) / len(recent) if recent else None,
+                    validation_loss=log.get("eval_loss"),
+                    ndcg=log[f"eval_{NDCG}"],
+                    recall=log[f"eval_{RECALL}"],
                 )
             )
     return Curves(losses, validations)
 
 
 def curves_table(name: str, curves: Curves) -> Table:
-    """One row a validation, the best one marked."""
+    """One row a validation, the one that is kept marked: the first of the best."""
     columns = ("step", "tokens", "loss", "validation loss", "NDCG@10", "recall@10")
     table = Table(title=name, box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column, justify="right")
-    best = max((row.ndcg for row in curves.validations), default=0.0)
+    best = max(curves.validations, key=lambda row: row.ndcg, default=None)
     for row in curves.validations:
         numbers = (row.loss, row.validation_loss, row.ndcg, row.recall)
         table.add_row(
-            f"{row.step:,}",
-            f"{row.tokens:,}",
-            *(f"{number:.4f}" for number in numbers),
-            style="bold" if row.ndcg == best else None,
+            *(_cell(count, ",") for count in (row.step, row.tokens)),
+            *(_cell(number, ".4f") for number in numbers),
+            style="bold" if row is best else None,
         )
     return table
 
 
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
 def draw_curves(runs: Mapping[str, Curves], path: Path) -> None:
     """Draw the curves of runs side by side over the tokens that they read.
+
+    Where a run did not count them, all are drawn over steps.
 
     Args:
         runs: The curves by the name of their run.
@@ -128,14 +142,17 @@ def draw_curves(runs: Mapping[str, Curves], path: Path) -> None:
     if path.suffix.lstrip(".") not in kinds:
         raise ConfigError(f"{path}: the ending of an image must be one of {', '.join(kinds)}")
     left, right = figure.subplots(1, 2)
+    over = "tokens" if all(curves.count_tokens for curves in runs.values()) else "step"
     for name, curves in runs.items():
-        at = [row.tokens for row in curves.validations]
-        (line,) = left.plot(curves.losses.tokens, curves.losses.values, label=name, alpha=0.5)
+        at = [getattr(row, over) for row in curves.validations]
+        read = [getattr(line, over) for line in curves.losses]
+        (line,) = left.plot(read, [line.value for line in curves.losses], label=name, alpha=0.5)
         held = [row.validation_loss for row in curves.validations]
-        left.plot(at, held, "o-", color=line.get_color(), label=f"{name}, validation")
+        if None not in held:
+            left.plot(at, held, "o-", color=line.get_color(), label=f"{name}, validation")
         right.plot(at, [row.ndcg for row in curves.validations], "o-", label=name)
     for axes, label in ((left, "loss"), (right, "validation NDCG@10")):
-        axes.set(xlabel="tokens read", ylabel=label)
+        axes.set(xlabel="tokens read" if over == "tokens" else "step", ylabel=label)
         axes.legend()
         axes.grid(alpha=0.3)
     # without a date and with fixed names, the same curves give the same file
@@ -144,4 +161,5 @@ def draw_curves(runs: Mapping[str, Curves], path: Path) -> None:
 
 
 def _undated(path: Path) -> dict[str, None] | None:
-    return {"Date": None} if path.suffix == ".svg" else None
+    dates = {".svg": "Date", ".pdf": "CreationDate"}
+    return {dates[path.suffix]: None} if path.suffix in dates else None

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from rec_gen.decoding.runtimes import SUPPORTED
 from rec_gen.errors import ConfigError
+from rec_gen.models import cast_weights
 
 
 @torch.inference_mode()
@@ -51,6 +52,17 @@ def angular_distances(
     return (total / len(prompts)).tolist()
 
 
+def refuse_unsupported(model_type: str) -> None:
+    """Refuse an architecture whose layers cannot be dropped.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if model_type not in SUPPORTED:
+        known = ", ".join(SUPPORTED)
+        raise ConfigError(f"drop_layers: knows no '{model_type}', only {known}")
+
+
 def drop_layers(model: PreTrainedModel, first: int, count: int) -> PreTrainedModel:
     """A copy of a model without some of its layers.
 
@@ -66,9 +78,7 @@ def drop_layers(model: PreTrainedModel, first: int, count: int) -> PreTrainedMod
         ConfigError: The architecture is not supported, or the model has no such layers.
     """
     config = model.config
-    if config.model_type not in SUPPORTED:
-        known = ", ".join(SUPPORTED)
-        raise ConfigError(f"drop_layers: knows no '{config.model_type}', only {known}")
+    refuse_unsupported(config.model_type)
     depth = config.num_hidden_layers
     if not (0 <= first <= depth - count and 0 < count < depth):
         raise ConfigError(f"drop_layers: cannot drop {count} from layer {first} on of {depth}")
@@ -89,7 +99,7 @@ def drop_layers(model: PreTrainedModel, first: int, count: int) -> PreTrainedMod
                 continue
             name = f"{prefix}{places[int(layer)]}.{rest}"
         weights[name] = tensor
-    shallow.to(model.dtype).load_state_dict(weights, strict=True)
+    cast_weights(shallow, model.dtype).load_state_dict(weights, strict=True)
     if model.can_generate():
         shallow.generation_config = model.generation_config
     return shallow.to(model.device).train(model.training)

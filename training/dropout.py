@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from rec_gen.errors import ConfigError
+
 
 def add_dropout(model: PreTrainedModel, embeddings: float, blocks: float) -> None:
     """Drop out embeddings and what each block adds to the residual stream, in training.
@@ -16,11 +18,21 @@ def add_dropout(model: PreTrainedModel, embeddings: float, blocks: float) -> Non
         model: The model.
         embeddings: How often a component of an embedding is dropped.
         blocks: The same for what attention and feed-forward blocks add.
+
+    Raises:
+        ConfigError: The architecture names its blocks in another way.
     """
-    _drop(model.get_input_embeddings(), embeddings)
-    for layer in model.base_model.layers:
-        _drop(layer.self_attn, blocks)
-        _drop(layer.mlp, blocks)
+    if embeddings:
+        _drop(model.get_input_embeddings(), embeddings)
+    if not blocks:
+        return
+    try:
+        parts = [part for layer in model.base_model.layers for part in (layer.self_attn, layer.mlp)]
+    except AttributeError as error:
+        kind = model.config.model_type
+        raise ConfigError(f"train.dropout: finds no blocks in a '{kind}': set it to 0") from error
+    for part in parts:
+        _drop(part, blocks)
 
 
 def _drop(module: nn.Module, probability: float) -> None:
@@ -29,8 +41,7 @@ def _drop(module: nn.Module, probability: float) -> None:
             return (hook(module, args, output[0]), *output[1:])
         return nn.functional.dropout(output, probability, module.training)
 
-    if probability:
-        module.register_forward_hook(hook)
+    module.register_forward_hook(hook)
 
 
 def blank(

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import torch
 from transformers import PreTrainedModel
 
-from rec_gen.models import Dtype
+from rec_gen.models import Dtype, cast_weights
 
 
 def merge_adapter(adapted: PreTrainedModel, dtype: Dtype) -> PreTrainedModel:
@@ -28,4 +28,4 @@ def merge_adapter(adapted: PreTrainedModel, dtype: Dtype) -> PreTrainedModel:
             base.dequantize(torch.float32)
             adapted = PeftModel.from_pretrained(base, Path(folder))
     merged: PreTrainedModel = adapted.float().merge_and_unload()
-    return merged.to(getattr(torch, dtype)).eval()
+    return cast_weights(merged, getattr(torch, dtype)).eval()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from types import MappingProxyType
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset
 from rec_gen.errors import ConfigError
+from rec_gen.lint import check_answer
 from rec_gen.prompting import PromptRenderer
 from rec_gen.spelling import Spellings, spell_titles
 from rec_gen.tasks import MAIN
@@ -47,7 +49,7 @@ def task_templates(recipe: Recipe, main: Template) -> tuple[Template, ...]:
 
     Raises:
         ConfigError: A task does not go with the recipe.
-        PromptError: There is no such template, or it is wrong.
+        PromptError: There is no such template, it is wrong, or its answers tell nothing.
     """
     if main.header["task"] != MAIN:
         raise ConfigError(f"prompt.template: '{main.name}' is not for the task {MAIN}")
@@ -59,8 +61,18 @@ def task_templates(recipe: Recipe, main: Template) -> tuple[Template, ...]:
             problem = f"another template is called '{template.name}' too; rename one"
         if problem:
             raise ConfigError(f"tasks.{number}.template '{config.template}': {problem}")
+        if template.task.answer:
+            check_answer(template)
         names.append(template.name)
     return templates
+
+
+def identify_data(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
+    """What names the content of the data as far as a recipe reads it, ready for JSON."""
+    identity = {"the data's content": dataset.fingerprint}
+    if dataset.ratings is not None and any(task.liked_from is not None for task in recipe.tasks):
+        identity["the data's ratings"] = sha256(dataset.ratings.tobytes()).hexdigest()
+    return identity
 
 
 def training_rows(recipe: Recipe, dataset: Dataset, bundle: Bundle) -> list[Row]:
@@ -161,15 +173,18 @@ def _explanations(source: Source, count: int) -> Iterator[Row]:
             if reasons.find(history, item) is None:
                 continue
             prompt = source.renderer.render(history, item=item)
-            # the sentence may name only an item that the prompt shows
-            reason = reasons.find(history[len(history) - prompt.kept :], item)
+            # the sentence may name only an item that the prompt spells
+            spelled = sorted({span.place for span in prompt.spans})
+            reason = reasons.find(history[spelled], item)
             if reason is not None:
                 yield answered(prompt, source.renderer.answer(reason))
                 made += 1
                 if made == count:
                     return
         if made == before:
-            raise ConfigError("tasks: no item shares anything with a history to explain it by")
+            raise ConfigError(
+                "tasks: no item shares anything with a history that its prompt spells"
+            )
 
 
 _ROWS: Mapping[str, Callable[[Source, int], Iterator[Row]]] = MappingProxyType(

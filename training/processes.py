@@ -9,6 +9,7 @@ import torch
 from torch import distributed
 
 from rec_gen.errors import ConfigError
+from rec_gen.models import Dtype
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -17,13 +18,18 @@ _LONGEST_WAIT = timedelta(hours=4)
 _LARGEST_STAGE = 2
 
 
-def join() -> None:
+def join(dtype: Dtype) -> None:
     """Meet the other processes, if `accelerate launch` started any; a second call does nothing.
 
+    Args:
+        dtype: The type of the weights that they will train.
+
     Raises:
-        ConfigError: They are meant to share the weights themselves.
+        ConfigError: They are meant to share the weights themselves, or cannot train this type.
     """
     _refuse_shared_weights()
+    if shards_states() and dtype != "float32" and not torch.cuda.is_available():
+        raise ConfigError(f"model.dtype: DeepSpeed on CPUs trains 'float32', not {dtype!r}")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
         from accelerate import PartialState
 
@@ -96,10 +102,10 @@ def share(
 
 
 def refuse_several(command: str) -> None:
-    """Refuse to run a command in several processes that would all do the same.
+    """Refuse to run a command in several processes that would all do the same, or with shards.
 
     Raises:
-        ConfigError: `accelerate launch` started several.
+        ConfigError: `accelerate launch` asks for it.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 or shards_states() or _asked_for("FSDP"):
         raise ConfigError(f"recgen {command} runs in one process: start it without accelerate")

@@ -5,8 +5,10 @@ from typing import Any
 
 from transformers.trainer_utils import EvalLoopOutput
 
+from training.stopping import EndsOnce
 
-class RankedEvaluation:
+
+class RankedEvaluation(EndsOnce):
     """A mixin for trainers of transformers: each evaluation ranks the held-out items.
 
     Attributes:

@@ -10,9 +10,10 @@ from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.decoding.score import Score
 from rec_gen.errors import ConfigError
-from rec_gen.metrics import ndcg, recall
+from rec_gen.metrics import Ranks, ndcg, recall
 from rec_gen.recommender import Recommender
 from training.processes import share
+from training.rating import HeldOutRatings
 from training.recipe import ValidationConfig
 
 NDCG, RECALL = "ndcg@10", "recall@10"
@@ -48,12 +49,31 @@ def rank_examples(
         left out as seen, scores 0.
     """
     ids = bundle.catalog.ids
-    ranks = np.full(len(examples), np.inf)
+    places = np.full(len(examples), np.inf)
     for row, answer in held_out_answers(bundle, examples, beam_width, exclude_seen).items():
         found, target = [r.item.id for r in answer], ids[examples[row].target]
         if target in found:
-            ranks[row] = found.index(target)
+            places[row] = found.index(target)
+    ranks = Ranks.of_places(places)
     return {NDCG: float(ndcg(ranks, 10).mean()), RECALL: float(recall(ranks, 10).mean())}
+
+
+def validate(
+    bundle: Bundle,
+    held: Sequence[Example],
+    validation: ValidationConfig,
+    ratings: HeldOutRatings | None,
+) -> dict[str, float]:
+    """What a model scores on the validation split: the ranking, and an AUC where it is taken.
+
+    Args:
+        bundle: The model.
+        held: The validation examples.
+        validation: How they are ranked.
+        ratings: What an AUC is taken on, if anything.
+    """
+    ranked = rank_examples(bundle, held, validation.beam_width, validation.exclude_seen)
+    return {**ranked, **(ratings.metrics(bundle) if ratings else {})}
 
 
 def at_best_step(log_history: Sequence[dict[str, Any]], name: str) -> float:

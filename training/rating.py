@@ -1,7 +1,8 @@
 """Would this user like this item: pairs to learn from, and held-out ones for the AUC.
 
 Where the recipe says from which rating on an item is liked, the data answers. Otherwise the next
-item is a yes, and an item drawn by popularity from those that the user did not choose is a no.
+item is a yes, and an item drawn by popularity from those that the user did not choose is a no: not
+in training for what is learnt, and never at all for the AUC.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,9 @@ from rec_gen.data.dataset import Sequence as History
 from rec_gen.errors import ConfigError
 from rec_gen.metrics import Floats
 from rec_gen.recommender import Recommender
+from rec_gen.templates import Template
 from training.processes import share
+from training.recipe import Recipe
 
 AUC, COUNTED, PAIRS = "auc", "auc_counted", "auc_pairs"
 DAMPING = 5
@@ -92,7 +95,10 @@ def draw(pool: int, count: int, rng: np.random.Generator) -> npt.NDArray[np.int6
 
 
 class HeldOutRatings:
-    """Pairs of validation interactions, none of which was trained on or is for the test.
+    """Pairs of validation interactions, none of which was trained on.
+
+    A drawn no is no item that the user chose in any split, the test included; nothing is chosen by
+    the AUC.
 
     Attributes:
         pairs: The pairs.
@@ -141,6 +147,26 @@ class HeldOutRatings:
         return np.array([pair.liked for pair in self.pairs])
 
 
+def held_out_ratings(
+    recipe: Recipe, dataset: Dataset, held: Sequence[Example], tasks: Sequence[Template]
+) -> HeldOutRatings | None:
+    """What an AUC is taken on, where a task is a rating; the first one where several are.
+
+    Args:
+        recipe: The run.
+        dataset: Its data.
+        held: The validation examples.
+        tasks: The templates of the recipe's tasks.
+
+    Raises:
+        ConfigError: The data has no ratings, or all answers are the same.
+    """
+    for config, template in zip(recipe.tasks, tasks, strict=True):
+        if template.header["task"] == "rating":
+            return HeldOutRatings(dataset, held, config.liked_from, recipe.seed)
+    return None
+
+
 def _held_out(
     dataset: Dataset, examples: Sequence[Example], liked_from: float | None, seed: int
 ) -> Iterator[Pair]:
@@ -151,7 +177,7 @@ def _held_out(
                 raise ConfigError(_NO_RATINGS)
             yield Pair(example.history, example.target, example.rating >= liked_from)
             continue
-        chosen = np.append(example.history, np.int32(example.target))
+        chosen = dataset.history(example.user)
         if len(np.unique(chosen)) < len(popularity):
             yield Pair(example.history, example.target, True)
             yield Pair(example.history, _unchosen(popularity, chosen, rng), False)

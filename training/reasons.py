@@ -1,11 +1,12 @@
 """Why an item fits a history: what it shares with an item of it, by the catalog's own columns."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
+import regex
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from rec_gen.catalog import Catalog
 from rec_gen.text import clean_text
@@ -16,7 +17,8 @@ LONGEST = 40
 COMMON, COMMON_WORD = 0.5, 0.05
 """A value that more of the items have tells nothing, nor does a word of so many titles."""
 
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_WORD = regex.compile(r"[\p{Letter}\p{Mark}]{3,}")
+_TEXT = (pl.String, pl.Categorical, pl.Enum)
 _Fact = tuple[str, str]
 
 
@@ -41,7 +43,8 @@ class Reasons:
     def __init__(self, catalog: Catalog) -> None:
         self._titles = [clean_text(title) for title in catalog.titles]
         facts: list[set[_Fact]] = [
-            {(TITLE, word) for word in _WORD.findall(title.lower())} for title in self._titles
+            {(TITLE, word) for word in set(_WORD.findall(title.lower())) - ENGLISH_STOP_WORDS}
+            for title in self._titles
         ]
         for column in catalog.metadata:
             for own, values in zip(facts, _values(catalog.frame[column]), strict=True):
@@ -74,10 +77,10 @@ class Reasons:
 
 def _values(column: pl.Series) -> Iterator[list[str]]:
     """The texts of each cell; none where a column holds anything but text."""
-    nested = column.dtype == pl.List(pl.String)
-    if not nested and column.dtype != pl.String:
+    inner = column.dtype.inner if isinstance(column.dtype, pl.List) else None
+    if (column.dtype if inner is None else inner) not in _TEXT:
         yield from ([] for _ in range(len(column)))
         return
     for cell in column.to_list():
-        values = cell if nested else [cell]
+        values = [cell] if inner is None else cell
         yield [clean_text(value) for value in values or () if value is not None]

@@ -19,16 +19,17 @@ from rec_gen.versions import installed_versions
 from training.calibration import calibrate
 from training.examples import each_target
 from training.memory import keep_freed_memory
+from training.mixture import identify_data
 from training.processes import refuse_several
 from training.progress import ProgressCallback
 from training.ranking import (
     NDCG,
-    RECALL,
     at_best_step,
-    rank_examples,
     sample_examples,
+    validate,
     validation_examples,
 )
+from training.rating import HeldOutRatings, held_out_ratings
 from training.recipe import Recipe, ValidationConfig
 from training.reference_adapter import complete_reference, drop_reference, unfreeze_adapter
 from training.refine_config import RefineConfig
@@ -41,6 +42,7 @@ from training.run_folder import (
     begin_run,
     refuse_other_files,
     refuse_other_run,
+    refuse_parent_folder,
     resumable_checkpoint,
 )
 from training.stopping import LastStepCallback
@@ -52,7 +54,8 @@ class Report(Config):
     Attributes:
         method: The method.
         best_step: The step that ranked best.
-        before: NDCG@10 and recall@10 of the model at the start.
+        before: NDCG@10 and recall@10 of the model at the start, and the AUC where a task is a
+            rating.
         after: The same at the best step.
     """
 
@@ -91,29 +94,33 @@ def refine(
         restart: Begin anew although the folder holds a run.
 
     Raises:
-        ConfigError: The folder holds another run, the data leaves nothing to learn, the weights are
-            quantised, or there are several processes.
+        ConfigError: The folder holds another run or the bundle itself, the data leaves nothing to
+            learn, the weights are quantised, or there are several processes.
     """
     refuse_several("refine")
     if bundle.manifest.quantized:
         raise ConfigError(
             f"the bundle '{bundle.manifest.name}' is quantised: refine the one it came from"
         )
+    recipe = parse_config(Recipe, bundle.manifest.recipe)
     identity = {
         **config.model_dump(mode="json"),
         "the bundle at the start": bundle.manifest.digest,
-        "the data's content": dataset.fingerprint,
+        **identify_data(recipe, dataset),
     }
+    refuse_parent_folder(bundle.manifest, folder)
     refuse_other_files(folder)
     if not restart:
         refuse_other_run(identity, folder)
         if (folder / REPORT).exists():
-            return Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
-    recipe = parse_config(Recipe, bundle.manifest.recipe)
+            report = Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
+            if not report.better or (folder / BUNDLE).exists():
+                return report
     held = validation_examples(dataset, recipe.validation, recipe.seed)
+    ratings = held_out_ratings(recipe, dataset, held, bundle.tasks)
     examples = _examples(dataset, config, exclude_seen=recipe.validation.exclude_seen)
     begin_run(identity, folder, restart=restart)
-    report = _train(bundle, config, recipe.validation, held, examples, folder)
+    report = _train(bundle, config, recipe.validation, held, ratings, examples, folder)
     if report.better:
         _save(bundle, config, recipe.validation, held, report, folder / BUNDLE)
     write_text(folder / REPORT, report.model_dump_json(indent=2))
@@ -143,13 +150,14 @@ def _train(
     config: RefineConfig,
     validation: ValidationConfig,
     held: list[Example],
+    ratings: HeldOutRatings | None,
     examples: list[Example],
     folder: Path,
 ) -> Report:
     """Rank, train, and leave the step that ranked best in the bundle's model."""
 
     def rank() -> dict[str, float]:
-        return rank_examples(bundle, held, validation.beam_width, validation.exclude_seen)
+        return validate(bundle, held, validation, ratings)
 
     disable_progress_bars()
     set_seed(config.seed)
@@ -182,7 +190,7 @@ def _train(
         method=config.method,
         best_step=trainer.state.best_global_step,
         before=before,
-        after={name: at_best_step(trainer.state.log_history, name) for name in (NDCG, RECALL)},
+        after={name: at_best_step(trainer.state.log_history, name) for name in before},
     )
 
 

@@ -10,7 +10,7 @@ from trl import DPOConfig, GRPOConfig
 
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Example
-from training.arguments import shared_arguments
+from training.arguments import on_one_device, shared_arguments
 from training.dpo import PreferenceTrainer, SoftmaxDPOTrainer
 from training.grpo import ItemRollout, RewardTrainer, item_reward
 from training.negatives import preferences
@@ -63,7 +63,7 @@ def dpo_trainer(
     trainer = SoftmaxDPOTrainer if softmax else PreferenceTrainer
     return trainer(
         model=bundle.model,
-        args=arguments,
+        args=on_one_device(arguments),
         train_dataset=rows,
         eval_dataset=rows,  # asked for by transformers and not read: the evaluation ranks
         processing_class=bundle.tokenizer,
@@ -95,7 +95,7 @@ def reward_trainer(
         model=bundle.model,
         reward_funcs=item_reward,
         rollout_func=ItemRollout(bundle, examples, config.draws, exclude_seen=exclude_seen),
-        args=arguments,
+        args=on_one_device(arguments),
         train_dataset=rows,
         eval_dataset=rows,
         processing_class=bundle.tokenizer,

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import regex
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from rec_gen.errors import ConfigError
+from rec_gen.text import clean_text
 
 FEWEST, MOST = 2, 4
 """Words of a request, where the item's text has as many."""
 
-_WORD = r"\w+(?:[./-]\w+)*"
+_WORD = regex.compile(r"\w+(?:[./-]\w+)*")
+"""Unlike in `re`, a combining mark belongs to its word."""
 
 
 class Requests:
@@ -33,9 +36,9 @@ class Requests:
         Raises:
             ConfigError: No text has a word.
         """
-        vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD)
+        vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=None, tokenizer=_WORD.findall)
         try:
-            self._weights = vectorizer.fit_transform(texts).tocsr()
+            self._weights = vectorizer.fit_transform(map(clean_text, texts)).tocsr()
         except ValueError as error:
             raise ConfigError("tasks: the items' texts have no word to search by") from error
         self._words, self._rng = vectorizer.get_feature_names_out(), rng

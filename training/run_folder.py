@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from rec_gen.bundle import MANIFEST, Manifest
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
+from training.processes import count
 
 BUNDLE, CHECKPOINTS, LOGS, RUN = "bundle", "checkpoints", "logs", "run.json"
 REPORT = "report.json"
@@ -23,14 +25,18 @@ def begin_run(identity: dict[str, Any], folder: Path, *, restart: bool) -> None:
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; the trainer's state is written last."""
+    """The newest checkpoint that was written to its end.
+
+    The main process writes its trainer's state last; others leave the state of their generators.
+    """
     files = (folder / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")
     for file in sorted(files, key=lambda file: -int(file.parent.name.rpartition("-")[2])):
         try:
             json.loads(file.read_text(encoding="utf-8"))
         except ValueError:
             continue  # killed while it was written
-        return str(file.parent)
+        if len(list(file.parent.glob("rng_state*.pth"))) >= count():
+            return str(file.parent)
     return None
 
 
@@ -47,15 +53,29 @@ def resumable_checkpoint(folder: Path) -> str | None:
 
 
 def refuse_other_files(folder: Path) -> None:
-    """Refuse a folder that holds parts of a run but does not say of which.
+    """Refuse a bundle, and a folder that holds parts of a run but does not say of which.
 
     Raises:
         ConfigError: It does.
     """
     if not (folder / RUN).exists() and any(
-        (folder / part).exists() for part in (BUNDLE, CHECKPOINTS)
+        (folder / part).exists() for part in (BUNDLE, CHECKPOINTS, MANIFEST)
     ):
         raise ConfigError(f"{folder}: holds files of something else; choose another --out")
+
+
+def refuse_parent_folder(parent: Manifest, folder: Path) -> None:
+    """Refuse the folder of the very bundle that a stage begins with, which it would replace.
+
+    Raises:
+        ConfigError: It is.
+    """
+    try:
+        there = Manifest.model_validate_json((folder / BUNDLE / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return  # what cannot be read is not what was loaded
+    if there.digest == parent.digest:
+        raise ConfigError(f"{folder}: holds the bundle to begin with; choose another --out")
 
 
 def refuse_other_run(identity: dict[str, Any], folder: Path) -> None:

@@ -13,7 +13,7 @@ from rec_gen.code_statistics import CodeStatistics, code_statistics
 from rec_gen.data.dataset import Dataset
 from rec_gen.digests import weights_digest
 from rec_gen.errors import ConfigError, MissingPackageError
-from rec_gen.models import Dtype, load_model, load_tokenizer, native_dtype
+from rec_gen.models import Dtype, cast_weights, load_model, load_tokenizer, native_dtype
 from rec_gen.quantization import residual_kmeans
 from rec_gen.semantic_ids import item_vectors, source_vectors
 from rec_gen.spelling import Spellings, spell
@@ -182,7 +182,7 @@ def _new_model(recipe: Recipe, tokenizer: "PreTrainedTokenizerBase") -> "PreTrai
     except (ValueError, TypeError, StrictDataclassError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"model.scratch: transformers refuses it: {reason}") from error
-    return model.to(getattr(torch, weights_type(recipe.model)))
+    return cast_weights(model, getattr(torch, weights_type(recipe.model)))
 
 
 def add_adapter(

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,18 @@ from rec_gen.models import Dtype
 from rec_gen.prior import Prior
 from rec_gen.templates import Template
 from rec_gen.versions import installed_versions
-from training.arguments import shared_arguments
+from training.arguments import on_one_device, shared_arguments
 from training.calibration import calibrate
 from training.catalog_loss import CatalogLoss
 from training.composition import fold
 from training.examples import Row, held_out
 from training.memory import explain_out_of_memory, keep_freed_memory
-from training.mixture import task_templates, training_rows
+from training.mixture import identify_data, task_templates, training_rows
 from training.order import OrderCallback
 from training.processes import count, from_main, is_main, join, shards_states
 from training.progress import ProgressCallback
-from training.ranking import NDCG, RECALL, at_best_step, rank_examples, validation_examples
-from training.rating import AUC, COUNTED, PAIRS, HeldOutRatings
+from training.ranking import NDCG, RECALL, at_best_step, validate, validation_examples
+from training.rating import AUC, COUNTED, PAIRS, HeldOutRatings, held_out_ratings
 from training.recipe import Recipe
 from training.run_folder import (
     BUNDLE,
@@ -69,7 +68,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         ConfigError: The folder holds a run of another recipe, data set or template.
         RecGenError: A model, a package, a template or a spelling is not to be had.
     """
-    join()
+    join(weights_type(recipe.model))
     template = Template.load(recipe.prompt.template)
     tasks = task_templates(recipe, template)
     identity = _identity(recipe, dataset, template, tasks)
@@ -80,7 +79,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
             return folder / BUNDLE
     began = time.monotonic()
     held = validation_examples(dataset, recipe.validation, recipe.seed)
-    ratings = _held_out_ratings(recipe, dataset, held, tasks)
+    ratings = held_out_ratings(recipe, dataset, held, tasks)
     materials = prepare_materials(recipe, dataset, template, tasks)
     if materials.code_statistics and is_main():
         Console(stderr=True).print(str(materials.code_statistics), soft_wrap=True, highlight=False)
@@ -117,27 +116,15 @@ def _identity(
     if tasks:
         mixed["tasks"] = [task.model_dump(mode="json") for task in recipe.tasks]
         mixed["the texts of the tasks' templates"] = [task.sha256 for task in tasks]
-    if dataset.ratings is not None and any(task.liked_from is not None for task in recipe.tasks):
-        mixed["the data's ratings"] = sha256(dataset.ratings.tobytes()).hexdigest()
     keys = recipe.model_dump(mode="json", exclude={"train": {"max_minutes"}, "tasks": True})
     keys["model"]["dtype"] = weights_type(recipe.model)
     return {
         **keys,
-        "the data's content": dataset.fingerprint,
+        **identify_data(recipe, dataset),
         "the template's text": template.sha256,
         **mixed,
         **several,
     }
-
-
-def _held_out_ratings(
-    recipe: Recipe, dataset: Dataset, held: list[Example], tasks: tuple[Template, ...]
-) -> HeldOutRatings | None:
-    """What the AUC is taken on, where a task is a rating; the first one where several are."""
-    for config, template in zip(recipe.tasks, tasks, strict=True):
-        if template.header["task"] == "rating":
-            return HeldOutRatings(dataset, held, config.liked_from, recipe.seed)
-    return None
 
 
 def _begin(identity: dict[str, Any], folder: Path, *, restart: bool) -> str | None:
@@ -216,8 +203,7 @@ def sft_trainer(
     longest = recipe.prompt.max_tokens + max(map(len, bundle.spellings.tokens))
 
     def rank() -> dict[str, float]:
-        ranked = rank_examples(bundle, held, validation.beam_width, validation.exclude_seen)
-        return {**ranked, **(ratings.metrics(bundle) if ratings else {})}
+        return validate(bundle, held, validation, ratings)
 
     trainer = RankingTrainer(
         rank=rank,
@@ -267,7 +253,7 @@ def _rows(rows: Iterable[Row]) -> Rows:
 
 def _arguments(recipe: Recipe, dtype: Dtype, folder: Path, longest: int) -> SFTConfig:
     train = recipe.train
-    return SFTConfig(
+    arguments = SFTConfig(
         packing=train.packing,
         eval_packing=False,
         max_length=longest if train.packing else None,
@@ -292,6 +278,7 @@ def _arguments(recipe: Recipe, dtype: Dtype, folder: Path, longest: int) -> SFTC
             recipe.validation.every_steps,
         ),
     )
+    return on_one_device(arguments)
 
 
 def _seconds(trainer: RankingTrainer) -> float:

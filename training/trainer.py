@@ -13,6 +13,7 @@ from training.composition import composed, load_composition, save_composition
 from training.dropout import blank
 from training.examples import Row
 from training.order import LengthGroupedOrder
+from training.stopping import EndsOnce
 
 if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Collator = Callable[[list[Row]], dict[str, torch.Tensor]]
 
 
-class RankingTrainer(SFTTrainer):  # type: ignore[misc]
+class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
     """Ranks at each evaluation, so that the best step is the one that ranks best."""
 
     def __init__(
@@ -41,7 +42,10 @@ class RankingTrainer(SFTTrainer):  # type: ignore[misc]
             item_dropout: How often such a token is blanked in what the model reads.
             options: TRL's.
         """
+        trained = {p: p.dtype for p in options["model"].parameters() if p.requires_grad}
         super().__init__(**options)
+        for parameter, dtype in trained.items():  # of a quantised model TRL makes them bfloat16
+            parameter.data = parameter.data.to(dtype)
         self.data_collator: Collator = _WithWeights(self.data_collator)
         self._rank = rank
         self._catalog_loss = catalog_loss

@@ -2,8 +2,9 @@
 
 A bundle is compressed in several ways by `recgen compress`: its weights in 16, 8 and 4 bits, a
 quarter and half of its layers dropped, with and without healing, and the healed quarter with the
-smallest weights that ranked no worse for certain. All rank the same validation users beside the
-counted Markov + KNN, and then take turns in one process to answer requests.
+smallest weights that ranked no worse for certain. What would change nothing is left out. All rank
+the same validation users beside the counted Markov + KNN, and then take turns in one process to
+answer requests.
 """
 
 import json
@@ -22,14 +23,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from eval.evaluate import Floats, held_out, rank_baseline, rank_recommender
+from eval.background import held_out
 from eval.intervals import Interval, mean_intervals
-from rec_gen.cli.common import bundle_dataset, quiet
+from eval.ranking import rank_baseline, rank_recommender
+from rec_gen.cli.common import Command, bundle_dataset, quiet
 from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Split
 from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
-from rec_gen.metrics import ndcg, recall
+from rec_gen.metrics import Floats, ndcg, recall
 from rec_gen.models import weight_bytes
 from rec_gen.recommender import Recommender
 from rec_gen.versions import machine
@@ -37,6 +39,7 @@ from rec_gen.versions import machine
 ORIGINAL, MERGED = "original", "merged"
 WEIGHTS = ("bfloat16", "int8", "nf4")
 K, BATCH, ALONE, SEED = 10, 32, 4, 0
+COUNT = click.IntRange(min=1)
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,13 @@ class Jury:
     def judge(self, system: Recommender | MarkovKNN, name: str) -> Quality:
         """Rank; the first that is judged is what the others are compared with."""
         if isinstance(system, MarkovKNN):
-            ranks = rank_baseline(system, self.examples, self.exclude_seen)
+            ranks = rank_baseline(
+                system, self.dataset.catalog, self.examples, self.exclude_seen
+            ).ranks
         else:
             ranks = rank_recommender(
                 system, self.dataset.catalog, self.examples, self.exclude_seen, K, name
-            )
+            ).ranks
         found = ndcg(ranks, K)
         self._first = found if self._first is None else self._first
         columns = np.stack([recall(ranks, K), found, found - self._first], axis=1)
@@ -147,10 +152,10 @@ def speeds(
     return {name: (single[name] / ALONE, batch[name] / BATCH) for name in recommenders}
 
 
-def smallest(recommenders: dict[str, Recommender], found: dict[str, Quality]) -> str:
-    """The kind of weights that takes least memory and was not shown to rank worse."""
-    fair = [name for name in WEIGHTS if found[name].change.high >= 0] or ["bfloat16"]
-    return min(fair, key=lambda name: weight_bytes(recommenders[name].bundle.model))
+def smallest(recommenders: dict[str, Recommender], found: dict[str, Quality]) -> str | None:
+    """The kind of weights that takes least memory and was not shown to rank worse, if any."""
+    fair = [name for name in WEIGHTS if name in found and found[name].change.high >= 0]
+    return min(fair, key=lambda name: weight_bytes(recommenders[name].bundle.model), default=None)
 
 
 def disk_bytes(bundle: Path) -> int:
@@ -159,12 +164,16 @@ def disk_bytes(bundle: Path) -> int:
     return sum(file.stat().st_size for part in parts for file in bundle.glob(f"{part}/*.safe*"))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
-@click.option("--users", type=int, help="Rank a sample of so many validation users; default: all.")
-@click.option("--heal-steps", default=100, show_default=True, help="Steps of each healing.")
-@click.option("--rounds", default=5, show_default=True, help="Turns of each model.")
+@click.option(
+    "--users", type=COUNT, help="Rank a sample of so many validation users; default: all."
+)
+@click.option(
+    "--heal-steps", type=COUNT, default=100, show_default=True, help="Steps of each healing."
+)
+@click.option("--rounds", type=COUNT, default=5, show_default=True, help="Turns of each model.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the models, to go on later.")
 def main(
     bundle: Path,
@@ -179,7 +188,7 @@ def main(
     with TemporaryDirectory() as temporary:
         kitchen = Kitchen(bundle, out or Path(temporary), heal_steps)
         recommenders = {ORIGINAL: Recommender.load(bundle)}
-        model = recommenders[ORIGINAL].bundle.model
+        original = recommenders[ORIGINAL].bundle
         jury = Jury(recommenders[ORIGINAL], users)
         found = {ORIGINAL: jury.judge(recommenders[ORIGINAL], ORIGINAL)}
 
@@ -188,16 +197,20 @@ def main(
             recommenders[name] = Recommender.load(kitchen.bundles[name])
             found[name] = jury.judge(recommenders[name], name)
 
-        if recommenders[ORIGINAL].bundle.manifest.base is not None:
+        if original.manifest.base is not None:
             add(MERGED)
         for weights in WEIGHTS:
-            add(weights, "--weights", weights)
-        depth = model.config.num_hidden_layers
-        for count in sorted({max(1, depth // 4), max(1, depth // 2)}):
+            if weights != "bfloat16" or original.manifest.dtype == "float32":
+                add(weights, "--weights", weights)
+        depth = original.model.config.num_hidden_layers
+        counts = sorted({max(1, depth // 4), max(1, depth // 2)} - {depth})
+        for count in counts:
             add(f"drop_{count}", "--drop-layers", str(count))
             add(f"drop_{count}_healed", "--drop-layers", str(count), heal=True)
-        healed, best = f"drop_{max(1, depth // 4)}_healed", smallest(recommenders, found)
-        add(f"{healed}_{best}", "--weights", best, of=healed)
+        best = smallest(recommenders, found)
+        if counts and best:
+            healed = f"drop_{counts[0]}_healed"
+            add(f"{healed}_{best}", "--weights", best, of=healed)
         taken = speeds(recommenders, jury, rounds)
         sizes = {
             name: (disk_bytes(kitchen.bundles[name]), weight_bytes(each.bundle.model))
@@ -208,7 +221,7 @@ def main(
     rows = {name: _row(found[name], sizes.get(name), taken.get(name)) for name in found}
     _print(rows)
     if json_path:
-        manifest = recommenders[ORIGINAL].bundle.manifest
+        manifest = original.manifest
         report = {
             "figures": {
                 f"{name}_{key}".replace(" + ", "_").lower(): value

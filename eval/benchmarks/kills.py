@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from safetensors.numpy import load_file
 
+from rec_gen.cli.common import Command
 from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
 from rec_gen.versions import machine
@@ -24,6 +25,7 @@ from rec_gen.versions import machine
 STEPS, EVERY = 200, 10
 SETTINGS = {
     "train.max_steps": STEPS,
+    "train.max_minutes": 600,
     "validation.every_steps": EVERY,
     "validation.patience": STEPS,
     "validation.users": 20,
@@ -88,7 +90,7 @@ def same_weights(folder: Path, other: Path) -> bool:
     return mine.keys() == theirs.keys() and all((mine[n] == theirs[n]).all() for n in mine)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option("--recipe", default="quickstart", show_default=True)
 @click.option("--kills", default=10, show_default=True)

@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from rec_gen.cli.common import Command
 from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
 from rec_gen.versions import machine
@@ -63,7 +64,7 @@ def _step(file: Path) -> int:
     return int(file.parent.name.rpartition("-")[2])
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option("--recipe", default="quickstart", show_default=True)
 @click.option(

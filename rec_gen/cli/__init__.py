@@ -1,11 +1,9 @@
 """The command `recgen`: one subcommand a job, each importing what it needs when it runs."""
 
-import sys
-from typing import Any
-
 import click
 
 from rec_gen.cli.benchmarking import benchmark
+from rec_gen.cli.common import Command
 from rec_gen.cli.curves import curves
 from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.experiments import experiment
@@ -13,24 +11,10 @@ from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
 from rec_gen.cli.training import compress, quickstart, refine, train
-from rec_gen.errors import RecGenError
 
 
-class _Group(click.Group):
-    """Prints an error that a user can mend as one line and leaves with its exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except RecGenError as error:
-            click.echo(f"recgen: {error}", err=True)
-            sys.exit(error.exit_code)
-        except BrokenPipeError:
-            raise  # click leaves silently when the reader of the output has gone
-        except OSError as error:
-            place = "" if error.filename is None else f"{error.filename}: "
-            click.echo(f"recgen: {place}{error.strerror or error}", err=True)
-            sys.exit(1)
+class _Group(Command, click.Group):
+    pass
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

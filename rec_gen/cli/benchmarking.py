@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from rec_gen.cli.common import OVERRIDES, quiet
+from rec_gen.cli.common import ALLOW_LEAK, OVERRIDES, quiet
 from rec_gen.cli.evaluation import refuse_unwritable
 from rec_gen.cli.training import load_recipe, run_training
 from rec_gen.errors import ConfigError
@@ -18,9 +18,15 @@ from rec_gen.errors import ConfigError
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Run folders; default: runs/benchmark/NAME."
 )
+@ALLOW_LEAK
 @OVERRIDES
 def benchmark(
-    recipe: str, json_path: Path | None, seeds: int, out: Path | None, overrides: Sequence[str]
+    recipe: str,
+    json_path: Path | None,
+    seeds: int,
+    out: Path | None,
+    allowed_leaks: Sequence[str],
+    overrides: Sequence[str],
 ) -> None:
     """Train a recipe with the seeds 0, 1, … and measure it on the test split, once a seed.
 
@@ -33,8 +39,9 @@ def benchmark(
     """
     from rich.console import Console
 
+    from eval.background import held_out
     from eval.benchmark import benchmark as measure
-    from eval.evaluate import held_out
+    from eval.leaks import check_leaks
     from rec_gen.data.dataset import Split
     from rec_gen.data.prepare import load_dataset
     from rec_gen.recommender import Recommender
@@ -51,13 +58,14 @@ def benchmark(
     quiet()
     dataset = load_dataset(first.data)
     held_out(dataset, Split.TEST)
+    check_leaks(dataset, allowed=allowed_leaks)
     folder = out or Path("runs") / "benchmark" / first.name
     bundles = []
     for each in recipes:
         click.echo(f"seed {each.seed} of {seeds}: {folder / f'seed-{each.seed}'}", err=True)
         bundles.append(run_training(each, dataset, folder / f"seed-{each.seed}", restart=False))
     recommenders = [Recommender.load(bundle) for bundle in bundles]
-    result = measure(recommenders, dataset, first.validation.exclude_seen)
+    result = measure(recommenders, dataset, first.validation.exclude_seen, allowed_leaks)
     result.render(Console())
     if json_path:
         result.save(json_path, text, overrides)

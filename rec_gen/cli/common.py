@@ -1,12 +1,15 @@
 """What several commands share."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from rec_gen.errors import RecGenError
 
 if TYPE_CHECKING:
     from rec_gen.answers import Recommendation
@@ -17,6 +20,31 @@ if TYPE_CHECKING:
 OVERRIDES = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file."
 )
+ALLOW_LEAK = click.option(
+    "--allow-leak",
+    "allowed_leaks",
+    multiple=True,
+    metavar="CHECK",
+    help="Record that a check for leaks failed, and go on.",
+)
+
+
+class Command(click.Command):
+    """Prints an error that a user can mend as one line and leaves with its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except RecGenError as error:
+            click.echo(f"recgen: {error}", err=True)
+            sys.exit(error.exit_code)
+        except BrokenPipeError:
+            raise  # click leaves silently when the reader of the output has gone
+        except OSError as error:
+            place = "" if error.filename is None else f"{error.filename}: "
+            click.echo(f"recgen: {place}{error.strerror or error}", err=True)
+            sys.exit(1)
 
 
 def quiet() -> None:
@@ -42,11 +70,31 @@ def data_config(source: str, overrides: Sequence[str]) -> "DataConfig":
 
 
 def bundle_dataset(bundle: "Bundle") -> "Dataset":
-    """The data set that a bundle was trained on."""
+    """The data set that a bundle was trained on.
+
+    Raises:
+        BundleError: The bundle does not say which it is.
+        DataError: It cannot be had, or was changed since.
+    """
+    from rec_gen.errors import DataError
+
+    dataset = recipe_dataset(bundle)
+    if dataset.fingerprint != bundle.manifest.fingerprint:
+        raise DataError(f"{dataset.name}: is not the data that the bundle was trained on")
+    return dataset
+
+
+def recipe_dataset(bundle: "Bundle") -> "Dataset":
+    """The data set that a bundle's recipe names, as it is now.
+
+    Raises:
+        BundleError: The bundle does not say which it is.
+        DataError: It cannot be had.
+    """
     from rec_gen.config import parse_config
     from rec_gen.data.config import DataConfig
     from rec_gen.data.prepare import load_dataset
-    from rec_gen.errors import BundleError, DataError
+    from rec_gen.errors import BundleError
 
     manifest = bundle.manifest
     if "data" not in manifest.recipe:
@@ -54,10 +102,7 @@ def bundle_dataset(bundle: "Bundle") -> "Dataset":
             f"the bundle '{manifest.name}' does not say which data it was trained on: give "
             "histories, or train it with a recipe"
         )
-    dataset = load_dataset(parse_config(DataConfig, manifest.recipe["data"]))
-    if dataset.fingerprint != manifest.fingerprint:
-        raise DataError(f"{dataset.name}: is not the data that the bundle was trained on")
-    return dataset
+    return load_dataset(parse_config(DataConfig, manifest.recipe["data"]))
 
 
 def print_answer(request: str, answer: "Sequence[Recommendation]") -> None:

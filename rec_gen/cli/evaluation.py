@@ -1,14 +1,16 @@
 """`recgen evaluate`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rec_gen.cli.common import bundle_dataset, quiet
+from rec_gen.cli.common import ALLOW_LEAK, quiet, recipe_dataset
 from rec_gen.errors import ConfigError
 
 if TYPE_CHECKING:
+    from eval.report import Evaluation
     from rec_gen.data.dataset import Dataset
     from rec_gen.recommender import Recommender
 
@@ -23,23 +25,81 @@ if TYPE_CHECKING:
     show_default=True,
     help="Above 0, also show the hybrid with the bundle's counted prior.",
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result here.")
+@click.option(
+    "--baselines",
+    metavar="NAMES",
+    help="Of popularity, recency, itemknn, markov, ease and als; default: all but als.",
+)
+@click.option(
+    "--slice",
+    "columns",
+    multiple=True,
+    metavar="COLUMN",
+    help="Also slice by a column of the catalog, and show the slices.",
+)
+@click.option("--slices", "show_slices", is_flag=True, help="Show a table for each slicing.")
+@click.option(
+    "--unconstrained",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Let the model answer N examples without constraints, and count what is wrong.",
+)
+@click.option("--sampled-negatives", metavar="N", help="Is refused, and says why.")
+@ALLOW_LEAK
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path),
+    help="Write the result here, and each example's lists beside it as Parquet.",
+)
 def evaluate(
-    bundle: Path, split: str, include_seen: bool, prior_weight: float, json_path: Path | None
+    bundle: Path,
+    split: str,
+    include_seen: bool,
+    prior_weight: float,
+    baselines: str | None,
+    columns: Sequence[str],
+    show_slices: bool,
+    unconstrained: int,
+    sampled_negatives: str | None,
+    allowed_leaks: Sequence[str],
+    json_path: Path | None,
 ) -> None:
-    """Compare a bundle with counted baselines on held-out interactions, over the full catalog.
+    """Compare a bundle with baselines on held-out interactions, over the full catalog.
 
     \b
     recgen evaluate runs/quickstart/bundle --json result.json
     recgen evaluate runs/quickstart/bundle --prior-weight 0.1
+    recgen evaluate runs/quickstart/bundle --slice genres --baselines markov,ease
+    recgen evaluate runs/quickstart/bundle --unconstrained 100
     """
+    from eval.baselines import parse_baselines
     from rec_gen.recommender import Recommender
 
+    if sampled_negatives is not None:
+        raise ConfigError(
+            "--sampled-negatives: a metric over sampled negatives can order systems otherwise than "
+            "the metric itself (Krichene & Rendle 2020): leave it out, the full catalog is ranked"
+        )
+    names = None if baselines is None else parse_baselines(baselines)
     quiet()
     refuse_unwritable(json_path)
+    _refuse_others_rows(json_path)
     recommender = Recommender.load(bundle)
-    dataset = bundle_dataset(recommender.bundle)
-    compare(recommender, dataset, split, include_seen, json_path, prior_weight)
+    dataset = recipe_dataset(recommender.bundle)
+    result = compare(
+        recommender,
+        dataset,
+        split,
+        include_seen,
+        prior_weight=prior_weight,
+        baselines=names,
+        columns=columns,
+        unconstrained=unconstrained,
+        allowed_leaks=allowed_leaks,
+    )
+    show(result, json_path, slices=show_slices or bool(columns))
 
 
 def refuse_unwritable(json_path: Path | None) -> None:
@@ -52,34 +112,58 @@ def refuse_unwritable(json_path: Path | None) -> None:
         raise ConfigError(f"--json {json_path}: is not a file in an existing folder")
 
 
+def _refuse_others_rows(json_path: Path | None) -> None:
+    """Do not write the Parquet file where something else has its name."""
+    rows = json_path and json_path.with_suffix(".parquet")
+    if json_path and rows and (rows == json_path or (rows.exists() and not json_path.exists())):
+        raise ConfigError(
+            f"--json {json_path}: each example's lists would be written to {rows}, which is "
+            "something else: choose another name"
+        )
+
+
 def compare(
     recommender: "Recommender",
     dataset: "Dataset",
     split: str,
     include_seen: bool,
-    json_path: Path | None,
+    *,
     prior_weight: float = 0.0,
-) -> None:
-    """Print the comparison of a model with the baselines, and write it where asked.
+    baselines: Sequence[str] | None = None,
+    columns: Sequence[str] = (),
+    unconstrained: int = 0,
+    allowed_leaks: Sequence[str] = (),
+) -> "Evaluation":
+    """Compare a model with baselines, as `recgen evaluate` does.
 
     Raises:
         BundleError: A prior has a weight, and the bundle holds none.
         DecodingError: The weight is no number of at least 0.
+        RecGenError: As `eval.evaluate.evaluate` says.
     """
-    from rich.console import Console
-
-    from eval.evaluate import Hybrid, evaluate
+    from eval.evaluate import evaluate
+    from eval.ranking import Hybrid
     from rec_gen.data.dataset import Split
 
-    hybrid = Hybrid(recommender, prior_weight) if prior_weight else None
-    result = evaluate(
+    return evaluate(
         recommender,
         dataset,
         Split(split),
         exclude_seen=not include_seen,
         seed=recommender.bundle.manifest.seed,
-        hybrid=hybrid,
+        hybrid=Hybrid(recommender, prior_weight) if prior_weight else None,
+        baselines=baselines,
+        columns=columns,
+        bundle=recommender.bundle,
+        allowed_leaks=allowed_leaks,
+        unconstrained=unconstrained,
     )
-    result.render(Console())
+
+
+def show(result: "Evaluation", json_path: Path | None, *, slices: bool = False) -> None:
+    """Print a comparison, and write it where asked."""
+    from rich.console import Console
+
+    result.render(Console(), slices=slices)
     if json_path:
         result.save(json_path)

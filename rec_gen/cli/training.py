@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rec_gen.cli.common import OVERRIDES, bundle_dataset, data_config, print_answer, quiet
-from rec_gen.cli.evaluation import compare
+from rec_gen.cli.evaluation import compare, show
 from rec_gen.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ def train(
         overrides = [*overrides, f"train.max_minutes={max_minutes}"]
     from rec_gen.data.prepare import load_dataset
     from training.processes import is_main, join, main_first
+    from training.setup import weights_type
 
     loaded = load_recipe(recipe, data, overrides)
-    join()
+    join(weights_type(loaded.model))
     dataset = main_first(lambda: load_dataset(loaded.data))
     bundle = run_training(loaded, dataset, out or Path("runs") / loaded.name, restart)
     if is_main():
@@ -150,7 +151,7 @@ def quickstart(out: Path) -> None:
     click.echo("\n".join(summarize(dataset)))
     bundle = run_training(recipe, dataset, out, restart=False)
     recommender = Recommender.load(bundle)
-    compare(recommender, dataset, "test", False, out / "evaluation.json")
+    show(compare(recommender, dataset, "test", include_seen=False), out / "evaluation.json")
     _show_examples(recommender, dataset)
     click.echo(f"bundle: {bundle}\nresult: {out / 'evaluation.json'}")
 

@@ -124,6 +124,10 @@ class Dataset:
         return self.frame["user"].gather(self._offsets[:-1]).to_list()
 
     @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {user: row for row, user in enumerate(self.users)}
+
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of the catalog, the users, and every interaction with its split."""
         digest = blake2b(self.catalog.fingerprint.encode(), digest_size=16)
@@ -163,7 +167,7 @@ class Dataset:
         Raises:
             DataError: The user is not in the data set.
         """
-        return self._items[self._rows(user)]
+        return self._items[self._slice(user)]
 
     def past(self, user: str) -> Sequence:
         """All interactions of one user, held-out ones too, oldest first.
@@ -171,12 +175,12 @@ class Dataset:
         Raises:
             DataError: The user is not in the data set.
         """
-        return self._sequence(user, self._rows(user))
+        return self._sequence(user, self._slice(user))
 
-    def _rows(self, user: str) -> slice:
+    def _slice(self, user: str) -> slice:
         try:
-            row = self.users.index(user)
-        except ValueError:
+            row = self._rows[user]
+        except KeyError:
             raise DataError(f"{self.name}: user '{user}' is not in the data set") from None
         return slice(int(self._offsets[row]), int(self._offsets[row + 1]))
 

@@ -33,8 +33,8 @@ def order(frame: pl.DataFrame, users: list[str], items: list[str], seed: int) ->
     """
     if "time" not in frame.columns:
         return frame.sort("user", maintain_order=True)
-    draw = _hashes(users, f"user {seed}")[frame["user"].to_numpy()]
-    draw ^= _hashes(items, f"item {seed}")[frame["item"].to_numpy()]
+    draw = hash_ids(users, f"user {seed}")[frame["user"].to_numpy()]
+    draw ^= hash_ids(items, f"item {seed}")[frame["item"].to_numpy()]
     frame = frame.with_columns(pl.Series("#draw", _splitmix64(draw)))
     ties = [name for name in ("split", "#draw", "rating", "weight") if name in frame.columns]
     return frame.sort("user", "time", *ties).drop("#draw")
@@ -86,7 +86,10 @@ def _global_time(times: npt.NDArray[np.int64], config: SplitConfig) -> tuple[Cod
         places = [count - max(round(count * share), 1) for share in shares]
         cuts = np.partition(times, places)[places].tolist()
     codes = (_TRAIN + np.searchsorted(cuts, times, side="right")).astype(np.uint8)
-    valid, test = np.array(cuts, "datetime64[us]").astype("datetime64[s]")
+    valid, test = (
+        np.datetime64(cut, "us") if cut % 1_000_000 else np.datetime64(cut // 1_000_000, "s")
+        for cut in cuts
+    )
     return codes, f"global-time, valid from {valid}, test from {test} UTC"
 
 
@@ -101,8 +104,8 @@ def out_of_order(users: npt.NDArray[np.uint32], codes: Codes) -> npt.NDArray[np.
     return (codes >= _TRAIN) & (np.maximum.accumulate(ranks) > ranks)
 
 
-def _hashes(ids: list[str], purpose: str) -> npt.NDArray[np.uint64]:
-    """64 bits an id, the same on every machine."""
+def hash_ids(ids: list[str], purpose: str) -> npt.NDArray[np.uint64]:
+    """64 bits an id, the same on every machine; another purpose gives others."""
     start = blake2b(purpose.encode() + b"\0", digest_size=8)
     digests = bytearray()
     for identifier in ids:

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -6,15 +7,28 @@ import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestNeighbors
 
-from eval.baselines import Baseline, Popularity
+from eval import ease
+from eval.als import ALS
+from eval.baselines import (
+    BASELINES,
+    COUNTED,
+    Baseline,
+    Popularity,
+    Recency,
+    default_baselines,
+    parse_baselines,
+)
+from eval.ease import EASE
 from rec_gen import counts
 from rec_gen.counts import ItemKNN, MarkovKNN
 from rec_gen.data.dataset import Dataset, Split
+from rec_gen.errors import ConfigError, DataError, MissingPackageError
+from tests.toy import toy_dataset
 
 Draw = Callable[..., Dataset]
 
 every_baseline = pytest.mark.parametrize(
-    "baseline", [Popularity(), ItemKNN(), ItemKNN(3, 0.5), MarkovKNN()]
+    "baseline", [Popularity(), Recency(), ItemKNN(), ItemKNN(3, 0.5), MarkovKNN(), EASE()]
 )
 
 
@@ -48,6 +62,92 @@ def test_popularity_counts_training_interactions(draw: Draw, seed: int) -> None:
             counts[item] += 1
     scores = Popularity().fit(dataset).score(histories_of(dataset))
     assert (scores == np.array(counts)).all()
+
+
+@pytest.mark.parametrize("half_life", [0.05, 0.5])
+def test_recency_halves_the_weight_with_each_half_life(half_life: float) -> None:
+    dataset = toy_dataset()
+    trained = dataset.frame.filter(split="train")
+    later = [(trained["time"] > time).sum() / len(trained) for time in trained["time"]]
+    expected = np.zeros(len(dataset.catalog))
+    np.add.at(expected, trained["item"].to_numpy(), 0.5 ** (np.array(later) / half_life))
+    scores = Recency(half_life).fit(dataset).score(histories_of(dataset))
+    np.testing.assert_allclose(scores, np.tile(expected, (len(scores), 1)), rtol=1e-5)
+    assert len(np.unique(expected)) > 1
+
+
+def test_recency_without_times_is_popularity(draw: Draw) -> None:
+    histories = histories_of(draw(0))
+    scores = [kind().fit(draw(0)).score(histories) for kind in (Recency, Popularity)]
+    assert (scores[0] == scores[1]).all()
+
+
+@pytest.mark.parametrize("regularization", [1.0, 30.0])
+@pytest.mark.parametrize("cells", [1, 75, 1 << 22])
+def test_ease_is_the_ridge_regression_of_each_item_on_the_others(
+    draw: Draw, regularization: float, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counts, "MAX_CELLS", cells)
+    dataset = draw(2)
+    seen = seen_matrix(dataset)
+    size = seen.shape[1]
+    expected = np.zeros((size, size))
+    for item in range(size):
+        rest = np.delete(np.arange(size), item)
+        gram = seen[:, rest].T @ seen[:, rest] + regularization * np.eye(size - 1)
+        expected[rest, item] = np.linalg.solve(gram, seen[:, rest].T @ seen[:, item])
+    fitted = EASE(regularization).fit(dataset)
+    np.testing.assert_allclose(fitted.weights, expected, atol=1e-4)
+    assert fitted.weights.dtype == np.float32
+    repeated = np.array([3, 5, 3], np.int32)
+    scores = fitted.score([repeated])
+    np.testing.assert_allclose(scores[0], expected[3] + expected[5], atol=1e-4)
+
+
+def test_ease_refuses_a_large_catalog_by_name(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = draw(0)
+    assert default_baselines(dataset) == (COUNTED, {})
+    monkeypatch.setattr(ease, "MAX_ITEMS", 24)
+    with pytest.raises(DataError, match=r"random: EASE: it inverts .* for 25 items .* leave ease"):
+        EASE().fit(dataset)
+    names, left_out = default_baselines(dataset)
+    assert names == tuple(name for name in COUNTED if name != "ease")
+    assert "25 items" in left_out["EASE"]
+
+
+def test_als_tells_two_groups_of_users_apart() -> None:
+    pytest.importorskip("implicit")
+    dataset = toy_dataset()
+    half = pl.col("user").str.slice(1).cast(int) % 2 * 6
+    grouped = dataset.frame.with_columns(item=(pl.col("item") % 6 + half).cast(pl.UInt32))
+    als = ALS(factors=4).fit(Dataset(dataset.catalog, grouped, dataset.manifest))
+    histories = [np.array(items, np.int32) for items in ([0, 1], [7, 8], [])]
+    scores = als.score(histories)
+    assert scores.dtype == np.float32
+    assert scores[0, :6].min() > scores[0, 6:].max()
+    assert scores[1, 6:].min() > scores[1, :6].max()
+    assert (scores[2] == 0).all()
+    again = ALS(factors=4).fit(Dataset(dataset.catalog, grouped, dataset.manifest))
+    assert (again.score(histories) == scores).all()
+    np.testing.assert_allclose(als.score(histories[1:]), scores[1:], atol=1e-5)
+
+
+def test_a_missing_package_is_named(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "implicit.als", None)
+    with pytest.raises(MissingPackageError, match=r"'implicit.*rec_gen\[baselines\]"):
+        ALS().fit(draw(0))
+
+
+def test_names_are_read_once_each_and_a_wrong_one_is_told() -> None:
+    assert parse_baselines("ease, markov,ease,") == ("ease", "markov")
+    assert parse_baselines("") == ()
+    with pytest.raises(ConfigError, match=r"--baselines: 'eas' is not one of popularity, .*, als$"):
+        parse_baselines("eas")
+
+
+def test_every_baseline_has_a_name_of_its_own() -> None:
+    assert len({baseline().name for baseline in BASELINES.values()}) == len(BASELINES)
+    assert set(COUNTED) < set(BASELINES)
 
 
 @pytest.mark.parametrize("seed", range(3))

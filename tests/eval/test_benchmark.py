@@ -4,16 +4,18 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from rich.console import Console
 
 from eval import benchmark as benchmark_module
 from eval.benchmark import WEIGHTS, benchmark, rank_weights
 from eval.benchmark_report import Benchmark
-from eval.evaluate import Hybrid, evaluate, metric_values, rank_recommender
+from eval.evaluate import evaluate
 from eval.intervals import Interval
+from eval.ranking import Hybrid, rank_recommender
 from rec_gen.data.dataset import Dataset, Split
-from rec_gen.errors import BundleError
+from rec_gen.errors import BundleError, DataError
 from rec_gen.metrics import ndcg
 from rec_gen.prior import Prior
 from rec_gen.recommender import Recommender
@@ -48,10 +50,11 @@ def test_the_weight_is_the_best_on_validation_over_the_seeds(
     examples = list(dataset.examples(Split.VALID))
     for weight in (0.3, 1.0):
         ranks = [
-            rank_recommender(Hybrid(recommender, weight), dataset.catalog, examples, False)
+            rank_recommender(Hybrid(recommender, weight), dataset.catalog, examples, False).ranks
             for recommender in recommenders
         ]
-        assert found.validation[weight] == pytest.approx(ndcg(np.concatenate(ranks), 10).mean())
+        mean = np.mean([ndcg(each, 10) for each in ranks])
+        assert found.validation[weight] == pytest.approx(mean)
     assert tuple(found.validation) == WEIGHTS
     best = max(found.validation.values())
     assert 0 < found.prior_weight == min(w for w in WEIGHTS if found.validation[w] == best)
@@ -75,11 +78,11 @@ def test_examples_are_averaged_over_the_seeds(
 ) -> None:
     examples = list(dataset.examples(Split.TEST))
     each = [
-        metric_values(rank_recommender(recommender, dataset.catalog, examples, False))
+        ndcg(rank_recommender(recommender, dataset.catalog, examples, False).ranks, 10)
         for recommender in recommenders
     ]
     means = [mean["ndcg@10"] for mean in found.by_seed["model"]]
-    assert means == pytest.approx([values[:, 4].mean() for values in each])
+    assert means == pytest.approx([values.mean() for values in each])
     assert found.systems["model"]["ndcg@10"].mean == pytest.approx(np.mean(means))
     for recommender, mean in zip(recommenders, means, strict=True):
         alone = evaluate(recommender, dataset, Split.TEST, exclude_seen=False, seed=0)
@@ -111,8 +114,8 @@ def test_many_validation_examples_are_sampled(
     (mean,) = rank_weights(recommenders[:1], dataset, False).values()
     assert mean == rank_weights(recommenders[:1], dataset, False)[0.0]
     examples = list(dataset.examples(Split.VALID))
-    ranks = rank_recommender(recommenders[0], dataset.catalog, examples, False)
-    assert mean != pytest.approx(ndcg(ranks, 10).mean())
+    lists = rank_recommender(recommenders[0], dataset.catalog, examples, False)
+    assert mean != pytest.approx(ndcg(lists.ranks, 10).mean())
 
 
 def test_the_file_holds_the_figures_and_what_they_rest_on(
@@ -135,6 +138,7 @@ def test_the_file_holds_the_figures_and_what_they_rest_on(
     assert (read["fingerprint"], read["seeds"]) == (dataset.fingerprint, [0, 1])
     assert (read["recipe"], read["overrides"]) == ("name = 'x'", ["seed=1"])
     assert {"machine", "versions"} <= set(read)
+    assert [check["status"] for check in read["leaks"]].count("passed") == 1
 
 
 def test_the_table_fits_a_narrow_terminal(found: Benchmark) -> None:
@@ -147,6 +151,21 @@ def test_the_table_fits_a_narrow_terminal(found: Benchmark) -> None:
     assert [name for name in names if name in order] == order
     assert f"the hybrid's weight is {found.prior_weight}" in text.getvalue()
     assert "minutes of training, by seed: 2.0, 3.0" in text.getvalue()
+
+
+def test_a_leak_is_an_error_or_is_recorded(
+    recommenders: list[Recommender], dataset: Dataset
+) -> None:
+    frame = dataset.frame.with_columns(time=pl.lit(0, pl.Int64), item=pl.lit(3, pl.UInt32))
+    leaky = Dataset(dataset.catalog, frame, dataset.manifest)
+    name = "target-in-history-of-training"
+    with pytest.raises(DataError, match=f"toy: leak {name}"):
+        benchmark(recommenders, leaky, exclude_seen=False)
+    text = StringIO()
+    found = benchmark(recommenders[:1], leaky, False, [name])
+    found.render(Console(file=text, width=80))
+    assert found.leaks[0].status == "allowed"
+    assert f"allowed leak {name}: row" in text.getvalue()
 
 
 def test_a_bundle_must_say_how_long_it_trained(dataset: Dataset) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from eval.benchmarks import fuzz, memory, prepare, promise, swaps
+from eval.benchmarks import evaluation, fuzz, memory, prepare, promise, swaps
 from eval.benchmarks.fuzz_cases import random_case
 from eval.benchmarks.masked import masked_search, nested_trie
 from eval.benchmarks.memory import BEAMS
@@ -20,6 +20,7 @@ from rec_gen.decoding.search import SearchResult, search
 from rec_gen.decoding.transformers_runtime import TransformersRuntime
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.testing import tiny_model
+from tests.toy import toy_dataset
 
 
 def figures(command: Any, file: Path, *options: str) -> dict[str, float]:
@@ -40,6 +41,16 @@ def test_prepare_reports_time_and_memory(tmp_path: Path) -> None:
     found = figures(prepare.main, tmp_path / "f.json", "--rows", "5000")
     assert found["rows"] == 5000
     assert found["peak_gb"] > 0
+
+
+def test_evaluation_reports_time_and_memory(tmp_path: Path) -> None:
+    dataset = toy_dataset()
+    (tmp_path / "data").mkdir()
+    dataset.save(tmp_path / "data")
+    options = ("--data", str(tmp_path / "data"), "--baselines", "popularity,ease")
+    found = figures(evaluation.main, tmp_path / "f.json", *options)
+    assert (found["users"], found["systems"]) == (24, 3)
+    assert found["peak_gb"] >= found["loaded_gb"] > 0
 
 
 def test_swaps_finds_no_invalid_answer_and_no_leak(tmp_path: Path) -> None:

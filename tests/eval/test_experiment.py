@@ -14,16 +14,16 @@ from rich.console import Console
 
 from eval.experiment import draw_examples, run_experiment
 from eval.experiment_blocks import ArmRunner
-from eval.experiment_comparison import compare
 from eval.experiment_config import ExperimentConfig
 from eval.experiment_model import load_subject
 from eval.experiment_report import Experiment, _sentence
-from eval.intervals import Interval, mean_intervals
+from eval.intervals import Interval
+from eval.significance import Comparison
 from rec_gen.bundle import Bundle
 from rec_gen.config import parse_config
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import ConfigError, DataError, PromptError
-from rec_gen.metrics import mrr, ndcg, recall
+from rec_gen.metrics import Ranks, mrr, ndcg, recall
 from rec_gen.recommender import Recommender
 from rec_gen.templates import Template
 from rec_gen.testing import random_bundle
@@ -125,7 +125,9 @@ def test_all_arms_rank_the_same_users_as_a_recommender_does(place: Path, found: 
             ranks.append(ids.index(target) if target in ids else np.inf)
         metrics = found.arms[arm.name].metrics
         for name, metric in (("HR@10", recall), ("NDCG@10", ndcg), ("MRR@10", mrr)):
-            assert metrics[name].mean == pytest.approx(metric(np.array(ranks), 10).mean())
+            assert metrics[name].mean == pytest.approx(
+                metric(Ranks.of_places(np.array(ranks)), 10).mean()
+            )
         assert found.arms[arm.name].certified == 1
 
 
@@ -138,16 +140,7 @@ def test_differences_are_paired_with_the_baseline(found: Experiment) -> None:
             one, other = found.arms[name].metrics[metric], found.arms["next_item"].metrics[metric]
             assert difference.mean == pytest.approx(one.mean - other.mean)
             assert difference.low <= difference.mean <= difference.high
-
-
-def test_the_comparison_is_the_paired_bootstrap() -> None:
-    rng = np.random.default_rng(0)
-    values = {arm: rng.random(20) for arm in ("a", "b", "c")}
-    users = [f"u{n // 2}" for n in range(20)]
-    found = compare(values, "b", users, seed=3)
-    assert list(found) == ["a", "c"]
-    assert found["c"] == mean_intervals((values["c"] - values["b"])[:, None], users, 3)[0]
-    assert compare({"b": values["b"]}, "b", users, 3) == {}
+            assert 0 < difference.p <= difference.p_holm <= 1
 
 
 def test_costs_are_those_of_the_prompts(place: Path, found: Experiment) -> None:
@@ -311,7 +304,7 @@ def test_the_table_fits_a_narrow_terminal_and_ends_in_a_verdict(found: Experimen
     found.render(Console(file=text, width=100))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines[:-3])) <= 100
-    assert sum(" \N{MINUS SIGN} next_item, NDCG@10: " in line for line in lines) == 2
+    assert any("more NDCG@10 than next_item" in line for line in lines)
     assert any(line.startswith("wordings 'wordings', NDCG@10: ") for line in lines)
     assert found.verdict in " ".join(text.getvalue().split())
     assert found.verdict.startswith(f"Over {USERS} users ")
@@ -325,7 +318,7 @@ def with_difference(found: Experiment, low: float, high: float, best: bool) -> s
     arms[other] = replace(
         second,
         metrics={"NDCG@10": Interval(0.5 + mean, 0, 1)},
-        differences={"NDCG@10": Interval(mean, low, high)},
+        differences={"NDCG@10": Comparison(mean, low, high, 0.01, 0.02, 0.25)},
         prompt_tokens=150,
         verdict="better" if low > 0 else "worse" if high < 0 else "no difference shown",
     )
@@ -335,12 +328,12 @@ def with_difference(found: Experiment, low: float, high: float, best: bool) -> s
 
 def test_the_verdict_says_whether_a_difference_is_real(found: Experiment) -> None:
     assert with_difference(found, 0.1, 0.3, best=True) == (
-        "Over 7 users next_item_direct (.7000) is better than the baseline next_item: NDCG@10 "
-        "+.2000 [+.1000, +.3000], for 1.50 times the prompt tokens."
+        "Over 7 users next_item_direct (.7000) is better than next_item: NDCG@10 "
+        "+.2000 [+.1000, +.3000], p .0200, for 1.50 times the prompt tokens."
     )
-    assert "ranks highest, but is not shown to be better" in with_difference(
-        found, -0.1, 0.3, best=True
-    )
+    unsure = with_difference(found, -0.1, 0.3, best=True)
+    assert "ranks highest, but is not shown to be better" in unsure
+    assert unsure.endswith("so many users show a difference of .2500.")
     assert with_difference(found, -0.3, -0.1, best=False).endswith(
         "no arm ranks above the baseline next_item (.5000); worse are next_item_direct."
     )

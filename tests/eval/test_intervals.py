@@ -52,3 +52,16 @@ def test_pairing_shows_a_small_steady_difference_that_two_intervals_hide() -> No
     (own,), (other,) = mean_intervals(ours, users, 0), mean_intervals(theirs, users, 0)
     assert difference.low > 0
     assert own.low < other.high
+
+
+def test_examples_without_a_value_are_left_out_of_their_column_alone() -> None:
+    generator = np.random.default_rng(4)
+    values, users = generator.random((60, 3)), users_of(np.full(20, 3))
+    holes = values.copy()
+    holes[::3, 1], holes[:, 2] = np.nan, np.nan
+    whole, part, none = mean_intervals(holes, users, 0)
+    kept = np.arange(60) % 3 > 0
+    (first, *_) = mean_intervals(values, users, 0)
+    (_, second, _) = mean_intervals(values[kept], [users[row] for row in np.flatnonzero(kept)], 0)
+    assert (whole, part) == (first, second)
+    assert np.isnan([none.mean, none.low, none.high]).all()

@@ -140,6 +140,40 @@ def test_evaluate_writes_the_table_and_the_file(shop: Path, tmp_path: Path) -> N
     assert report["systems"]["model"]["ndcg@10"]["mean"] > 0
 
 
+def test_evaluate_takes_its_options(shop: Path, tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    result = run("evaluate", shop / "run" / "bundle", "--baselines", "ease,popularity",
+                 "--slice", "shelf", "--unconstrained", 3, "--json", file)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "NDCG@10 by shelf" in result.output
+    report = json.loads(file.read_text())
+    assert list(report["systems"]) == ["model", "EASE", "popularity"]
+    assert {part["value"] for part in report["slices"] if part["by"] == "shelf"} == {"a", "b"}
+    assert [found["examples"] for found in report["unconstrained"]] == [3, 3]
+    assert {check["status"] for check in report["leaks"]} == {"passed", "not applicable"}
+    rows = pl.read_parquet(tmp_path / "result.parquet")
+    assert len(rows) == 3 * report["examples"]
+    assert run("evaluate", shop / "run" / "bundle", "--json", file).exit_code == 0
+
+
+def test_evaluate_on_other_data_is_an_error_or_is_recorded(shop: Path, tmp_path: Path) -> None:
+    for name in ("log.csv", "items.csv"):
+        shutil.copy(shop / name, tmp_path)
+    (tmp_path / "shop.toml").write_text(SHOP.format(folder=tmp_path))
+    trained = run("train", "quickstart", "--data", tmp_path / "shop.toml", "--out",
+                  tmp_path / "run", "--set", "max_steps=2", "--set", "every_steps=2")  # fmt: skip
+    assert trained.exit_code == 0, trained.output
+    rows = (tmp_path / "log.csv").read_text().splitlines()
+    (tmp_path / "log.csv").write_text("\n".join([*rows, "u1,p7,900", ""]))
+    ask = ["evaluate", tmp_path / "run" / "bundle", "--json", tmp_path / "result.json"]
+    code, line = error(*ask)
+    assert (code, "leak bundle-trained-on-this-data: the bundle" in line) == (1, True)
+    allowed = run(*ask, "--allow-leak", "bundle-trained-on-this-data")
+    assert allowed.exit_code == 0, allowed.output
+    assert "allowed leak bundle-trained-on-this-data" in allowed.output
+    assert json.loads((tmp_path / "result.json").read_text())["leaks"][-1]["status"] == "allowed"
+
+
 @pytest.fixture(scope="module")
 def recipe(shop: Path) -> Path:
     """A recipe of a few steps on the shop's tables."""
@@ -221,11 +255,19 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
     own.write_text("item,score\np4,high\n")
     plain = tmp_path / "plain.toml"
     plain.write_text('name = "plain"\n[data]\nsource = "movielens-100k"\n[train]\nmax_steps = 1\n')
+    evaluate = ["evaluate", bundle]
+    (tmp_path / "taken.parquet").touch()
     unknown = tmp_path / "unknown.json"
     unknown.write_text('{"p9": 1}')
     cases: list[tuple[int, str, list[object]]] = [
         (2, "--max-per shelf: write it as COLUMN=N", [*ask, "--max-per", "shelf"]),
         (1, "prior_weight is -1.0: give a number", ["evaluate", bundle, "--prior-weight", -1]),
+        (2, "(Krichene & Rendle 2020)", [*evaluate, "--sampled-negatives", 100]),
+        (2, "'eas' is not one of popularity", [*evaluate, "--baselines", "eas"]),
+        (2, "--slice shelves: the catalog has", [*evaluate, "--slice", "shelves"]),
+        (2, "--allow-leak x: is not one of", [*evaluate, "--allow-leak", "x"]),
+        (2, "taken.parquet, which is some", [*evaluate, "--json", tmp_path / "taken.json"]),
+        (2, "which is something else", [*evaluate, "--json", tmp_path / "taken.parquet"]),
         (2, "has no [prior] table", ["benchmark", plain]),
         (2, "is not a file in an existing folder", ["benchmark", plain, "--json", tmp_path]),
         (1, "there is no column 'shelves'", [*ask, "--max-per", "shelves=1"]),
@@ -272,6 +314,10 @@ def test_prompts_are_listed_shown_and_checked(tmp_path: Path) -> None:
     header = "{#\ntask: rating\nversion: 1\ninputs: item\nanswer: {{ liked is none }}\n#}\n"
     bad.write_text(header + "{{ item.spelling }}")
     assert error("prompts", "lint", bad)[1].endswith("its answers are empty or all the same")
+    header = "{#\ntask: title_of_item\nversion: 1\ninputs: item\nanswer: {{ %s }}\n#}\n"
+    for answer in ("title[:40]", "title.upper()"):
+        bad.write_text(header % answer + "{{ item.spelling }}")
+        assert "bad.jinja: ok, version 1" in run("prompts", "lint", bad).output
 
 
 def test_render_shows_a_users_titles(shop: Path) -> None:

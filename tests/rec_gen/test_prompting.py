@@ -22,6 +22,8 @@ inputs: history, item
 answer: {{ "yes" if liked else "no" }}
 #}
 """
+BARE = "{# task: rating\nversion: 1\ninputs: history, item #}"
+ASKED = "{{ item.spelling }}"
 
 
 def renderer(
@@ -133,11 +135,13 @@ def test_the_sandbox_holds(catalog: Catalog) -> None:
         (HEADER + "{% for item in history %}", "line 6"),
         ("{# task: x\nversion: 1\ninputs: history, user #}", "the task 'x' is not one of"),
         (HEADER.replace("history", "history, user"), "lists the input 'user'; for the task next_i"),
-        (HEADER.replace("next_item", "rating"), "a line 'answer' that reads 'liked' and nothing"),
-        (RATING.replace("liked", "item"), "a line 'answer' that reads 'liked' and nothing"),
-        (RATING.replace("}}", ""), "line 1"),
+        (BARE + ASKED, "a line 'answer' that reads 'liked' and nothing"),
+        (RATING.replace("liked", "item") + ASKED, "a line 'answer' that reads 'liked' and nothing"),
+        (RATING.replace("}}", "") + ASKED, "line 1"),
         (RATING.replace("rating", "next_item").replace(", item", ""), "remove 'answer' from the"),
         (RATING + "{{ liked }}", "reads 'liked': list it under 'inputs'"),
+        (RATING + "Would they?", "never reads 'item', which the task rating asks about: print it"),
+        ("{# task: search\nversion: 1\ninputs: request #}Find it", "never reads 'request', which"),
     ],
 )
 def test_a_wrong_template_says_what_to_mend(text: str, message: str) -> None:
@@ -159,7 +163,14 @@ def test_templates_load_by_name_and_by_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["{{ item.year + item.title }}", "{{ 1 / 0 }}", "{{ item.genres.x.y }}"]
+    "expression",
+    [
+        "{{ item.year + item.title }}",
+        "{{ 1 / 0 }}",
+        "{{ item.genres.x.y }}",
+        "{{ item.year | dictsort }}",
+        "{% macro again(x) %}{{ again(x) }}{% endmacro %}{{ again(item) }}",
+    ],
 )
 def test_a_failing_template_is_named(catalog: Catalog, expression: str) -> None:
     render = renderer(catalog, f"{{% for item in history %}}{expression}{{% endfor %}}")
@@ -183,7 +194,8 @@ def test_the_item_asked_about_is_spelled_and_is_no_part_of_the_history(catalog: 
 
 def test_an_answer_in_text_is_no_markup_and_has_an_end(catalog: Catalog) -> None:
     header = "{#\ntask: title_of_item\nversion: 1\ninputs: item\nanswer: It is {{ title }}\n#}\n"
-    render = using(catalog, header + "{{ item.spelling }}")
+    header += "{{ item.spelling }}"
+    render = using(catalog, header)
     tokenizer = tiny_tokenizer(chat=True)
     for position, title in enumerate(catalog.titles):
         ids = render.answer(title)
@@ -193,6 +205,20 @@ def test_an_answer_in_text_is_no_markup_and_has_an_end(catalog: Catalog) -> None
         assert render.render(item=position).ids
     with pytest.raises(PromptError, match="is empty"):
         using(catalog, header.replace("It is ", "")).answer("\n")
+
+
+def test_a_failing_answer_is_named(catalog: Catalog) -> None:
+    render = using(catalog, RATING.replace("else", "else liked | dictsort or") + ASKED)
+    with pytest.raises(PromptError, match=r"template 'test': .*has no attribute 'items'"):
+        render.answer(False)
+
+
+@pytest.mark.parametrize("text", ["Space Adventure", "space adventure", "SPACE\u2003Adventure "])
+def test_a_request_is_read_in_lower_case(catalog: Catalog, text: str) -> None:
+    search = using(catalog, "{#\ntask: search\nversion: 1\ninputs: request\n#}\nFind {{ request }}")
+    assert "Find space adventure<" in search.render(text=text).text
+    named = using(catalog, "{#\ntask: item_from_title\nversion: 1\ninputs: title\n#}\n{{ title }}")
+    assert clean_text(text) in named.render(text=text).text
 
 
 def test_text_full_of_markup_stays_text() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import tiny_base, toy_dataset, toy_recipe
+from tests.toy import EVERY_TASK, SCRATCH, rated, tiny_base, toy_dataset, toy_recipe
 from training.sft import train
 
 
@@ -11,6 +11,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of a small model with all of its weights, half trained."""
     recipe = toy_recipe(train={"max_steps": 12})
     return train(recipe, toy_dataset(), tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="session")
+def rater(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a small model that learnt a little of ratings, too."""
+    recipe = toy_recipe(
+        prompt={"max_tokens": 300},
+        model={"scratch": {**SCRATCH, "num_hidden_layers": 2}},
+        tasks=[task for task in EVERY_TASK if task["template"] == "rating"],
+    )
+    return train(recipe, rated(toy_dataset()), tmp_path_factory.mktemp("rater"))
 
 
 @pytest.fixture(scope="session", params=[True, False], ids=["tied", "untied"])

@@ -7,10 +7,11 @@ from rec_gen.data.dataset import Sequence
 from training.augmentation import SHORTEST, crop
 
 
-def sequence(length: int, user: str = "u") -> Sequence:
+def sequence(length: int, user: str = "u", *, rated: bool = True) -> Sequence:
     places = np.arange(length)
     ages = (places / max(1, length)).astype(np.float32)
-    return Sequence(user, places.astype(np.int32), places % 3 > 0, ages)
+    ratings = places.astype(np.float32) if rated else None
+    return Sequence(user, places.astype(np.int32), places % 3 > 0, ages, ratings)
 
 
 @given(st.lists(st.integers(0, 30), max_size=8), st.integers(0, 4), st.integers(0, 2**32 - 1))
@@ -28,8 +29,15 @@ def test_pieces_are_proper_runs_of_their_sequence(
             (piece.items, source.items),
             (piece.targets, source.targets),
             (piece.ages, source.ages),
+            (piece.ratings, source.ratings),
         ):
-            assert (mine == theirs[start : start + size]).all()
+            assert mine is not None
+            assert theirs is not None
+            assert mine.tolist() == theirs[start : start + size].tolist()
+
+
+def test_pieces_without_ratings_have_none() -> None:
+    assert all(piece.ratings is None for piece in crop([sequence(5, rated=False)], 3, seed=0))
 
 
 def test_every_run_is_drawn_and_a_seed_draws_the_same() -> None:

@@ -70,6 +70,13 @@ def test_a_dropped_free_part_leaves_the_text() -> None:
     torch.testing.assert_close(rows, composition.projections[0](composition.vectors))
 
 
+def test_a_dropped_free_part_of_a_pretrained_model_leaves_how_its_row_began() -> None:
+    model = tied_model().train()
+    begun = model.get_input_embeddings().weight[20:].detach().clone()
+    compose(model, SPELLINGS, [VECTORS], NEW, 0.999, pretrained=True)
+    torch.testing.assert_close(getattr(model, NAME)(begun + 1, 0), begun)
+
+
 def test_a_shared_token_has_the_mean_of_its_items() -> None:
     model = tied_model()
     compose(model, SPELLINGS, [VECTORS], NEW, 0.0)
@@ -143,8 +150,11 @@ def test_pretrained_tokens_learn_both_parts(tmp_path: Path, adapter: str, tied: 
     assert ranked["ndcg@10"] == pytest.approx(bundle.manifest.metrics["ndcg@10"])
 
 
-def test_a_killed_composed_adapter_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
-    model = {"base": tiny_base(tmp_path / "base"), "adapter": "lora", "embed": ["cooccurrence"]}
+@pytest.mark.parametrize("adapter", ["lora", "qlora"])
+def test_a_killed_composed_adapter_ends_like_an_undisturbed_one(
+    tmp_path: Path, adapter: str
+) -> None:
+    model = {"base": tiny_base(tmp_path / "base"), "adapter": adapter, "embed": ["cooccurrence"]}
     changes = {
         "model": model,
         "train": {"max_steps": 12, "learning_rate": 0.02},

@@ -1,37 +1,45 @@
 import json
 import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from rec_gen.bundle import Bundle
-from rec_gen.data.dataset import Split
+from rec_gen.config import parse_config
+from rec_gen.data.dataset import Dataset, Split
 from rec_gen.decoding.runtimes import runtime_for
-from rec_gen.errors import BundleError, ConfigError
+from rec_gen.errors import BundleError, ConfigError, MissingPackageError
 from rec_gen.models import weight_bytes
 from rec_gen.recommender import Recommender
 from rec_gen.testing import brute_force
-from tests.toy import SCRATCH, tiny_base, toy_dataset, toy_recipe
+from tests.toy import SCRATCH, rated, tiny_base, toy_dataset, toy_recipe
+from training.calibration import calibrate
 from training.compress import Report, compress
 from training.compress_config import CompressConfig
 from training.merging import merge_adapter
 from training.ranking import rank_examples
+from training.rating import HeldOutRatings
+from training.recipe import Recipe
 from training.refine import refine
 from training.refine_config import RefineConfig
 from training.run_folder import BUNDLE, CHECKPOINTS, REPORT
 from training.sft import train
 
 QUANTIZED = ("int8", "nf4")
+DEEP = {**SCRATCH, "num_hidden_layers": 4, "hidden_size": 64, "head_dim": 32}
 
 
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of a model with four layers that learnt the pattern."""
-    scratch = {**SCRATCH, "num_hidden_layers": 4, "hidden_size": 64, "head_dim": 32}
-    recipe = toy_recipe(model={"scratch": scratch}, train={"max_steps": 40})
+    recipe = toy_recipe(model={"scratch": DEEP}, train={"max_steps": 40})
     return train(recipe, toy_dataset(), tmp_path_factory.mktemp("deep"))
 
 
@@ -39,8 +47,27 @@ def run(start: Path, folder: Path, **options: Any) -> Report:
     return compress(Bundle.load(start), CompressConfig(**options), toy_dataset(), folder)
 
 
+def changed(start: Path, path: Path, change: Callable[[Any], None]) -> Path:
+    """A bundle with other weights that says how it ranks."""
+    bundle = Bundle.load(start)
+    with torch.no_grad():
+        change(bundle.model)
+    bundle.save(path)
+    manifest = bundle.manifest.model_copy(update={"metrics": ranked(path)})
+    replace(bundle, manifest=manifest).save(path)
+    return path
+
+
 def ranked(path: Path) -> dict[str, float]:
     return rank_examples(Bundle.load(path), list(toy_dataset().examples(Split.VALID)), 10, True)
+
+
+def assert_holds_what_was_ranked(path: Path) -> None:
+    """A calibration is fitted on the very scores, so it shows the smallest change of a weight."""
+    bundle = Bundle.load(path)
+    validation = parse_config(Recipe, bundle.manifest.recipe).validation
+    held = list(toy_dataset().examples(Split.VALID))
+    assert bundle.manifest.calibration == calibrate(bundle, held, validation)[0] != {}
 
 
 @torch.inference_mode()
@@ -50,12 +77,18 @@ def logits(model: Any) -> torch.Tensor:
 
 
 def test_drops_layers_and_heals_them(deep: Path, tmp_path: Path) -> None:
-    report = run(deep, tmp_path, drop_layers=2, heal_steps=20, every_steps=10, learning_rate=0.01)
-    start, small = Bundle.load(deep), Bundle.load(tmp_path / BUNDLE)
+    """The model ranks worst what it learnt to rank best, so that any healing helps."""
+
+    def turn(model: Any) -> None:
+        model.base_model.norm.weight.neg_()
+
+    worst = changed(deep, tmp_path / "worst", turn)
+    report = run(worst, tmp_path, drop_layers=2, heal_steps=20, every_steps=10, learning_rate=0.01)
+    start, small = Bundle.load(worst), Bundle.load(tmp_path / BUNDLE)
     assert report.stage.unhealed["ndcg@10"] < report.after["ndcg@10"]
     assert report.stage.best_step in (10, 20)
     assert report.after == ranked(tmp_path / BUNDLE)
-    assert report.stage.before == ranked(deep)
+    assert report.stage.before == ranked(worst)
     assert small.manifest.compressions == (report.stage,)
     assert small.manifest.compressions[0].parent == start.manifest.digest
     first, second = report.stage.dropped
@@ -98,6 +131,23 @@ def test_an_interrupted_healing_ends_like_an_undisturbed_one(deep: Path, tmp_pat
     assert (tmp_path / "b" / BUNDLE / "manifest.json").stat().st_mtime_ns == written
     with pytest.raises(ConfigError, match=r"differs in heal_steps\): .* add --restart"):
         run(deep, tmp_path / "b", **{**options, "heal_steps": 9})
+
+
+def test_a_stage_takes_the_auc_and_belongs_to_the_ratings(rater: Path, tmp_path: Path) -> None:
+    dataset, start = rated(toy_dataset()), Bundle.load(rater)
+    config = CompressConfig(drop_layers=1, heal_steps=2)
+    report = compress(start, config, dataset, tmp_path)
+    small = Bundle.load(tmp_path / BUNDLE)
+    held = HeldOutRatings(dataset, list(dataset.examples(Split.VALID)), 4.0, seed=0)
+    auc = held.metrics(small)
+    assert {*auc} == {"auc", "auc_counted", "auc_pairs"}
+    assert {name: small.manifest.metrics[name] for name in auc} == auc
+    assert {name: report.stage.before[name] for name in auc} == held.metrics(Bundle.load(rater))
+    (tmp_path / REPORT).unlink()
+    opposite = (7 - pl.col("rating")).cast(pl.Float32)
+    other = Dataset(dataset.catalog, dataset.frame.with_columns(rating=opposite), dataset.manifest)
+    with pytest.raises(ConfigError, match=r"differs in the data's ratings\): .* add --restart"):
+        compress(Bundle.load(rater), config, other, tmp_path)
 
 
 def test_an_adapter_is_merged_with_its_new_tokens(adapted: Path, tmp_path: Path) -> None:
@@ -151,6 +201,7 @@ def test_a_quantized_bundle_answers_and_refuses_changed_weights(
     assert recommender.bundle.manifest.quantization == weights
     assert report.after == ranked(path)
     assert weight_bytes(model) == report.bytes_after < report.bytes_before / 2
+    assert_holds_what_was_ranked(path)
     assert model.get_output_embeddings().weight.dtype == torch.float32
     exact = Bundle.load(deep).model
     error = (logits(model) - logits(exact)).norm() / logits(exact).norm()
@@ -173,10 +224,18 @@ def test_requests_to_quantized_weights_do_not_disturb_each_other(
     deep: Path, tmp_path: Path, weights: str
 ) -> None:
     """And the search finds what spelling out every item finds."""
-    run(deep, tmp_path, weights=weights, drop_layers=1)
+
+    def widen(model: Any) -> None:
+        """Give some states outliers, and make scores hang on small changes."""
+        for layer in model.base_model.layers:
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm):
+                norm.weight[:4] *= 4
+        model.base_model.norm.weight *= 4
+
+    run(changed(deep, tmp_path / "wide", widen), tmp_path, weights=weights, drop_layers=1)
     bundle = Bundle.load(tmp_path / BUNDLE)
     recommender = Recommender(bundle)
-    histories = [["i1", "i2"], ["i9"] * 5, ["i7"]]
+    histories = [["i1", "i2"], ["i9"] * 5, ["i7"], ["i3", "i4", "i5"], ["i11", "i10"]]
     together = recommender.recommend(histories, k=12, exact=True, exclude_seen=False)
     for history, answer in zip(histories, together, strict=True):
         prompt = bundle.renderer().render([bundle.catalog.position(i) for i in history]).ids
@@ -194,6 +253,27 @@ def test_bfloat16_halves_the_weights(deep: Path, tmp_path: Path) -> None:
     bundle = Bundle.load(tmp_path / BUNDLE)
     assert bundle.manifest.dtype == "bfloat16"
     assert bundle.model.dtype == torch.bfloat16
+    assert_holds_what_was_ranked(tmp_path / BUNDLE)
+    with pytest.raises(ConfigError, match="weights that take less than bfloat16"):
+        run(tmp_path / BUNDLE, tmp_path / "again", weights="bfloat16")
+    assert not (tmp_path / "again").exists()
+
+
+def test_bfloat16_holds_what_was_ranked_at_every_stage(tmp_path: Path) -> None:
+    recipe = toy_recipe(model={"scratch": DEEP, "dtype": "bfloat16"})
+    trained = train(recipe, toy_dataset(), tmp_path / "run")
+    assert_holds_what_was_ranked(trained)
+    run(trained, tmp_path / "small", drop_layers=1)
+    assert_holds_what_was_ranked(tmp_path / "small" / BUNDLE)
+
+
+def test_an_adapter_merged_in_bfloat16_is_what_was_ranked(tmp_path: Path) -> None:
+    recipe = toy_recipe(
+        prompt={"template": "next_item", "max_tokens": 512},
+        model={"base": tiny_base(tmp_path / "base"), "adapter": "lora", "dtype": "bfloat16"},
+    )
+    run(train(recipe, toy_dataset(), tmp_path / "run"), tmp_path / "small")
+    assert_holds_what_was_ranked(tmp_path / "small" / BUNDLE)
 
 
 def test_stages_follow_each_other_until_weights_are_quantized(deep: Path, tmp_path: Path) -> None:
@@ -215,7 +295,51 @@ def test_refuses_what_cannot_be_done(deep: Path, tmp_path: Path) -> None:
         run(deep, tmp_path)
     with pytest.raises(ConfigError, match="drop_layers is 4: the model has 4 layers"):
         run(deep, tmp_path, drop_layers=4)
+    data = toy_dataset()
+    data = Dataset(data.catalog, data.frame.filter(pl.col("split") != "valid"), data.manifest)
+    with pytest.raises(ConfigError, match="the split has no validation example"):
+        compress(Bundle.load(deep), CompressConfig(weights="bfloat16"), data, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("weights", QUANTIZED)
+def test_refuses_to_quantize_without_bitsandbytes(
+    deep: Path, tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(MissingPackageError, match="'bitsandbytes' is not installed"):
+        run(deep, tmp_path, weights=weights, drop_layers=1, heal_steps=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_refuses_to_drop_layers_of_an_unknown_architecture(tmp_path: Path) -> None:
+    recipe = toy_recipe(model={"scratch": {**DEEP, "model_type": "gpt_neox"}})
+    start = train(recipe, toy_dataset(), tmp_path / "run")
+    with pytest.raises(ConfigError, match="drop_layers: knows no 'gpt_neox', only gemma3_text"):
+        run(start, tmp_path / "small", drop_layers=1)
+    assert not (tmp_path / "small").exists()
+
+
+def test_refuses_to_replace_the_bundle_it_begins_with(deep: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(deep.parent, tmp_path / "run")
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    start = Bundle.load(folder / BUNDLE)
+    smaller, better = CompressConfig(weights="bfloat16"), RefineConfig(method="dpo")
+    for restart in (False, True):
+        with pytest.raises(ConfigError, match="holds the bundle to begin with; choose another"):
+            compress(start, smaller, toy_dataset(), folder, restart=restart)
+        with pytest.raises(ConfigError, match="holds the bundle to begin with; choose another"):
+            refine(start, better, toy_dataset(), folder, restart=restart)
+        with pytest.raises(ConfigError, match="holds files of something else; choose another"):
+            compress(start, smaller, toy_dataset(), folder / BUNDLE, restart=restart)
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+
+
+def test_a_bundle_that_is_gone_is_made_again(deep: Path, tmp_path: Path) -> None:
+    report = run(deep, tmp_path, weights="bfloat16")
+    shutil.rmtree(tmp_path / BUNDLE)
+    assert run(deep, tmp_path, weights="bfloat16") == report
+    assert ranked(tmp_path / BUNDLE) == report.after
 
 
 def test_a_bundle_of_before_compressions_loads(deep: Path, tmp_path: Path) -> None:

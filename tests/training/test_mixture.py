@@ -3,8 +3,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +17,11 @@ from rec_gen.templates import Template
 from tests.toy import EVERY_TASK, ITEMS, rated, toy_dataset, toy_recipe
 from training.examples import IGNORED, Row, every_item
 from training.mixture import task_templates, training_rows
+from training.ranking import validation_examples
 from training.recipe import Recipe
 from training.run_folder import RUN
 from training.setup import prepare_materials
-from training.sft import _bundle, train
+from training.sft import _bundle, sft_trainer, train
 
 TASKS = [task["template"] for task in EVERY_TASK]
 PROMPT = {"max_tokens": 400}
@@ -222,10 +225,88 @@ def test_refuses_a_text_longer_than_a_prompt() -> None:
 
 
 def test_late_items_weigh_more_and_answers_alike() -> None:
-    changes = {"train": {"score": "catalog", "recency": 2.0}}
-    recipe = toy_recipe(prompt=PROMPT, tasks=EVERY_TASK[1:], **changes)
+    train = {"score": "catalog", "recency": 2.0}
+    _, main, parts = rows_of(rated(toy_dataset()), train=train)
+    for row in [*main, *(row for rows in parts.values() for row in rows)]:
+        assert len(row["weights"]) == len(row["labels"])
+    weights = [weight for row in parts.pop("next_item") for weight in row["weights"]]
+    assert max(weights) > 1
+    assert len({*weights}) > 2
+    assert all({*row["weights"]} == {1.0} for rows in parts.values() for row in rows)
+
+
+def test_each_task_draws_with_its_own_generator(
+    mixed: tuple[Bundle, list[Row], dict[str, list[Row]]],
+) -> None:
+    bundle, _, parts = mixed
+    texts, titles = bundle.spellings.texts, bundle.catalog.titles
+    named = [texts.index(answer) for _, answer in answers(bundle, parts["item_from_title"])]
+    end = bundle.tokenizer.eos_token
+    asked = [titles.index(a.removesuffix(end)) for _, a in answers(bundle, parts["title_of_item"])]
+    assert sorted(named) == sorted(asked)
+    assert named != asked
+
+
+SHORT = """{#
+task: explanation
+version: 1
+inputs: history, item
+answer: It shares {{ reason.value }} with {{ reason.title }}.
+#}
+%s Why {{ item.spelling }}?
+"""
+LATEST = "{% for chosen in history[-2:] | reverse %}{{ chosen.spelling }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("listing", "max_history"), [(LATEST, 9), (LATEST.replace("[-2:]", ""), 2)]
+)
+def test_an_explanation_names_only_what_its_prompt_spells(
+    listing: str, max_history: int, tmp_path: Path
+) -> None:
+    template = tmp_path / "short.jinja"
+    template.write_text(SHORT % listing)
+    wander = np.random.default_rng(0).integers(ITEMS, size=len(toy_dataset().frame))
+    frame = toy_dataset().frame.with_columns(pl.Series("item", wander, dtype=pl.UInt32))
+    dataset = rated(Dataset(toy_dataset().catalog, frame, {"name": "wander"}))
+    bundle, _, parts = rows_of(
+        dataset,
+        prompt={**PROMPT, "max_history": max_history},
+        tasks=[{"template": str(template)}],
+    )
+    titles, spelled = bundle.catalog.titles, bundle.spellings.texts
+    for prompt, answer in answers(bundle, parts[str(template)]):
+        (other,) = [place for place in range(ITEMS) if f"{titles[place]}." in answer]
+        assert spelled[other] in prompt.partition("Why")[0]
+
+
+def test_an_explanation_of_nothing_that_is_spelled_is_refused(tmp_path: Path) -> None:
+    template = tmp_path / "short.jinja"
+    template.write_text(SHORT % LATEST)
+    with pytest.raises(ConfigError, match="shares anything with a history that its prompt spells"):
+        rows_of(rated(toy_dataset()), tasks=[{"template": str(template)}])
+
+
+def test_refuses_answers_that_tell_nothing(tmp_path: Path) -> None:
+    template = tmp_path / "same.jinja"
+    template.write_text(Template.load("rating").text.replace('else "no"', 'else "yes"'))
+    recipe = toy_recipe(prompt=PROMPT, tasks=[{"template": str(template)}])
+    with pytest.raises(PromptError, match="'same': its answers are empty or all the same"):
+        train(recipe, toy_dataset(), tmp_path / "run")
+
+
+def test_text_answers_are_learnt_over_the_whole_vocabulary(tmp_path: Path) -> None:
     dataset = rated(toy_dataset())
-    rows = training_rows(recipe, dataset, bundle_of(recipe, dataset))
-    assert all(len(row["weights"]) == len(row["labels"]) for row in rows)
-    assert max(rows[0]["weights"]) > 1
-    assert set(rows[-1]["weights"]) == {1.0}
+    recipe = toy_recipe(prompt=PROMPT, tasks=EVERY_TASK, train={"score": "catalog"})
+    bundle = bundle_of(recipe, dataset)
+    held = validation_examples(dataset, recipe.validation, recipe.seed)
+    trainer = sft_trainer(recipe, dataset, bundle, tmp_path, held, [])
+    _, _, parts = rows_of(dataset, train={"score": "catalog"})
+    for task in ("title_of_item", "rating", "explanation"):
+        batch = trainer.data_collator(parts[task])
+        with torch.no_grad():
+            loss = trainer.compute_loss(bundle.model, {**batch})
+            labels = batch.pop("labels")
+            logits = bundle.model(**batch).logits
+        expected = torch.nn.functional.cross_entropy(logits[:, :-1].mT, labels[:, 1:])
+        torch.testing.assert_close(loss, expected)

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainingArguments
 
 from rec_gen.bundle import Bundle
 from rec_gen.errors import ConfigError
 from tests.toy import SCRATCH
 from tests.training.launched import run, uneven_dataset
-from training.processes import join
+from training.arguments import on_one_device
+from training.processes import join, refuse_several
 from training.ranking import NDCG
 from training.run_folder import CHECKPOINTS, LOGS, last_checkpoint
-
-pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
 STEPS = 12
@@ -74,6 +74,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes_train_as_one_with_batches_twice_as_large(
     two: Path, tmp_path: Path, name: str
@@ -90,6 +91,7 @@ def test_two_processes_train_as_one_with_batches_twice_as_large(
     assert ours.metrics[NDCG] == theirs.metrics[NDCG]
 
 
+@pytest.mark.slow
 def test_only_the_main_process_writes(two: Path) -> None:
     for folder in two.iterdir():
         parts = {"bundle", CHECKPOINTS, LOGS, "run.json"}
@@ -97,6 +99,7 @@ def test_only_the_main_process_writes(two: Path) -> None:
         assert len(list((folder / LOGS).iterdir())) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["composed", "untied"])
 def test_a_killed_run_of_two_ends_like_an_undisturbed_one(
     two: Path, tmp_path: Path, name: str
@@ -111,6 +114,7 @@ def test_a_killed_run_of_two_ends_like_an_undisturbed_one(
     assert all(torch.equal(weights(tmp_path)[k], v) for k, v in weights(two / name).items())
 
 
+@pytest.mark.slow
 def test_the_command_stops_all_processes_when_the_minutes_are_used_up(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     uneven_dataset().save(tmp_path / "data")
@@ -141,4 +145,25 @@ def test_weights_that_processes_share_are_refused(
     monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
     with pytest.raises(ConfigError, match=rf"asks for {name}: .* training/accelerate/gpus-zero"):
-        join()
+        join("float32")
+
+
+def test_says_what_deepspeed_does_not_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"model\.dtype: DeepSpeed on CPUs trains 'float32'"):
+        join("bfloat16")
+
+
+def test_stages_after_training_are_refused_with_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ConfigError, match="recgen refine runs in one process"):
+        refuse_several("refine")
+
+
+def test_a_process_trains_on_one_device() -> None:
+    arguments = TrainingArguments(use_cpu=True)
+    arguments._n_gpu = 2
+    on_one_device(arguments)
+    assert arguments.n_gpu == 1

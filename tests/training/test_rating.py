@@ -3,19 +3,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
 from rec_gen.bundle import Bundle
-from rec_gen.data.dataset import Split
+from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.errors import BundleError, DataError, DecodingError, PromptError
 from rec_gen.recommender import Recommender
 from rec_gen.testing import brute_force
 from tests.toy import EVERY_TASK, ITEMS, rated, toy_dataset, toy_recipe
 from training.progress import ProgressCallback
-from training.rating import HeldOutRatings
+from training.rating import HeldOutRatings, training_pairs
 from training.run_folder import LOGS, last_checkpoint
 from training.sft import train
 
@@ -106,16 +107,72 @@ def test_a_validation_shows_the_auc(capsys: pytest.CaptureFixture[str]) -> None:
     assert "recall@10 0.2000, AUC 0.7500 (943 pairs; counted 0.7000)" in shown
 
 
-def test_held_out_pairs_hold_no_test_item_unless_it_was_drawn_by_chance() -> None:
-    """The negatives depend on training and validation alone."""
+def test_a_held_out_no_was_never_chosen() -> None:
+    """Neither in training, nor in validation, nor in the test."""
     dataset = toy_dataset()
     examples = list(dataset.examples(Split.VALID))
     pairs = HeldOutRatings(dataset, examples, None, seed=0).pairs
     assert len(pairs) == 2 * len(examples)
     for example, yes, no in zip(examples, pairs[::2], pairs[1::2], strict=True):
         assert (yes.item, yes.liked, no.liked) == (example.target, True, False)
-        assert no.item not in {*example.history.tolist(), example.target}
+        assert no.item not in dataset.history(example.user)
         assert yes.history is no.history is example.history
+
+
+def test_a_training_no_is_chosen_neither_before_nor_later() -> None:
+    dataset = toy_dataset()
+    sequences = {sequence.items.ctypes.data: sequence for sequence in dataset.sequences()}
+    pairs = list(training_pairs(dataset, None, 400, np.random.default_rng(0)))
+    assert sum(pair.liked for pair in pairs) == 200
+    for pair in pairs:
+        # a history is a view of its user's sequence
+        sequence = sequences[pair.history.ctypes.data]
+        place = len(pair.history)
+        assert (pair.history == sequence.items[:place]).all()
+        assert pair.liked == (pair.item == sequence.items[place])
+        assert pair.liked or pair.item not in sequence.items
+
+
+def chosen(*rows: tuple[str, int, float]) -> Dataset:
+    """Training interactions with ratings: user, item and rating of each."""
+    table = [(user, item, time, "train", rating) for time, (user, item, rating) in enumerate(rows)]
+    schema = {**toy_dataset().frame.schema, "rating": pl.Float32()}
+    frame = pl.DataFrame(table, schema=schema, orient="row").sort("user", maintain_order=True)
+    return Dataset(toy_dataset().catalog, frame, {"name": "chosen"})
+
+
+def test_what_many_chose_is_more_often_a_no() -> None:
+    crowd = [(f"u{user}", 1 if user < 30 else 2, 3.0) for user in range(40)]
+    dataset = chosen(("a", 0, 3.0), ("a", 3, 3.0), *crowd)
+    pairs = training_pairs(dataset, None, 2000, np.random.default_rng(0))
+    drawn = [pair.item for pair in pairs if not pair.liked and len(pair.history)]
+    assert {*drawn} == {1, 2}
+    assert np.mean(np.array(drawn) == 1) == pytest.approx(30 / 40, abs=0.15)
+
+
+def test_a_rated_item_is_asked_about_after_what_came_before_it() -> None:
+    dataset = rated(toy_dataset())
+    sequences = {sequence.items.ctypes.data: sequence for sequence in dataset.sequences()}
+    for pair in training_pairs(dataset, 4.0, 200, np.random.default_rng(0)):
+        sequence = sequences[pair.history.ctypes.data]
+        place = len(pair.history)
+        assert (pair.history == sequence.items[:place]).all()
+        assert pair.item == sequence.items[place]
+        assert pair.liked == (sequence.items[place] % 3 != 0)
+
+
+def test_mean_ratings_are_drawn_a_little_towards_that_of_all() -> None:
+    """Few ratings are trusted less, and twenty are trusted."""
+    often = [(f"u{user}", 0, 4.9) for user in range(50)]
+    once = [("v", 1, 5.0)]
+    high = [(f"w{user}", 2, 5.0) for user in range(20)]
+    middling = [(f"x{user}", 3, 3.5) for user in range(200)]
+    low = [(f"y{user}", 4, 1.0) for user in range(100)]
+    dataset = chosen(*often, *once, *high, *middling, *low)
+    for liked, disliked in ((0, 1), (2, 3), (1, 4)):
+        nothing = np.zeros(0, np.int32)
+        examples = [Example("v", nothing, liked, 5.0), Example("v", nothing, disliked, 1.0)]
+        assert HeldOutRatings(dataset, examples, 4.0, seed=0).counted == 1
 
 
 def test_a_mixed_bundle_is_whole(run: Path, recommender: Recommender, tmp_path: Path) -> None:
@@ -138,11 +195,18 @@ def test_asks_clearly_for_what_is_missing(recommender: Recommender) -> None:
         recommender.rate([["i1"]], ["i2", "i3"])
     with pytest.raises(DataError, match="item 'x' is not in the catalog"):
         recommender.rate([["i1"]], ["x"])
+    with pytest.raises(DataError, match=r"item '\['i2'\]' is not in the catalog"):
+        recommender.rate([["i1"]], [["i2"]])  # type: ignore[list-item]
     with pytest.raises(DecodingError, match="batch_size 0"):
         recommender.rate([["i1"]], ["i2"], batch_size=0)
-    with pytest.raises(PromptError, match="request 1: has no text"):
+    with pytest.raises(PromptError, match=r"request 1: ' \\n' has no text; give it some words"):
         recommender.search(["film", " \n"])
     with pytest.raises(PromptError, match=r"request 0: .*raise prompt\.max_tokens"):
         recommender.search(["film " * 400])
+    with pytest.raises(PromptError, match="'frost' stands where a list of requests belongs"):
+        recommender.search("frost")
+    for number in (5, None):
+        with pytest.raises(PromptError, match=f"request 0: {number} has no text; give it some"):
+            recommender.search([number])  # type: ignore[list-item]
     assert recommender.rate([], []).shape == (0,)
     assert recommender.search([]) == []

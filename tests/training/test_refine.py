@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Split
 from rec_gen.errors import ConfigError
-from tests.toy import toy_dataset
+from tests.toy import rated, toy_dataset
 from training.ranking import rank_examples
+from training.rating import HeldOutRatings
 from training.refine import Report, refine
 from training.refine_config import RefineConfig
 from training.run_folder import BUNDLE, CHECKPOINTS, REPORT
@@ -44,6 +45,26 @@ def test_a_stage_that_ranks_better_is_a_bundle(whole: Path, tmp_path: Path, meth
     assert stage.before["ndcg@10"] == start.metrics["ndcg@10"]
     assert manifest.metrics["ndcg@10"] == report.after["ndcg@10"]
     assert set(manifest.calibration) == {"lm", "catalog"}
+
+
+def test_a_stage_takes_the_auc_too(rater: Path, tmp_path: Path) -> None:
+    dataset, more = rated(toy_dataset()), {"learning_rate": 3e-3, "max_steps": 30}
+    options: dict[str, Any] = {**SHORT, **more, "method": "dpo", "every_steps": 10}
+    config = RefineConfig(**options)
+    report = refine(Bundle.load(rater), config, dataset, tmp_path)
+    assert report.better
+    held = HeldOutRatings(dataset, list(dataset.examples(Split.VALID)), 4.0, seed=0)
+    refined = Bundle.load(tmp_path / BUNDLE)
+    assert refined.manifest.metrics.items() >= held.metrics(refined).items()
+    assert report.before.items() >= held.metrics(Bundle.load(rater)).items()
+
+
+def test_a_bundle_that_is_gone_is_written_again(whole: Path, tmp_path: Path) -> None:
+    options = {"learning_rate": 3e-3, "max_steps": 30, "every_steps": 10}
+    report = run(whole, tmp_path, method="dpo", **options)
+    shutil.rmtree(tmp_path / BUNDLE)
+    assert run(whole, tmp_path, method="dpo", **options) == report
+    assert ranked(tmp_path / BUNDLE) == report.after
 
 
 @pytest.mark.parametrize("method", METHODS)

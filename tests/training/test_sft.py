@@ -64,6 +64,30 @@ def test_notes_the_minutes_over_resumed_runs(tmp_path: Path) -> None:
     assert 20 < resumed < 30
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train": {"max_steps": 5}},  # amid an epoch
+        {"train": {"max_steps": 9, "learning_rate": 1e-9}, "validation": {"patience": 1}},
+    ],
+    ids=["steps", "patience"],
+)
+def test_a_run_killed_after_its_last_checkpoint_trains_no_further(
+    tmp_path: Path, changes: dict[str, dict[str, Any]]
+) -> None:
+    recipe = toy_recipe(
+        train={**changes["train"], "schedule": "constant_with_warmup"},
+        validation={"every_steps": 2, **changes.get("validation", {})},
+    )
+    bundle = train(recipe, toy_dataset(), tmp_path)
+    weights, last = load_file(bundle / "model" / "model.safetensors"), last_checkpoint(tmp_path)
+    shutil.rmtree(bundle)
+    train(recipe, toy_dataset(), tmp_path)
+    assert last_checkpoint(tmp_path) == last
+    again = load_file(bundle / "model" / "model.safetensors")
+    assert all(torch.equal(again[name], weights[name]) for name in weights)
+
+
 def test_counts_a_prior_where_the_recipe_asks_for_it(tmp_path: Path) -> None:
     assert Bundle.load(train(toy_recipe(), toy_dataset(), tmp_path / "a")).prior is None
     recipe = toy_recipe(prior={"smoothing": 0.25})

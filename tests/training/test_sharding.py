@@ -11,11 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from rec_gen.bundle import Bundle
-from rec_gen.errors import ConfigError
 from tests.toy import tiny_base
 from tests.training.launched import run
 from tests.training.test_processes import RUNS, STEPS, launch, losses
-from training.arguments import shared_arguments
 from training.ranking import NDCG
 from training.run_folder import CHECKPOINTS, last_checkpoint
 
@@ -32,7 +30,8 @@ def changes(name: str, batch_size: int, base: str) -> dict[str, Any]:
     train = {"max_steps": STEPS, "learning_rate": 0.01, "batch_size": batch_size}
     validation = {"every_steps": 4, "patience": 99}
     if name == "lora":
-        model = {"base": base, "adapter": "lora", "dropout": 0.0}
+        model = {"base": base, "adapter": "lora", "dropout": 0.0, "free_dropout": 0.0}
+        model["embed"] = ["cooccurrence"]
         return {"model": model, "train": train, "validation": validation}
     train |= {**RUNS[name]["train"], "accumulation": 2 if name == "composed" else 1}
     return {**RUNS[name], "train": train, "validation": validation}
@@ -48,7 +47,7 @@ def launch_runs(*runs: dict[str, Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tiny_base(tmp_path_factory.mktemp("base"))
+    return tiny_base(tmp_path_factory.mktemp("base"), tied=False)
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +112,3 @@ def test_a_killed_run_of_shards_ends_like_an_undisturbed_one(two: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert losses(tmp_path) == losses(two / "composed")
     assert all(torch.equal(weights(tmp_path)[k], v) for k, v in weights(two / "composed").items())
-
-
-def test_says_what_cpus_do_not_train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match=r"model\.dtype: DeepSpeed on CPUs trains 'float32'"):
-        shared_arguments(tmp_path, "bfloat16", 0, 1, 1)

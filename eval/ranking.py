@@ -1,0 +1,176 @@
+"""Asking models and baselines for their lists, batch by batch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from eval.baselines import BASELINES, Baseline
+from eval.lists import RankedLists, rank_targets, tie_order
+from rec_gen.catalog import Catalog
+from rec_gen.counts import MAX_CELLS
+from rec_gen.data.dataset import Dataset, Example
+from rec_gen.metrics import CUTOFFS
+
+if TYPE_CHECKING:
+    from rec_gen.answers import Answer, Recommendation
+    from rec_gen.recommender import Recommender
+
+BATCH = 64
+"""Examples at a time; fewer, where their scores of all items would be more than `MAX_CELLS`."""
+LONGEST = max(CUTOFFS)
+"""The length of a list."""
+
+
+class Lister(Protocol):
+    """What is evaluated."""
+
+    def recommend(
+        self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
+    ) -> Sequence[Sequence["Recommendation"]]:
+        """Recommend up to `k` items, best first, for each history of item ids, oldest first."""
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """A model joined with the counted prior of its bundle.
+
+    Attributes:
+        recommender: The model.
+        weight: The prior's.
+
+    Raises:
+        BundleError: The bundle holds no prior.
+        DecodingError: The weight is no number of at least 0.
+    """
+
+    recommender: "Recommender"
+    weight: float
+
+    def __post_init__(self) -> None:
+        self.recommender.recommend([], prior_weight=self.weight)
+
+    def recommend(
+        self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
+    ) -> Sequence["Answer"]:
+        """Recommend up to `k` items, best first, for each history; see `Lister`."""
+        return self.recommender.recommend(
+            histories, k, exclude_seen=exclude_seen, prior_weight=self.weight
+        )
+
+
+def rank_baselines(
+    names: Sequence[str],
+    dataset: Dataset,
+    examples: Sequence[Example],
+    exclude_seen: bool,
+    seed: int,
+) -> dict[str, RankedLists]:
+    """Fit baselines, one after another, and rank by each; by name, see `rank_baseline`.
+
+    Args:
+        names: Which of `BASELINES`.
+        dataset: Whose training sequences they learn from.
+        examples: The n examples.
+        exclude_seen: Take the items of a history out.
+        seed: Of the order of ties in lists.
+    """
+    found = {}
+    for name in names:
+        baseline = BASELINES[name]().fit(dataset)
+        found[baseline.name] = rank_baseline(
+            baseline, dataset.catalog, examples, exclude_seen, seed=seed
+        )
+    return found
+
+
+def rank_baseline(
+    baseline: Baseline,
+    catalog: Catalog,
+    examples: Sequence[Example],
+    exclude_seen: bool,
+    k: int = LONGEST,
+    seed: int = 0,
+) -> RankedLists:
+    """Rank each target in a fitted baseline's order of the whole catalog.
+
+    Args:
+        baseline: A fitted baseline.
+        catalog: The items that the examples' positions stand for.
+        examples: The n examples.
+        exclude_seen: Take the items of a history out; a target among them is not ranked.
+        k: The length of a list.
+        seed: Of the order of ties in a list, see `eval.lists.tie_order`.
+    """
+    ties = tie_order(catalog, seed)
+
+    def answer(part: Sequence[Example]) -> RankedLists:
+        scores = baseline.score([example.history for example in part])
+        if exclude_seen:
+            for row, example in zip(scores, part, strict=True):
+                row[example.history] = -np.inf
+        return rank_targets(scores, np.array([example.target for example in part]), k, ties)
+
+    size = max(1, min(BATCH, MAX_CELLS // len(catalog)))
+    return _in_batches(examples, answer, k, size, baseline.name)
+
+
+def rank_recommender(
+    recommender: Lister,
+    catalog: Catalog,
+    examples: Sequence[Example],
+    exclude_seen: bool,
+    k: int = LONGEST,
+    label: str = "model",
+) -> RankedLists:
+    """Rank each target, by item id, in a model's list.
+
+    Args:
+        recommender: The model.
+        catalog: The items that the examples' positions stand for.
+        examples: The n examples.
+        exclude_seen: Take the items of a history out; a target among them is not ranked.
+        k: The length of a list.
+        label: What the progress bar says of the model.
+    """
+
+    def answer(part: Sequence[Example]) -> RankedLists:
+        histories = [[catalog.ids[place] for place in example.history] for example in part]
+        lists = RankedLists.empty(len(part), k)
+        answers = recommender.recommend(histories, k=k, exclude_seen=exclude_seen)
+        for row, (example, found) in enumerate(zip(part, answers, strict=True)):
+            places = [catalog.position(recommendation.item.id) for recommendation in found]
+            lists.items[row, : len(places)] = places
+            if example.target in places:
+                place = places.index(example.target)
+                lists.ranks.best[row] = lists.ranks.worst[row] = place
+        return lists
+
+    return _in_batches(examples, answer, k, BATCH, label)
+
+
+def _in_batches(
+    examples: Sequence[Example],
+    answer: Callable[[Sequence[Example]], RankedLists],
+    k: int,
+    size: int,
+    label: str,
+) -> RankedLists:
+    """Ask for the lists of some examples at a time; shows a progress bar on stderr."""
+    whole = RankedLists.empty(len(examples), k)
+    console = Console(stderr=True)
+    for start in track(
+        range(0, len(examples), size),
+        f"evaluating {label}",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ):
+        rows = slice(start, start + size)
+        part = answer(examples[rows])
+        whole.ranks.best[rows], whole.ranks.worst[rows] = part.ranks.best, part.ranks.worst
+        whole.items[rows] = part.items
+    return whole

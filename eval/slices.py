@@ -1,0 +1,183 @@
+"""Parts of the examples that are looked at by themselves."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from eval.background import Background
+from eval.intervals import Interval
+from eval.measures import differences, metric_intervals
+from rec_gen.errors import ConfigError
+from rec_gen.metrics import Floats
+
+FEWEST = 20
+"""With fewer examples, a slice is shown without a verdict."""
+
+SHARES = {"head": 1 / 3, "torso": 2 / 3, "tail": 1.0}
+"""Where each class of items ends, by the cumulative share of training interactions."""
+
+LENGTHS = (1, 6, 11, 21, 51, 101)
+"""The first history length of each class after that of empty histories."""
+
+MOST_VALUES = 50
+"""A column of text with more values is no slicing; one of numbers is cut into quarters."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """Some of the examples.
+
+    Attributes:
+        by: What the examples are divided by.
+        value: What these have of it.
+        rows: bool [n], which examples these are.
+    """
+
+    by: str
+    value: str
+    rows: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """The measures of a slice.
+
+    Attributes:
+        by: What the examples are divided by.
+        value: What these have of it.
+        examples: How many these are.
+        users: How many users they belong to.
+        systems: By system and measure, the mean and its interval.
+        differences: As in `Evaluation`; empty where there are fewer than `FEWEST` examples.
+    """
+
+    by: str
+    value: str
+    examples: int
+    users: int
+    systems: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Interval]]
+
+
+def slices(background: Background, columns: Sequence[str]) -> list[Slice]:
+    """The examples by popularity of the target, length of history, cold or not, and by columns.
+
+    Slices without an example are left out.
+
+    Args:
+        background: The examples.
+        columns: Columns of the catalog; a target with a list counts under each of its members.
+
+    Raises:
+        ConfigError: A column is not in the catalog or has too many values.
+    """
+    named = [
+        ("target's popularity", _popularity(background)),
+        ("items of the history", _lengths(background)),
+        ("user", _users(background)),
+        *((column, _column(background, column)) for column in columns),
+    ]
+    return [Slice(by, value, rows) for by, part in named for value, rows in part if rows.any()]
+
+
+def measure_slice(
+    part: Slice, values: dict[str, Floats], reference: str, users: Sequence[str], seed: int
+) -> SliceResult:
+    """The means of a slice with their intervals, and its differences where it is large enough.
+
+    Args:
+        part: The slice.
+        values: By system, float64 [n, measures] of all examples.
+        reference: The system that the others are compared with.
+        users: The n examples' users.
+        seed: Of the bootstrap.
+    """
+    inside = {system: each[part.rows] for system, each in values.items()}
+    owners = [users[row] for row in np.flatnonzero(part.rows)]
+    return SliceResult(
+        part.by,
+        part.value,
+        len(owners),
+        len(set(owners)),
+        {system: metric_intervals(each, owners, seed) for system, each in inside.items()},
+        differences(inside, reference, owners, seed) if len(owners) >= FEWEST else {},
+    )
+
+
+Parts = Iterator[tuple[str, npt.NDArray[np.bool_]]]
+
+
+def popularity_classes(popularity: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The place in `SHARES` of each item, int64 [items]; that of a cold item comes after them.
+
+    Items are taken by falling popularity; equally popular ones stay together, in the class where
+    the first of them falls.
+    """
+    counts, groups = np.unique(-popularity, return_inverse=True)
+    sums = np.bincount(groups, popularity)
+    before = (sums.cumsum() - sums) / max(sums.sum(), 1)
+    classes = np.searchsorted(list(SHARES.values())[:-1], before, side="right")
+    return np.where(counts == 0, len(SHARES), classes)[groups]
+
+
+def _popularity(background: Background) -> Parts:
+    found = popularity_classes(background.popularity)[background.targets]
+    for place, name in enumerate((*SHARES, "cold")):
+        yield name, found == place
+
+
+def _lengths(background: Background) -> Parts:
+    lengths = np.array([len(example.history) for example in background.examples])
+    classes = np.searchsorted(LENGTHS, lengths, side="right")
+    ends = [str(start) if start + 1 == stop else f"{start} to {stop - 1}"
+            for start, stop in zip((0, *LENGTHS), LENGTHS, strict=False)]  # fmt: skip
+    for place, name in enumerate((*ends, f"{LENGTHS[-1]} or more")):
+        yield name, classes == place
+
+
+def _users(background: Background) -> Parts:
+    warm = np.array([user in background.trained_users for user in background.users])
+    yield "in training", warm
+    yield "cold", ~warm
+
+
+def _column(background: Background, column: str) -> Parts:
+    frame = background.dataset.catalog.frame
+    if column not in frame.columns:
+        raise ConfigError(f"--slice {column}: the catalog has {', '.join(frame.columns)}")
+    values = frame[column][background.targets]
+    if values.dtype.is_numeric() and values.n_unique() > MOST_VALUES:
+        values = _quarters(values, frame[column])
+    rows = pl.DataFrame({"row": np.arange(len(values)), "value": values})
+    if isinstance(values.dtype, pl.List):
+        rows = rows.explode("value", empty_as_null=True)
+    try:
+        rows = rows.sort("value", nulls_last=True).with_columns(
+            pl.col("value").cast(pl.String).fill_null("none")
+        )
+    except pl.exceptions.PolarsError as error:
+        raise ConfigError(
+            f"--slice {column}: holds {values.dtype}, which has no text: choose another column"
+        ) from error
+    if rows["value"].n_unique() > MOST_VALUES:
+        raise ConfigError(
+            f"--slice {column}: the targets have {rows['value'].n_unique():,} values; choose a "
+            f"column with at most {MOST_VALUES}"
+        )
+    for (value,), part in rows.group_by("value", maintain_order=True):
+        inside = np.zeros(len(values), bool)
+        inside[part["row"].to_numpy()] = True
+        yield str(value), inside
+
+
+def _quarters(values: pl.Series, catalog: pl.Series) -> pl.Series:
+    """The quarter of the catalog's values in which each of some values lies."""
+    known = catalog.cast(pl.Float64).drop_nulls().drop_nans()
+    cuts = np.unique(np.quantile(known.to_numpy(), (0.25, 0.5, 0.75)))
+    names = [*(f"up to {cut:g}" for cut in cuts), f"above {cuts[-1]:g}"]
+    numbers = values.cast(pl.Float64).fill_nan(None)
+    places = pl.Series(np.searchsorted(cuts, numbers.to_numpy())).set(numbers.is_null(), None)
+    return pl.Series(names, dtype=pl.Enum(names)).gather(places)
