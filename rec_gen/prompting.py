@@ -252,9 +252,10 @@ class PromptRenderer:
         return SimpleNamespace(**{**slots, **fields, "spelling": mark_item(place)})
 
     def _lacking(self, slot: str, known: Known) -> PromptError:
+        teller = known.owner if known.dataset else "a history of item ids"
         return PromptError(
             f"template '{self.template.name}': the slot '{slot}' needs {NEEDS[slot]}, which "
-            f"{known.owner} does not tell: use another template"
+            f"{teller} does not tell: use another template"
         )
 
     def _explained(self, error: PromptError, question: _Question) -> PromptError:

@@ -92,7 +92,7 @@ def test_a_slot_that_is_not_known_names_itself(
     dataset: Dataset, example: Example, text: str, message: str
 ) -> None:
     render = renderer(dataset, text)
-    with pytest.raises(PromptError, match=f"template 'mine': {message}, which this catalog does"):
+    with pytest.raises(PromptError, match=f"template 'mine': {message}, which a history of"):
         render.render([1, 2])
     bare = replace(example, times=None, ratings=None)
     known = replace(Known.of(dataset, bare), shots=None)
