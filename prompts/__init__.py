@@ -1,1 +1,1 @@
-"""Jinja prompt templates, one file a task; `rec_gen.prompting` renders them."""
+"""Jinja prompt templates and the digests of their versions; `rec_gen.prompting` renders them."""

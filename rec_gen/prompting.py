@@ -16,6 +16,7 @@ from rec_gen.catalog import Catalog
 from rec_gen.config import Config
 from rec_gen.errors import PromptError
 from rec_gen.marks import Segment, mark_item, split_marks
+from rec_gen.slots import NEEDS, NOTHING, Known, Profile, interaction_slots
 from rec_gen.spelling import Spellings
 from rec_gen.templates import Template
 from rec_gen.text import TextEncoder, clean_text
@@ -68,6 +69,17 @@ class Prompt:
     kept: int
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What is asked, before the oldest of its history are left out."""
+
+    history: Positions
+    slots: list[dict[str, Any]]
+    item: int | None
+    text: str
+    known: Known
+
+
 class PromptRenderer:
     """Renders histories of one catalog with one template for one tokenizer."""
 
@@ -103,7 +115,14 @@ class PromptRenderer:
         # nothing here refers back to the renderer, so that an old one is freed at once
         self._fields = lru_cache(maxsize=1 << 16)(partial(_clean_fields, catalog))
 
-    def render(self, history: Positions = (), *, item: int | None = None, text: str = "") -> Prompt:
+    def render(
+        self,
+        history: Positions = (),
+        *,
+        item: int | None = None,
+        text: str = "",
+        known: Known = NOTHING,
+    ) -> Prompt:
         """Render a question, leaving out the oldest items of its history until the prompt fits.
 
         Args:
@@ -111,24 +130,28 @@ class PromptRenderer:
             item: The catalog position of the item that is asked about, where the task has one.
             text: The title or the request that is asked about, where the task has one; a request is
                 read in lower case.
+            known: What the template may tell beside the items; see `rec_gen.slots`.
 
         Raises:
-            PromptError: The template fails, or not even the shortest prompt fits.
+            PromptError: The template fails or reads what is not known, or not even the shortest
+                prompt fits.
         """
+        slots = interaction_slots(len(history), known.times, known.ratings)
+        question = _Question(history, slots, item, text, known)
         kept = min(len(history), self._config.max_history)
-        prompt = self._render(history, kept, item, text)
+        prompt = self._render(question, kept)
         if len(prompt.ids) <= self._config.max_tokens:
             return prompt
         fits, too_many = 0, kept
         while too_many - fits > 1:
             middle = (fits + too_many) // 2
-            candidate = self._render(history, middle, item, text)
+            candidate = self._render(question, middle)
             if len(candidate.ids) <= self._config.max_tokens:
                 fits, prompt = middle, candidate
             else:
                 too_many = middle
         if not fits:
-            shortest = self._render(history, min(len(history), 1), item, text)
+            shortest = self._render(question, min(len(history), 1))
             raise PromptError(
                 f"template '{self.template.name}' needs {len(shortest.ids)} tokens for the "
                 f"{f'text {text!r}' if text else 'shortest history'}, the budget is "
@@ -154,14 +177,17 @@ class PromptRenderer:
             raise PromptError(f"template '{self.template.name}': the answer for {value!r} is empty")
         return [*ids, int(end)]
 
-    def _render(
-        self, history: Positions, kept: int, item: int | None = None, text: str = ""
-    ) -> Prompt:
-        shown = [*history[len(history) - kept :], *([] if item is None else [item])]
+    def _render(self, question: _Question, kept: int) -> Prompt:
+        history, shots = question.history, question.known.shots or ()
+        shown = [
+            *history[len(history) - kept :],
+            *([] if question.item is None else [question.item]),
+        ]
+        shown += [item for shot in shots for item in (*shot.history, shot.answer)]
         ids: list[int] = []
         spans: list[Span] = []
         texts: list[str] = []
-        for segment in self._segments(shown, kept, text):
+        for segment in self._segments(question, shown, kept):
             if segment.item is None:
                 encode = self._encoder.trusted if segment.trusted else self._encoder.untrusted
                 ids += encode(segment.text)
@@ -184,30 +210,63 @@ class PromptRenderer:
             )
         return Prompt(ids, "".join(texts), spans, kept)
 
-    def _segments(self, shown: Positions, kept: int, text: str) -> list[Segment]:
-        items = [
-            SimpleNamespace(**{**self._fields(int(position)), "spelling": mark_item(place)})
-            for place, position in enumerate(shown)
-        ]
-        values: dict[str, Any] = {"history": items[:kept]}
-        for name in self.template.task.reads:
-            if name == "item":
-                values[name] = items[kept]
-            elif name == "request":
-                values[name] = clean_text(text).lower()
-            elif name != "history":
-                values[name] = clean_text(text)
+    def _segments(self, question: _Question, shown: Positions, kept: int) -> list[Segment]:
+        values = {name: self._value(name, question, shown, kept) for name in self.template.inputs}
         try:
             marked = self.template.render(**values)
         except PromptError as error:
-            fields = ", ".join(self._catalog.metadata) or "nothing else"
-            raise PromptError(
-                f"{error}; items of this catalog have id, title, spelling and {fields}"
-            ) from error
+            raise self._explained(error, question) from error
         try:
             return self._split(self._wrap(marked))
         except TemplateError as error:
             raise PromptError(f"the tokenizer's chat template fails: {error}") from error
+
+    def _value(self, name: str, question: _Question, shown: Positions, kept: int) -> Any:
+        """What one input of the template reads."""
+        history, known = question.history, question.known
+        if name == "history":
+            slots = question.slots[len(history) - kept :]
+            return [self._view(shown, place, slot) for place, slot in enumerate(slots)]
+        if name == "item":
+            return self._view(shown, kept, {})
+        if name == "profile":
+            return Profile(self._catalog.metadata, self._fields, [int(item) for item in history])
+        if name == "request":
+            return clean_text(question.text).lower()
+        if name != "examples":
+            return clean_text(question.text)
+        if known.shots is None:
+            raise self._lacking("examples", known)
+        place = kept + (question.item is not None)
+        examples = []
+        for shot in known.shots:
+            slots = interaction_slots(len(shot.history), shot.times, shot.ratings)
+            items = [self._view(shown, place + at, slot) for at, slot in enumerate([*slots, {}])]
+            examples.append(SimpleNamespace(history=items[:-1], answer=items[-1]))
+            place += len(items)
+        return examples
+
+    def _view(self, shown: Positions, place: int, slots: Mapping[str, Any]) -> SimpleNamespace:
+        """An item as templates see it; a column of the catalog hides a slot of its name."""
+        fields = self._fields(int(shown[place]))
+        return SimpleNamespace(**{**slots, **fields, "spelling": mark_item(place)})
+
+    def _lacking(self, slot: str, known: Known) -> PromptError:
+        teller = known.owner if known.dataset else "a history of item ids"
+        return PromptError(
+            f"template '{self.template.name}': the slot '{slot}' needs {NEEDS[slot]}, which "
+            f"{teller} does not tell: use another template"
+        )
+
+    def _explained(self, error: PromptError, question: _Question) -> PromptError:
+        """A template's error with the slot that is missing, or else the names that there are."""
+        for slot in set(NEEDS).difference(self._catalog.metadata):
+            if f"no attribute '{slot}'" in str(error):
+                return self._lacking(slot, question.known)
+        told = [name for slots in question.slots[-1:] for name in slots]
+        fields = ", ".join([*told, *self._catalog.metadata]) or "nothing else"
+        owner = question.known.owner
+        return PromptError(f"{error}; items of {owner} have id, title, spelling and {fields}")
 
     def _split(self, marked: str) -> list[Segment]:
         try:

@@ -13,10 +13,12 @@ class Task:
         reads: The names that a prompt may read.
         answer: The name that the text of an answer is made of; None where the answer is an item,
             which is always written by its exact spelling.
+        also: Further names that a prompt may read and need not.
     """
 
     reads: tuple[str, ...]
     answer: str | None = None
+    also: tuple[str, ...] = ()
 
 
 MAIN = "next_item"
@@ -24,11 +26,11 @@ MAIN = "next_item"
 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
-        MAIN: Task(("history",)),
+        MAIN: Task(("history",), also=("profile", "examples")),
         "item_from_title": Task(("title",)),
         "title_of_item": Task(("item",), "title"),
         "search": Task(("request",)),
-        "rating": Task(("history", "item"), "liked"),
+        "rating": Task(("history", "item"), "liked", also=("profile",)),
         "explanation": Task(("history", "item"), "reason"),
     }
 )

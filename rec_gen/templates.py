@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, meta, nodes
 from jinja2 import Template as JinjaTemplate
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -18,7 +18,7 @@ from rec_gen.tasks import TASKS, Task
 
 _HEADER = re.compile(r"\s*\{#-?(.*?)-?#\}", re.DOTALL)
 _REQUIRED = ("task", "version", "inputs")
-_KNOWN = (*_REQUIRED, "system", "answer")
+_KNOWN = (*_REQUIRED, "domain", "system", "answer")
 _FAILURES = (
     TemplateError,
     TypeError,
@@ -39,8 +39,8 @@ class Template:
         name: The file's name without its ending.
         text: The whole file.
         header: What its first comment says: `task`, `version`, `inputs`, for an answer in text
-            `answer`, a line of Jinja that makes it, and perhaps `system`, the text of a system
-            turn for chat models.
+            `answer`, a line of Jinja that makes it, and perhaps `domain`, whose words it uses, and
+            `system`, the text of a system turn for chat models.
     """
 
     name: str
@@ -56,6 +56,17 @@ class Template:
     def inputs(self) -> list[str]:
         """The names that the template reads."""
         return [name.strip() for name in self.header["inputs"].split(",")]
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The names of the attributes that the template reads, of items and of all else."""
+        tree = _environment().parse(self.text)
+        read = tree.find_all(nodes.Getattr)
+        return frozenset(
+            node.attr
+            for node in read
+            if not (isinstance(node.node, nodes.Name) and node.node.name == "loop")
+        )
 
     @property
     def sha256(self) -> str:
@@ -131,7 +142,7 @@ class Template:
         return template
 
     def _check_names(self) -> None:
-        read, known = self._names(self.text), self.task.reads
+        read, known = self._names(self.text), (*self.task.reads, *self.task.also)
         unknown = sorted(set(self.inputs) - set(known))
         if unknown:
             raise PromptError(
@@ -144,7 +155,7 @@ class Template:
                 f"template '{self.name}' reads '{unlisted[0]}': list it under 'inputs' in the "
                 "header, or correct the name"
             )
-        unread = [name for name in known if name != "history" and name not in read]
+        unread = [name for name in self.task.reads if name != "history" and name not in read]
         if unread:
             raise PromptError(
                 f"template '{self.name}' never reads '{unread[0]}', which the task "
@@ -204,9 +215,18 @@ def template_names() -> list[str]:
 def _environment() -> ImmutableSandboxedEnvironment:
     from rec_gen.marks import mark_untrusted
 
-    return ImmutableSandboxedEnvironment(
+    environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=mark_untrusted,
     )
+    environment.filters["listed"] = _listed
+    return environment
+
+
+def _listed(value: Any) -> str:
+    """A field as text: a list with commas, and nothing for a field that is missing or null."""
+    if value is None or isinstance(value, Undefined):
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import rec_gen
+from eval.experiment_config import ExperimentConfig
 from rec_gen.config import load_config
 from rec_gen.lint import lint
 from rec_gen.templates import template_names
@@ -31,6 +32,7 @@ HEAVY = {
         "from rec_gen import DataConfig",
         "import rec_gen.prompting",
         "import training.recipe",
+        "import eval.experiment_config",
     ],
 )
 def test_light_modules_load_nothing_heavy(statement: str) -> None:
@@ -78,6 +80,11 @@ def test_no_file_is_long(file: Path) -> None:
 @pytest.mark.parametrize("recipe", sorted((ROOT / "training" / "recipes").glob("*.toml")))
 def test_recipes_load(recipe: Path) -> None:
     assert load_config(Recipe, recipe).name == recipe.stem
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "eval" / "experiments").glob("*.toml")))
+def test_experiments_load(file: Path) -> None:
+    assert load_config(ExperimentConfig, file).name == file.stem
 
 
 @pytest.mark.parametrize("name", template_names())

@@ -19,8 +19,14 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STEPS = ["--set", "max_steps=2", "--set", "every_steps=2"]
 FEW = [*STEPS, "--set", "users=4"]
-SHORTER = {"train": FEW, "launch": FEW, "refine": STEPS, "benchmark": [*STEPS, "--seeds", "1"]}
-"""Added to each training command: the command is tested, not the model."""
+SHORTER = {
+    "train": FEW,
+    "launch": FEW,
+    "refine": STEPS,
+    "benchmark": [*STEPS, "--seeds", "1"],
+    "experiment": ["--set", "users=2", "--set", "score=catalog"],
+}
+"""Added to each command that takes long: the command is tested, not the model."""
 
 
 LARGE = ("industrial", "beauty")
@@ -45,7 +51,8 @@ def test_make_targets_run_in_ci() -> None:
 def place(movielens: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
     """A folder as the README's reader has it: a trained quickstart, recipes, own tables."""
     folder = tmp_path_factory.mktemp("reader")
-    (folder / "training").symlink_to(ROOT / "training")
+    for name in ("training", "eval"):
+        (folder / name).symlink_to(ROOT / name)
     (folder / "shop.toml").write_text(blocks("toml")[0])
     sales = [f"c{row // 5},p{(row // 5 + row) % 6},{row * 3600}" for row in range(60)]
     (folder / "sales.csv").write_text("\n".join(["customer,sku,sold_at", *sales]))
@@ -88,6 +95,7 @@ def test_commands_and_code_run(place: Path) -> None:
     others = [command for command in commands if command[0] not in (*tools, "make")]
     assert others == [["source", ".venv/bin/activate"]]
     for command in ran:
-        assert execute(place, on_few_items(place, [*command, *SHORTER.get(command[1], [])]))
+        job = command[2] if command[1] == "prompts" else command[1]
+        assert execute(place, on_few_items(place, [*command, *SHORTER.get(job, [])]))
     code = "\n".join(blocks("python"))
     assert len(execute(place, ["python", "-c", code]).splitlines()) == 10

@@ -38,9 +38,14 @@ def every_item(
         `input_ids` and `labels`, of one length, and with a recency the labels' `weights`.
 
     Raises:
-        PromptError: The template does not spell the latest items once each and oldest first, so
-            that an item would be learnt from what came after it.
+        PromptError: The template does not spell the latest items once each and oldest first, or
+            tells a profile of all of them, so that an item would be learnt from what came after it.
     """
+    if "profile" in renderer.template.inputs:
+        raise PromptError(
+            f"template '{renderer.template.name}': the profile counts items that come after the "
+            'ones to be learnt; use another template, or train.loss = "last-item"'
+        )
     for sequence in sequences:
         stop = len(sequence.items)
         while stop > 0:

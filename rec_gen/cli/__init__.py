@@ -6,6 +6,7 @@ from rec_gen.cli.benchmarking import benchmark
 from rec_gen.cli.common import Command
 from rec_gen.cli.curves import curves
 from rec_gen.cli.evaluation import evaluate
+from rec_gen.cli.experiments import experiment
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
@@ -31,6 +32,7 @@ def main() -> None:
     recgen recommend runs/quickstart/bundle --history 50,172
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
     recgen benchmark quickstart                train some seeds and measure them
+    recgen prompts experiment my.toml          find out which prompt is better
     """
 
 
@@ -47,3 +49,4 @@ for command in (
     prompts,
 ):
     main.add_command(command)
+prompts.add_command(experiment)

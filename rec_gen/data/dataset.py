@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ class Split(StrEnum):
 
 SPLITS = tuple(Split)
 
+Numbers = TypeVar("Numbers", bound=np.generic)
+
 
 @dataclass(frozen=True)
 class Sequence:
@@ -41,6 +43,7 @@ class Sequence:
         targets: bool [n], the interactions that may be learnt; the others are context.
         ages: float32 [n], the share of all training interactions that came later.
         ratings: float32 [n], where the data has ratings.
+        times: int64 [n], seconds, where the data has times.
     """
 
     user: str
@@ -48,6 +51,19 @@ class Sequence:
     targets: npt.NDArray[np.bool_]
     ages: npt.NDArray[np.float32]
     ratings: npt.NDArray[np.float32] | None = None
+    times: npt.NDArray[np.int64] | None = None
+
+    def first(self, count: int) -> "Sequence":
+        """The sequence of the first so many interactions."""
+        part = slice(count)
+        return Sequence(
+            self.user,
+            self.items[part],
+            self.targets[part],
+            self.ages[part],
+            _part(self.ratings, part),
+            _part(self.times, part),
+        )
 
 
 @dataclass(frozen=True)
@@ -59,12 +75,16 @@ class Example:
         history: int32 [n], catalog positions, oldest first.
         target: The catalog position of the held-out item.
         rating: Its rating, where the data has ratings.
+        times: int64 [n], the seconds of the history's interactions, where the data has times.
+        ratings: float32 [n], their ratings, where the data has ratings.
     """
 
     user: str
     history: npt.NDArray[np.int32]
     target: int
     rating: float | None = None
+    times: npt.NDArray[np.int64] | None = None
+    ratings: npt.NDArray[np.float32] | None = None
 
 
 class Dataset:
@@ -77,6 +97,7 @@ class Dataset:
             `rating` or `weight` (Float32) where the source has them, and `place` (UInt32) where it
             orders the interactions of all users without telling their times.
         ratings: float32 [rows], where the source has them.
+        times: int64 [rows], seconds, where the source has them.
         manifest: Name, split, counts and what was left out, as JSON-ready values.
     """
 
@@ -87,6 +108,7 @@ class Dataset:
         self._items = frame["item"].to_numpy().astype(np.int32)
         self._splits = frame["split"].to_physical().to_numpy()
         self.ratings = frame["rating"].to_numpy() if "rating" in frame.columns else None
+        self.times = None if frame["time"].has_nulls() else frame["time"].to_numpy()
         changes = frame.select(pl.col("user").rle_id().alias("run"))["run"].to_numpy()
         starts = np.flatnonzero(np.r_[True, changes[1:] != changes[:-1]])
         self._offsets = np.r_[starts, len(frame)].astype(np.int64)
@@ -128,23 +150,16 @@ class Dataset:
         """Each user's training interactions, for users that have any."""
         last_trained = SPLITS.index(Split.TRAIN)
         for user, start, stop in self._ranges():
-            splits = self._splits[start:stop]
-            trained = np.flatnonzero(splits == last_trained)
+            trained = np.flatnonzero(self._splits[start:stop] == last_trained)
             if trained.size:
-                end = int(trained[-1]) + 1
-                whole = slice(start, start + end)
-                targets = splits[:end] == last_trained
-                ratings = None if self.ratings is None else self.ratings[whole]
-                yield Sequence(user, self._items[whole], targets, self._ages[whole], ratings)
+                yield self._sequence(user, slice(start, start + int(trained[-1]) + 1))
 
     def examples(self, split: Split) -> Iterator[Example]:
         """Each interaction of a held-out split, with all that came before it."""
         wanted = SPLITS.index(split)
         for user, start, stop in self._ranges():
             for at in np.flatnonzero(self._splits[start:stop] == wanted):
-                place = start + int(at)
-                rating = None if self.ratings is None else float(self.ratings[place])
-                yield Example(user, self._items[start:place], int(self._items[place]), rating)
+                yield self._example(user, start, start + int(at))
 
     def history(self, user: str) -> npt.NDArray[np.int32]:
         """All interactions of one user, oldest first.
@@ -152,11 +167,43 @@ class Dataset:
         Raises:
             DataError: The user is not in the data set.
         """
+        return self._items[self._slice(user)]
+
+    def past(self, user: str) -> Sequence:
+        """All interactions of one user, held-out ones too, oldest first.
+
+        Raises:
+            DataError: The user is not in the data set.
+        """
+        return self._sequence(user, self._slice(user))
+
+    def _slice(self, user: str) -> slice:
         try:
             row = self._rows[user]
         except KeyError:
             raise DataError(f"{self.name}: user '{user}' is not in the data set") from None
-        return self._items[self._offsets[row] : self._offsets[row + 1]]
+        return slice(int(self._offsets[row]), int(self._offsets[row + 1]))
+
+    def _sequence(self, user: str, rows: slice) -> Sequence:
+        return Sequence(
+            user,
+            self._items[rows],
+            self._splits[rows] == SPLITS.index(Split.TRAIN),
+            self._ages[rows],
+            _part(self.ratings, rows),
+            _part(self.times, rows),
+        )
+
+    def _example(self, user: str, start: int, place: int) -> Example:
+        past = slice(start, place)
+        return Example(
+            user,
+            self._items[past],
+            int(self._items[place]),
+            None if self.ratings is None else float(self.ratings[place]),
+            _part(self.times, past),
+            _part(self.ratings, past),
+        )
 
     def _ranges(self) -> Iterator[tuple[str, int, int]]:
         bounds = self._offsets.tolist()
@@ -186,3 +233,7 @@ class Dataset:
         if recorded != dataset.fingerprint:
             raise DataError(f"{folder}: was changed since it was prepared; prepare it again")
         return dataset
+
+
+def _part(column: npt.NDArray[Numbers] | None, rows: slice) -> npt.NDArray[Numbers] | None:
+    return None if column is None else column[rows]

@@ -47,6 +47,15 @@ def test_every_item_of_one_rendering_carries_a_label() -> None:
     ]
 
 
+def test_a_profile_would_tell_of_what_is_to_be_learnt() -> None:
+    renderer, spelled = materials()
+    header = "{#\ntask: next_item\nversion: 1\ninputs: history, profile\n#}\n"
+    text = "{{ profile.item }}{% for item in history %}{{ item.spelling }}{% endfor %}"
+    profiled = renderer.using(Template.parse("mine", header + text))
+    with pytest.raises(PromptError, match="'mine': the profile counts"):
+        list(every_item([sequence(3, 1, 4)], profiled, spelled))
+
+
 def test_late_items_weigh_more() -> None:
     renderer, spelled = materials()
     (row,) = every_item([sequence(3, 1, 4)], renderer, spelled, recency=2.0)

@@ -1,0 +1,128 @@
+"""An experiment with prompts: all arms answer the same users, and what was measured stays."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from eval.experiment_blocks import Answered, ArmRunner, read_block, write_block
+from eval.experiment_config import Arm, ExperimentConfig
+from eval.experiment_model import load_subject, refuse_other_data
+from eval.experiment_report import Experiment, report
+from rec_gen.data.dataset import Dataset, Example, Split
+from rec_gen.data.prepare import load_dataset
+from rec_gen.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The examples of a few users, and the file of what an arm answered to them."""
+
+    examples: Sequence[Example]
+    path: Path
+
+
+def run_experiment(config: ExperimentConfig, folder: Path) -> Experiment:
+    """Ask every arm, or read what it answered before; says on stderr how long it will take.
+
+    What is in the folder was measured by the same command, or by another one whose arms read the
+    same prompts with the same model: a block's file is named by a digest of all that decides it.
+
+    Args:
+        config: The experiment.
+        folder: Where answers are kept.
+
+    Raises:
+        ConfigError: The split holds too few users.
+        RecGenError: A model, a template or a slot is not to be had; nothing is measured before all
+            templates were rendered for all users.
+    """
+    dataset = load_dataset(config.data)
+    examples = draw_examples(dataset, config)
+    for model in config.models:
+        refuse_other_data(model, dataset)
+    clock = _Clock(len(config.arms) * len(_blocks(examples, config.block)))
+    answers: dict[str, list[Answered]] = {}
+    runners: dict[str, ArmRunner] = {}
+    for model, arms in groupby(config.arms, key=lambda arm: arm.model):
+        subject = load_subject(model, dataset)
+        planned = []
+        for arm in arms:
+            runner = ArmRunner(arm, subject, dataset, config)
+            runners[arm.name] = runner
+            parts = _blocks(examples, config.block)
+            paths = [folder / "blocks" / f"{runner.key(part)}.json" for part in parts]
+            blocks = [_Block(part, path) for part, path in zip(parts, paths, strict=True)]
+            planned.append((arm, runner, blocks))
+        for arm, runner, blocks in planned:
+            answers[arm.name] = _ask(arm, runner, blocks, clock)
+    return report(config, dataset, examples, answers, runners)
+
+
+def draw_examples(dataset: Dataset, config: ExperimentConfig) -> list[Example]:
+    """The held-out interactions of the users that are drawn, in the order of the data.
+
+    Raises:
+        ConfigError: The split holds fewer users.
+    """
+    examples = list(dataset.examples(Split(config.split)))
+    users = list(dict.fromkeys(example.user for example in examples))
+    count = len(users) if config.users is None else config.users
+    if count > len(users) or not users:
+        raise ConfigError(
+            f"key 'users': the split '{config.split}' of {dataset.name} holds {len(users)} users: "
+            "ask for fewer"
+        )
+    drawn = np.random.default_rng(config.seed).choice(len(users), count, replace=False)
+    chosen = {users[index] for index in drawn}
+    return [example for example in examples if example.user in chosen]
+
+
+def _blocks(examples: Sequence[Example], size: int) -> list[list[Example]]:
+    """The examples of so many users at a time."""
+    users = [list(rows) for _, rows in groupby(examples, key=lambda example: example.user)]
+    return [
+        [example for rows in users[start : start + size] for example in rows]
+        for start in range(0, len(users), size)
+    ]
+
+
+def _ask(arm: Arm, runner: ArmRunner, blocks: Sequence[_Block], clock: "_Clock") -> list[Answered]:
+    """What an arm answers to all blocks, in their order."""
+    answers: list[Answered] = []
+    for number, block in enumerate(blocks, start=1):
+        known = read_block(block.path)
+        if known is None:
+            start = time.perf_counter()
+            known = [runner.ask(example) for example in block.examples]
+            write_block(block.path, known)
+            clock.measured(f"{arm.name}, {number} of {len(blocks)}", time.perf_counter() - start)
+        else:
+            clock.skipped()
+        answers += known
+    return answers
+
+
+class _Clock:
+    """Says how long the rest will take."""
+
+    def __init__(self, blocks: int) -> None:
+        self._left, self._seconds = blocks, list[float]()
+        self._console = Console(stderr=True, highlight=False)
+
+    def skipped(self) -> None:
+        """Count a block that was measured before."""
+        self._left -= 1
+
+    def measured(self, label: str, seconds: float) -> None:
+        """Count a block, and print what is left if the others take as long on average."""
+        self._left -= 1
+        self._seconds.append(seconds)
+        left = self._left * sum(self._seconds) / len(self._seconds)
+        self._console.print(
+            f"{label}: {seconds:.1f} s; about {left / 60:.1f} minutes left", markup=False
+        )

@@ -1,0 +1,186 @@
+"""What one arm of an experiment answers to a block of users, measured once and then kept."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from eval.experiment_config import Arm, ExperimentConfig
+from eval.experiment_model import Subject
+from rec_gen.data.dataset import Dataset, Example
+from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
+from rec_gen.decoding.search import search
+from rec_gen.errors import DataError, NoEligibleItemError, PromptError
+from rec_gen.files import write_text
+from rec_gen.prompting import Prompt, PromptConfig, PromptRenderer
+from rec_gen.slots import Known, draw_shots
+from rec_gen.templates import Template
+from rec_gen.versions import installed_versions
+
+K = 10
+FORMAT = 1
+"""Raised when a block means something else, so that older ones are measured anew."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What one request was answered.
+
+    Attributes:
+        items: The ids of up to `K` items, best first.
+        rank: The place of the held-out item among them, from 0; None where it is not.
+        certified: Whether no other item could have ranked higher.
+        tokens: Tokens of the prompt.
+        shown: Interactions that the prompt showed.
+        left_out: Interactions that it should have shown and that did not fit.
+        seconds: What rendering and search took, alone on the machine as far as we know.
+    """
+
+    items: list[str]
+    rank: int | None
+    certified: bool
+    tokens: int
+    shown: int
+    left_out: int
+    seconds: float
+
+
+class ArmRunner:
+    """Asks one arm.
+
+    Attributes:
+        arm: The arm.
+        subject: Its model.
+        template: Its template.
+        score: The score that its model is searched by.
+    """
+
+    def __init__(
+        self, arm: Arm, subject: Subject, dataset: Dataset, config: ExperimentConfig
+    ) -> None:
+        """Make the arm's renderer.
+
+        Raises:
+            PromptError: There are too few users to draw worked examples from.
+        """
+        self.template = Template.load(arm.template.template)
+        self.score = config.score or subject.score
+        self.arm, self.subject, self._dataset, self._config = arm, subject, dataset, config
+        self._renderer = PromptRenderer(
+            self.template,
+            dataset.catalog,
+            subject.spellings,
+            subject.tokenizer,
+            PromptConfig(
+                template=arm.template.template,
+                max_history=arm.history,
+                max_tokens=config.max_tokens,
+            ),
+        )
+        shots = config.shots if "examples" in self.template.inputs else 0
+        self._shots = draw_shots(dataset, shots, config.shot_history, config.seed)
+        self._leaves = LeafFilter(subject.trie)
+
+    def key(self, examples: Sequence[Example]) -> str:
+        """A digest of all that decides the answers, prompts token by token.
+
+        Raises:
+            PromptError: An example cannot be rendered.
+        """
+        config, asked = self._config, blake2b(digest_size=16)
+        for example in examples:
+            parts = (example.user, self._render(example).ids, example.history.tolist())
+            asked.update(json.dumps([*parts, example.target]).encode())
+        decides = {
+            "format": FORMAT,
+            "k": K,
+            "data": self._dataset.fingerprint,
+            "template": self.template.sha256,
+            "asked": asked.hexdigest(),
+            "model": self.subject.digest,
+            "spelling": self.subject.spelling_digest,
+            "score": self.score,
+            "options": config.model_dump(include={"exact", "beam_width", "exclude_seen"}),
+            "shown": [self.arm.history, config.max_tokens],
+            "code": _code_digest(),
+            "versions": installed_versions(),
+        }
+        text = json.dumps(decides, sort_keys=True)
+        return blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def ask(self, example: Example) -> Answered:
+        """Ask for one held-out item; requests run alone, so that none disturbs another.
+
+        Raises:
+            DataError: Every item was seen.
+        """
+        start = time.perf_counter()
+        prompt = self._render(example)
+        seen = example.history.tolist() if self._config.exclude_seen else []
+        try:
+            leaves = EligibleLeaves(self._leaves, [seen])
+        except NoEligibleItemError as error:
+            raise DataError(
+                f"{self._dataset.name}: user '{example.user}' has seen every item: set "
+                "exclude_seen = false"
+            ) from error
+        (found,) = search(
+            self.subject.runtime,
+            [prompt.ids],
+            self.subject.trie,
+            leaves,
+            K,
+            min(self._config.beam_width, len(self._dataset.catalog)),
+            self.score,
+            exact=self._config.exact,
+        )
+        return Answered(
+            items=[self._dataset.catalog.ids[item] for item in found.items],
+            rank=found.items.index(example.target) if example.target in found.items else None,
+            certified=bool(found.certified),
+            tokens=len(prompt.ids),
+            shown=prompt.kept,
+            left_out=min(len(example.history), self.arm.history) - prompt.kept,
+            seconds=round(time.perf_counter() - start, 6),
+        )
+
+    def _render(self, example: Example) -> Prompt:
+        try:
+            known = Known.of(self._dataset, example, self._shots)
+            return self._renderer.render(example.history, known=known)
+        except PromptError as error:
+            raise PromptError(f"arm '{self.arm.name}', user '{example.user}': {error}") from error
+
+
+def read_block(path: Path) -> list[Answered] | None:
+    """Read the answers of a block; None where it was not asked yet.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    try:
+        return [Answered(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: is damaged: remove it, and it is measured again") from error
+
+
+def write_block(path: Path, answers: Sequence[Answered]) -> None:
+    """Write the answers of a block beside their place and rename them."""
+    rows: list[dict[str, Any]] = [asdict(answer) for answer in answers]
+    write_text(path, json.dumps(rows) + "\n")
+
+
+def _code_digest() -> str:
+    """A digest of the code that renders, spells and searches."""
+    root = Path(__file__).parent.parent / "rec_gen"
+    names = ("marks", "prompting", "slots", "spelling", "templates", "text")
+    files = [*(root / f"{name}.py" for name in names), *sorted((root / "decoding").glob("*.py"))]
+    digest = blake2b(Path(__file__).read_bytes(), digest_size=16)
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

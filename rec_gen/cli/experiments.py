@@ -1,0 +1,55 @@
+"""`recgen prompts experiment`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from rec_gen.cli.common import OVERRIDES, quiet
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder; default: runs/experiments/NAME."
+)
+@OVERRIDES
+def experiment(file: Path, out: Path | None, overrides: Sequence[str]) -> None:
+    """Try prompts: every template with every model answers the same held-out users.
+
+    FILE is a TOML file with the data, the templates and the models. All arms rank the whole
+    catalog by constrained search. What was measured is kept: the same command goes on after a
+    kill, and a further template costs no more than its own users. The result is a table, and
+    experiment.json in the folder.
+
+    \b
+    name = "wordings"
+    users = 60
+    exact = true
+    beam_width = 200
+    data.source = "movielens-100k"
+    templates = [{ template = "next_item" }, { template = "video_next" }]
+    models = [{ base = "smollm2-135m" }]
+
+    \b
+    recgen prompts experiment experiment.toml
+    recgen prompts experiment experiment.toml --set users=10 --out runs/few
+    """
+    from rich.console import Console
+
+    from eval.experiment_config import ExperimentConfig
+    from rec_gen.config import load_config
+    from rec_gen.errors import ConfigError
+
+    config = load_config(ExperimentConfig, file, overrides)
+    quiet()
+    from eval.experiment import run_experiment
+
+    folder = out or Path("runs") / "experiments" / config.name
+    try:
+        result = run_experiment(config, folder)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    result.render(Console())
+    result.save(folder / "experiment.json")
+    click.echo(f"result: {folder / 'experiment.json'}")
