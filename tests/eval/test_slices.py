@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from eval.background import Background
-from eval.measures import metric_intervals
+from eval.measures import MEASURES, metric_intervals
 from eval.slices import FEWEST, SHARES, measure_slice, popularity_classes, slices
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset, Split
@@ -127,7 +127,7 @@ def test_a_column_that_cannot_slice_is_refused(
 def test_a_slice_is_measured_as_its_examples_alone(background: Background) -> None:
     generator = np.random.default_rng(0)
     users = background.users
-    values = {name: generator.random((len(users), 9)) for name in ("model", "other")}
+    values = {name: generator.random((len(users), len(MEASURES))) for name in ("model", "other")}
     for part in slices(background, ["genres"]):
         found = measure_slice(part, values, "model", users, 4)
         owners = [user for user, row in zip(users, part.rows, strict=True) if row]
