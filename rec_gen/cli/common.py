@@ -50,6 +50,7 @@ class Command(click.Command):
 def quiet() -> None:
     """Leave the libraries' notices out of what people read."""
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    logging.getLogger("DeepSpeed").addFilter(lambda log: "Setting accelerator" not in log.msg)
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
