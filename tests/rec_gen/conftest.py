@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import polars as pl
 import pytest
 
 from rec_gen.catalog import Catalog
+from tests.rec_gen.command import SHOP
 
 
 @pytest.fixture
@@ -26,3 +29,15 @@ def catalog() -> Catalog:
             }
         )
     )
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop's own tables and their mapping, `shop.toml`."""
+    folder = tmp_path_factory.mktemp("shop")
+    items = [f"p{item},Product {item},{item}.5,{'ab'[item % 2]}" for item in range(8)]
+    (folder / "items.csv").write_text("\n".join(["item,title,price,shelf", *items, ""]))
+    rows = [f"u{user},p{(user + step) % 8},{100 * step}" for user in range(12) for step in range(5)]
+    (folder / "log.csv").write_text("\n".join(["user,item,time", *rows, ""]))
+    (folder / "shop.toml").write_text(SHOP.format(folder=folder))
+    return folder
