@@ -10,11 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rec_gen.bundle import Bundle
 from tests.toy import tiny_base
 from tests.training.launched import run
-from tests.training.test_processes import RUNS, STEPS, launch, losses
-from training.ranking import NDCG
+from tests.training.test_processes import RUNS, STEPS, launch, losses, trained_alike, weights
 from training.run_folder import CHECKPOINTS, last_checkpoint
 
 pytestmark = [
@@ -35,10 +33,6 @@ def changes(name: str, batch_size: int, base: str) -> dict[str, Any]:
         return {"model": model, "train": train, "validation": validation}
     train |= {**RUNS[name]["train"], "accumulation": 2 if name == "composed" else 1}
     return {**RUNS[name], "train": train, "validation": validation}
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return dict(load_file(next((folder / "bundle").glob("*/*model.safetensors"))))
 
 
 def launch_runs(*runs: dict[str, Any]) -> Any:
@@ -67,14 +61,7 @@ def test_shards_train_as_one_process_with_batches_twice_as_large(
     two: Path, tmp_path: Path, base: str, name: str
 ) -> None:
     run(tmp_path, changes(name, 8, base))
-    assert len(losses(tmp_path)) == STEPS
-    assert losses(two / name) == pytest.approx(losses(tmp_path), rel=1e-4)
-    together, alone = weights(two / name), weights(tmp_path)
-    assert together.keys() == alone.keys()
-    for key in alone:
-        torch.testing.assert_close(together[key], alone[key], rtol=1e-3, atol=1e-4)
-    ours, theirs = (Bundle.load(f / "bundle").manifest for f in (two / name, tmp_path))
-    assert ours.metrics[NDCG] == theirs.metrics[NDCG]
+    trained_alike(two / name, tmp_path)
 
 
 def test_the_best_step_is_restored(two: Path) -> None:
