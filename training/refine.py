@@ -46,6 +46,7 @@ from training.run_folder import (
     resumable_checkpoint,
 )
 from training.stopping import LastStepCallback
+from training.tracking import require_trackers, tracking
 
 
 class Report(Config):
@@ -98,13 +99,14 @@ def refine(
             learn, the weights are quantised, or there are several processes.
     """
     refuse_several("refine")
+    require_trackers(config.track)
     if bundle.manifest.quantized:
         raise ConfigError(
             f"the bundle '{bundle.manifest.name}' is quantised: refine the one it came from"
         )
     recipe = parse_config(Recipe, bundle.manifest.recipe)
     identity = {
-        **config.model_dump(mode="json"),
+        **config.model_dump(mode="json", exclude={"track"}),
         "the bundle at the start": bundle.manifest.digest,
         **identify_data(recipe, dataset),
     }
@@ -183,7 +185,8 @@ def _train(
     trainer.rank = rank
     trainer.remove_callback(PrinterCallback)
     keep_freed_memory()
-    trainer.train(resume_from_checkpoint=resumable_checkpoint(folder))
+    with tracking(config.track):
+        trainer.train(resume_from_checkpoint=resumable_checkpoint(folder))
     drop_reference(bundle.model)
     bundle.model.eval()
     return Report(
@@ -206,7 +209,7 @@ def _save(
     manifest = bundle.manifest
     stage = Refinement(
         parent=manifest.digest,
-        settings=config.model_dump(mode="json"),
+        settings=config.model_dump(mode="json", exclude={"track"}),
         before=report.before,
         best_step=report.best_step,
     )

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from rec_gen.config import Config
+from training.tracking import Tracker
 
 Method = Literal["dpo", "softmax-dpo", "grpo"]
 
@@ -30,6 +31,7 @@ class RefineConfig(Config):
         every_steps: Steps between validations; a checkpoint is written at each.
         patience: Validations without a better NDCG@10 before training stops.
         seed: Seeds the examples, their order and all draws.
+        track: As in a recipe.
     """
 
     method: Method
@@ -45,3 +47,4 @@ class RefineConfig(Config):
     every_steps: int = Field(default=20, ge=1)
     patience: int = Field(default=5, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
+    track: tuple[Tracker, ...] = ()

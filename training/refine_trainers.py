@@ -107,7 +107,12 @@ def _arguments(bundle: Bundle, config: RefineConfig, folder: Path) -> dict[str, 
     manifest = bundle.manifest
     return {
         **shared_arguments(
-            folder, manifest.dtype, config.seed, config.max_steps, config.every_steps
+            folder,
+            manifest.dtype,
+            config.seed,
+            config.max_steps,
+            config.every_steps,
+            config.track,
         ),
         "gradient_accumulation_steps": config.accumulation,
         "gradient_checkpointing": manifest.recipe["train"]["gradient_checkpointing"],

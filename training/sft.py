@@ -47,6 +47,7 @@ from training.run_folder import (
 )
 from training.setup import Materials, prepare_materials, weights_type
 from training.stopping import LastStepCallback
+from training.tracking import require_trackers, tracking
 from training.trainer import RankingTrainer
 
 
@@ -68,6 +69,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         ConfigError: The folder holds a run of another recipe, data set or template.
         RecGenError: A model, a package, a template or a spelling is not to be had.
     """
+    require_trackers(recipe.track)
     join(weights_type(recipe.model))
     template = Template.load(recipe.prompt.template)
     tasks = task_templates(recipe, template)
@@ -88,7 +90,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     trainer = sft_trainer(recipe, dataset, bundle, folder, held, materials.new_tokens, ratings)
     keep_freed_memory()
     preparing = time.monotonic() - began
-    with explain_out_of_memory(recipe.train.batch_size):
+    with explain_out_of_memory(recipe.train.batch_size), tracking(recipe.track):
         trainer.train(resume_from_checkpoint=checkpoint)
     names = (NDCG, RECALL, "loss", *((AUC, COUNTED, PAIRS) if ratings else ()))
     best = {name: at_best_step(trainer.state.log_history, name) for name in names}
@@ -108,7 +110,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
 def _identity(
     recipe: Recipe, dataset: Dataset, template: Template, tasks: tuple[Template, ...]
 ) -> dict[str, Any]:
-    """What makes two runs the same; how long one may take does not."""
+    """What makes two runs the same; how long one may take and who is told of it do not."""
     several: dict[str, Any] = {"the number of processes": count()} if count() > 1 else {}
     if shards_states():
         several["the optimizer states"] = "sharded"
@@ -116,7 +118,9 @@ def _identity(
     if tasks:
         mixed["tasks"] = [task.model_dump(mode="json") for task in recipe.tasks]
         mixed["the texts of the tasks' templates"] = [task.sha256 for task in tasks]
-    keys = recipe.model_dump(mode="json", exclude={"train": {"max_minutes"}, "tasks": True})
+    keys = recipe.model_dump(
+        mode="json", exclude={"train": {"max_minutes"}, "tasks": True, "track": True}
+    )
     keys["model"]["dtype"] = weights_type(recipe.model)
     return {
         **keys,
@@ -158,7 +162,7 @@ def _bundle(
         fingerprint=dataset.fingerprint,
         metrics={},
         semantic_ids=materials.code_statistics,
-        recipe=recipe.model_dump(mode="json"),
+        recipe=recipe.model_dump(mode="json", exclude={"track"}),
         versions=installed_versions(),
         files={},
     )
@@ -276,6 +280,7 @@ def _arguments(recipe: Recipe, dtype: Dtype, folder: Path, longest: int) -> SFTC
             recipe.seed,
             train.max_steps,
             recipe.validation.every_steps,
+            recipe.track,
         ),
     )
     return on_one_device(arguments)
