@@ -7,10 +7,11 @@ import polars as pl
 
 from eval.background import Background
 from eval.baselines import default_baselines
+from eval.categories import CategoryShares, mean_shares
 from eval.intervals import LEVEL, RESAMPLES
 from eval.leaks import check_leaks
-from eval.lists import list_rows
-from eval.measures import SUMMARIES, comparisons, metric_intervals, metric_values
+from eval.lists import RankedLists, list_rows
+from eval.measures import SUMMARIES, K, comparisons, metric_intervals, metric_values
 from eval.ranking import Lister, rank_baselines, rank_recommender
 from eval.report import HYBRID, MODEL, Evaluation
 from eval.significance import FLIPS
@@ -48,6 +49,7 @@ def evaluate(
     bundle: "Bundle | None" = None,
     allowed_leaks: Collection[str] = (),
     unconstrained: int = 0,
+    categories: str | None = None,
 ) -> Evaluation:
     """Measure a model and the baselines on the same held-out interactions.
 
@@ -64,15 +66,17 @@ def evaluate(
         bundle: The model's bundle, whose spellings and data are checked for leaks.
         allowed_leaks: Checks that may fail.
         unconstrained: For how many examples the bundle's model also answers freely.
+        categories: The catalog's column of categories, for the measures that need them.
 
     Raises:
-        ConfigError: A column cannot slice, or a leak that is allowed has no check.
+        ConfigError: A column cannot slice or has no categories, or a leak that is allowed has no
+            check.
         DataError: The split holds no interaction, a leak is found, or a baseline refuses the
             catalog.
         MissingPackageError: The package of a baseline is not installed.
     """
     leaks = check_leaks(dataset, bundle, allowed_leaks)
-    background = Background.of(dataset, split)
+    background = Background.of(dataset, split, categories)
     parts = slices(background, columns)
     names, left_out = default_baselines(dataset) if baselines is None else (baselines, {})
     examples, users = background.examples, background.users
@@ -109,10 +113,20 @@ def evaluate(
         },
         slices=[measure_slice(part, values, MODEL, users, seed) for part in parts],
         unconstrained=free,
+        categories=_category_shares(background, lists),
         rows=pl.concat(
             list_rows(system, lists[system], dataset.catalog, examples) for system in lists
         ),
     )
+
+
+def _category_shares(
+    background: Background, lists: dict[str, RankedLists]
+) -> CategoryShares | None:
+    if background.categories is None:
+        return None
+    first = {system: each.items[:, :K] for system, each in lists.items()}
+    return mean_shares(background.categories, background.histories, first)
 
 
 def protocol(exclude_seen: bool) -> str:

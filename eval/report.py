@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from eval.categories import CategoryShares
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
 from eval.measures import RANK_METRICS
@@ -51,6 +52,7 @@ class Evaluation:
         summaries: By system and measure of all lists together, the number.
         slices: The same measures for parts of the examples.
         unconstrained: What the model wrote without constraints, where that was asked for.
+        categories: What part of histories and of lists each category has, where asked for.
         rows: One row an example and system, see `eval.lists.list_rows`; beside the JSON, not in it.
     """
 
@@ -70,6 +72,7 @@ class Evaluation:
     summaries: dict[str, dict[str, float]]
     slices: list[SliceResult]
     unconstrained: list[FreeGeneration]
+    categories: CategoryShares | None = None
     rows: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
 
     def to_json(self) -> str:

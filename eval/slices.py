@@ -11,7 +11,6 @@ from eval.background import Background
 from eval.intervals import Interval
 from eval.measures import differences, metric_intervals
 from rec_gen.errors import ConfigError
-from rec_gen.metrics import Floats
 
 FEWEST = 20
 """With fewer examples, a slice is shown without a verdict."""
@@ -84,18 +83,18 @@ def slices(background: Background, columns: Sequence[str]) -> list[Slice]:
 
 
 def measure_slice(
-    part: Slice, values: dict[str, Floats], reference: str, users: Sequence[str], seed: int
+    part: Slice, values: dict[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
 ) -> SliceResult:
     """The means of a slice with their intervals, and its differences where it is large enough.
 
     Args:
         part: The slice.
-        values: By system, float64 [n, measures] of all examples.
+        values: By system, what each example scores, a column a measure.
         reference: The system that the others are compared with.
         users: The n examples' users.
         seed: Of the bootstrap.
     """
-    inside = {system: each[part.rows] for system, each in values.items()}
+    inside = {system: each.filter(part.rows) for system, each in values.items()}
     owners = [users[row] for row in np.flatnonzero(part.rows)]
     return SliceResult(
         part.by,

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     metavar="COLUMN",
     help="Also slice by a column of the catalog, and show the slices.",
 )
+@click.option(
+    "--categories",
+    metavar="COLUMN",
+    help="Also measure the lists' diversity and calibration by a column of the catalog.",
+)
 @click.option("--slices", "show_slices", is_flag=True, help="Show a table for each slicing.")
 @click.option(
     "--unconstrained",
@@ -60,6 +65,7 @@ def evaluate(
     prior_weight: float,
     baselines: str | None,
     columns: Sequence[str],
+    categories: str | None,
     show_slices: bool,
     unconstrained: int,
     sampled_negatives: str | None,
@@ -72,6 +78,7 @@ def evaluate(
     recgen evaluate runs/quickstart/bundle --json result.json
     recgen evaluate runs/quickstart/bundle --prior-weight 0.1
     recgen evaluate runs/quickstart/bundle --slice genres --baselines markov,ease
+    recgen evaluate runs/quickstart/bundle --categories genres
     recgen evaluate runs/quickstart/bundle --unconstrained 100
     """
     from eval.baselines import parse_baselines
@@ -96,6 +103,7 @@ def evaluate(
         prior_weight=prior_weight,
         baselines=names,
         columns=columns,
+        categories=categories,
         unconstrained=unconstrained,
         allowed_leaks=allowed_leaks,
     )
@@ -131,6 +139,7 @@ def compare(
     prior_weight: float = 0.0,
     baselines: Sequence[str] | None = None,
     columns: Sequence[str] = (),
+    categories: str | None = None,
     unconstrained: int = 0,
     allowed_leaks: Sequence[str] = (),
 ) -> "Evaluation":
@@ -154,6 +163,7 @@ def compare(
         hybrid=Hybrid(recommender, prior_weight) if prior_weight else None,
         baselines=baselines,
         columns=columns,
+        categories=categories,
         bundle=recommender.bundle,
         allowed_leaks=allowed_leaks,
         unconstrained=unconstrained,

@@ -127,14 +127,19 @@ def test_a_column_that_cannot_slice_is_refused(
 def test_a_slice_is_measured_as_its_examples_alone(background: Background) -> None:
     generator = np.random.default_rng(0)
     users = background.users
-    values = {name: generator.random((len(users), len(MEASURES))) for name in ("model", "other")}
+    shape = len(users), len(MEASURES)
+    values = {
+        name: pl.DataFrame(generator.random(shape), list(MEASURES)) for name in ("model", "other")
+    }
     for part in slices(background, ["genres"]):
         found = measure_slice(part, values, "model", users, 4)
         owners = [user for user, row in zip(users, part.rows, strict=True) if row]
         assert (found.examples, found.users) == (part.rows.sum(), len(set(owners)))
         for name in values:
-            assert found.systems[name] == metric_intervals(values[name][part.rows], owners, 4)
+            assert found.systems[name] == metric_intervals(
+                values[name].filter(part.rows), owners, 4
+            )
         assert bool(found.differences) == (found.examples >= FEWEST)
         if found.differences:
-            gap = (values["model"] - values["other"])[part.rows]
+            gap = (values["model"] - values["other"]).filter(part.rows)
             assert found.differences == {"other": metric_intervals(gap, owners, 4)}
