@@ -58,7 +58,7 @@ class ItemCategories:
         names = rows["name"].unique().sort()
         if not 0 < len(names) <= MOST_CATEGORIES:
             raise ConfigError(
-                f"--categories {column}: the catalog has {len(names):,} of them; choose a column "
+                f"--categories {column}: names {len(names):,} categories; choose a column "
                 f"with 1 to {MOST_CATEGORIES:,}"
             )
         members = np.zeros((len(values), len(names)), bool)

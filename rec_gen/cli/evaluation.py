@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     metavar="COLUMN",
     help="Also measure the lists' diversity and calibration by a column of the catalog.",
 )
+@click.option(
+    "--ratings", is_flag=True, help="Also score yes or no, where the model learnt to say it."
+)
 @click.option("--slices", "show_slices", is_flag=True, help="Show a table for each slicing.")
 @click.option(
     "--unconstrained",
@@ -66,6 +69,7 @@ def evaluate(
     baselines: str | None,
     columns: Sequence[str],
     categories: str | None,
+    ratings: bool,
     show_slices: bool,
     unconstrained: int,
     sampled_negatives: str | None,
@@ -79,6 +83,7 @@ def evaluate(
     recgen evaluate runs/quickstart/bundle --prior-weight 0.1
     recgen evaluate runs/quickstart/bundle --slice genres --baselines markov,ease
     recgen evaluate runs/quickstart/bundle --categories genres
+    recgen evaluate runs/movielens-tasks/bundle --ratings
     recgen evaluate runs/quickstart/bundle --unconstrained 100
     """
     from eval.baselines import parse_baselines
@@ -104,6 +109,7 @@ def evaluate(
         baselines=names,
         columns=columns,
         categories=categories,
+        ratings=ratings,
         unconstrained=unconstrained,
         allowed_leaks=allowed_leaks,
     )
@@ -140,6 +146,7 @@ def compare(
     baselines: Sequence[str] | None = None,
     columns: Sequence[str] = (),
     categories: str | None = None,
+    ratings: bool = False,
     unconstrained: int = 0,
     allowed_leaks: Sequence[str] = (),
 ) -> "Evaluation":
@@ -164,6 +171,7 @@ def compare(
         baselines=baselines,
         columns=columns,
         categories=categories,
+        ratings=ratings,
         bundle=recommender.bundle,
         allowed_leaks=allowed_leaks,
         unconstrained=unconstrained,

@@ -63,8 +63,8 @@ def test_text_and_lists_of_text_are_categories(dataset: Dataset) -> None:
     [
         ("genre", "--categories genre: the catalog has item, title, genres, brand"),
         ("year", "--categories year: holds Int64; choose a column of text or of lists of text"),
-        ("empty", "--categories empty: the catalog has 0 of them; choose a column with 1 to 20"),
-        ("title", "--categories title: the catalog has 25 of them; choose a column with 1 to 20"),
+        ("empty", "--categories empty: names 0 categories; choose a column with 1 to 20"),
+        ("title", "--categories title: names 25 categories; choose a column with 1 to 20"),
     ],
 )
 def test_a_column_without_categories_is_refused(

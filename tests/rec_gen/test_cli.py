@@ -242,6 +242,7 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (2, "'eas' is not one of popularity", [*evaluate, "--baselines", "eas"]),
         (2, "--slice shelves: the catalog has", [*evaluate, "--slice", "shelves"]),
         (2, "--categories shelves: the catalog", [*evaluate, "--categories", "shelves"]),
+        (1, "did not learn the task 'rating': train", [*evaluate, "--ratings"]),
         (2, "--allow-leak x: is not one of", [*evaluate, "--allow-leak", "x"]),
         (2, "taken.parquet, which is some", [*evaluate, "--json", tmp_path / "taken.json"]),
         (2, "which is something else", [*evaluate, "--json", tmp_path / "taken.parquet"]),
