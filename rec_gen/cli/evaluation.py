@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "columns",
     multiple=True,
     metavar="COLUMN",
-    help="Also slice by a column of the catalog, and show the slices.",
+    help="Also slice by a column of the catalog, or of the users as in user.age, and show it.",
 )
 @click.option(
     "--categories",
@@ -82,6 +82,7 @@ def evaluate(
     recgen evaluate runs/quickstart/bundle --json result.json
     recgen evaluate runs/quickstart/bundle --prior-weight 0.1
     recgen evaluate runs/quickstart/bundle --slice genres --baselines markov,ease
+    recgen evaluate runs/quickstart/bundle --slice user.occupation
     recgen evaluate runs/quickstart/bundle --categories genres
     recgen evaluate runs/movielens-tasks/bundle --ratings
     recgen evaluate runs/quickstart/bundle --unconstrained 100
