@@ -148,10 +148,19 @@ class Dataset:
         digest = blake2b(self.catalog.fingerprint.encode(), digest_size=16)
         for part in ("\0".join(self.users).encode(), self._offsets, self._items, self._splits):
             digest.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
-        if self.user_frame is not None and "source" not in self.manifest:
-            frame = self.user_frame.select(sorted(self.user_frame.columns))
-            for row in (frame.columns, *frame.iter_rows()):
-                digest.update(repr(row).encode())
+        if "source" not in self.manifest:
+            digest.update((self._users_digest or "").encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def _users_digest(self) -> str | None:
+        """A digest of what is known of the users."""
+        if self.user_frame is None:
+            return None
+        frame = self.user_frame.select(sorted(self.user_frame.columns))
+        digest = blake2b(repr(frame.columns).encode(), digest_size=16)
+        for row in frame.iter_rows():
+            digest.update(repr(row).encode())
         return digest.hexdigest()
 
     @cached_property
@@ -234,7 +243,8 @@ class Dataset:
         self.frame.write_parquet(folder / INTERACTIONS)
         if self.user_frame is not None:
             self.user_frame.write_parquet(folder / USERS)
-        text = json.dumps({**self.manifest, "fingerprint": self.fingerprint}, indent=2)
+        digests = {"users": self._users_digest, "fingerprint": self.fingerprint}
+        text = json.dumps({**self.manifest, **digests}, indent=2)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -242,7 +252,7 @@ class Dataset:
         """Read a prepared data set.
 
         Raises:
-            DataError: A file is missing, cannot be read, or does not match the fingerprint.
+            DataError: A file is missing, cannot be read, or is not what was saved.
         """
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -250,9 +260,9 @@ class Dataset:
             users = pl.read_parquet(folder / USERS) if (folder / USERS).is_file() else None
         except (OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{folder}: is not a prepared data set: {error}") from error
-        recorded = manifest.pop("fingerprint", None)
+        recorded = manifest.pop("users", None), manifest.pop("fingerprint", None)
         dataset = cls(Catalog.load(folder / ITEMS), frame, manifest, users)
-        if recorded != dataset.fingerprint:
+        if recorded != (dataset._users_digest, dataset.fingerprint):
             raise DataError(f"{folder}: was changed since it was prepared; prepare it again")
         return dataset
 

@@ -47,10 +47,15 @@ def test_without_a_table_nothing_changes(tmp_path: Path) -> None:
     assert bare.fingerprint == plain.fingerprint
 
 
+@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("change", ["edit", "remove"])
-def test_changed_users_are_noticed(tmp_path: Path, change: str) -> None:
+def test_changed_users_are_noticed(tmp_path: Path, change: str, named: bool) -> None:
     dataset = prepare(shop(tmp_path, users=PEOPLE), tmp_path / "out")
     assert dataset.user_frame is not None
+    if named:
+        manifest = {**dataset.manifest, "source": "movielens-100k"}
+        Dataset(dataset.catalog, dataset.frame, manifest, dataset.user_frame).save(tmp_path / "out")
+        assert Dataset.load(tmp_path / "out").manifest == manifest
     if change == "edit":
         dataset.user_frame.reverse().write_parquet(tmp_path / "out" / USERS)
     else:
