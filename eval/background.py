@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eval.categories import ItemCategories
 from rec_gen.counts import training_interactions
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.errors import DataError
@@ -20,6 +21,7 @@ class Background:
         popularity: int64 [items], each item's interactions in the training sequences.
         choosers: int64 [items], how many users each is a training interaction of.
         trained_users: The users with a training sequence.
+        categories: Those of the items, where they were asked for.
     """
 
     dataset: Dataset
@@ -27,12 +29,19 @@ class Background:
     popularity: npt.NDArray[np.int64]
     choosers: npt.NDArray[np.int64]
     trained_users: frozenset[str]
+    categories: ItemCategories | None = None
 
     @classmethod
-    def of(cls, dataset: Dataset, split: Split) -> "Background":
+    def of(cls, dataset: Dataset, split: Split, categories: str | None = None) -> "Background":
         """Read the examples of a split and count the training sequences.
 
+        Args:
+            dataset: The data set.
+            split: Which examples.
+            categories: The catalog's column of categories, if any.
+
         Raises:
+            ConfigError: The column cannot be read as categories.
             DataError: The split holds no interaction.
         """
         users, items = training_interactions(dataset)
@@ -43,12 +52,18 @@ class Background:
             np.bincount(items, minlength=len(dataset.catalog)),
             np.bincount(chosen, minlength=len(dataset.catalog)),
             frozenset(sequence.user for sequence in dataset.sequences()),
+            None if categories is None else ItemCategories.of(dataset.catalog, categories),
         )
 
     @property
     def users(self) -> list[str]:
         """The users of the examples."""
         return [example.user for example in self.examples]
+
+    @property
+    def histories(self) -> list[npt.NDArray[np.int32]]:
+        """What came before the held-out items, int32 catalog positions, oldest first."""
+        return [example.history for example in self.examples]
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:

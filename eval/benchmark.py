@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 import numpy as np
+import polars as pl
 from rich.console import Console
 
 from eval.background import Background, held_out
@@ -10,13 +11,13 @@ from eval.baselines import default_baselines
 from eval.benchmark_report import Benchmark
 from eval.evaluate import protocol
 from eval.leaks import check_leaks
-from eval.measures import MEASURES, metric_intervals, metric_values
+from eval.measures import metric_intervals, metric_values
 from eval.ranking import Hybrid, Lister, rank_baselines, rank_recommender
 from eval.report import HYBRID, MODEL
 from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import BundleError
-from rec_gen.metrics import Floats, ndcg
+from rec_gen.metrics import ndcg
 from rec_gen.recommender import Recommender
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
@@ -56,7 +57,7 @@ def benchmark(
     validation = rank_weights(recommenders, dataset, exclude_seen)
     weight = max(validation, key=lambda weight: validation[weight])
 
-    def measure(recommender: Recommender, weight: float, system: str) -> Floats:
+    def measure(recommender: Recommender, weight: float, system: str) -> pl.DataFrame:
         label = f"{system} of seed {recommender.bundle.manifest.seed}"
         lister = _joined(recommender, weight)
         lists = rank_recommender(lister, dataset.catalog, examples, exclude_seen, label=label)
@@ -69,10 +70,13 @@ def benchmark(
         else values[MODEL]
     )
     by_seed = {
-        system: [dict(zip(MEASURES, each.mean(axis=0).tolist(), strict=True)) for each in seeds]
+        system: [each.mean().row(0, named=True) for each in seeds]
         for system, seeds in values.items()
     }
-    means = {system: np.mean(seeds, axis=0) for system, seeds in values.items()}
+    means = {
+        system: pl.DataFrame(np.mean(seeds, axis=0), seeds[0].schema)
+        for system, seeds in values.items()
+    }
     names, left_out = default_baselines(dataset)
     for name, lists in rank_baselines(names, dataset, examples, exclude_seen, SEED).items():
         means[name] = metric_values(lists, background)

@@ -143,16 +143,25 @@ def miscalibration(
     """
     listed = lists >= 0
     lengths = [len(history) for history in histories]
-    wanted = _category_shares(np.concatenate(histories), np.array(lengths), categories)
-    shown = _category_shares(lists[listed], listed.sum(axis=1), categories)
+    wanted = category_shares(np.concatenate(histories), np.array(lengths), categories)
+    shown = category_shares(lists[listed], listed.sum(axis=1), categories)
     mixed = (1 - SMOOTHING) * shown + SMOOTHING * wanted
     return np.asarray(rel_entr(wanted, mixed).sum(axis=1))
 
 
-def _category_shares(
+def category_shares(
     items: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer], categories: Categories
 ) -> Floats:
-    """The mean over runs of items of their categories' shares, float64 [runs, categories]."""
+    """The share of each category in runs of items; an item's weight is shared by its categories.
+
+    Args:
+        items: int [n], catalog positions, run after run.
+        lengths: int [runs], how many items each run has.
+        categories: bool [items, categories]; an item without any is passed over.
+
+    Returns:
+        float64 [runs, categories], 1 in sum; NaN for a run without a category.
+    """
     sizes = categories.sum(axis=1, keepdims=True)
     shares = categories / np.maximum(sizes, 1)
     starts = np.append(0, np.cumsum(lengths))

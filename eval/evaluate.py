@@ -7,11 +7,13 @@ import polars as pl
 
 from eval.background import Background
 from eval.baselines import default_baselines
+from eval.categories import CategoryShares, mean_shares
 from eval.intervals import LEVEL, RESAMPLES
 from eval.leaks import check_leaks
-from eval.lists import list_rows
-from eval.measures import SUMMARIES, comparisons, metric_intervals, metric_values
+from eval.lists import RankedLists, list_rows
+from eval.measures import SUMMARIES, K, comparisons, metric_intervals, metric_values
 from eval.ranking import Lister, rank_baselines, rank_recommender
+from eval.ratings import Questions, evaluate_ratings
 from eval.report import HYBRID, MODEL, Evaluation
 from eval.significance import FLIPS
 from eval.slices import measure_slice, slices
@@ -48,6 +50,8 @@ def evaluate(
     bundle: "Bundle | None" = None,
     allowed_leaks: Collection[str] = (),
     unconstrained: int = 0,
+    categories: str | None = None,
+    ratings: bool = False,
 ) -> Evaluation:
     """Measure a model and the baselines on the same held-out interactions.
 
@@ -64,18 +68,23 @@ def evaluate(
         bundle: The model's bundle, whose spellings and data are checked for leaks.
         allowed_leaks: Checks that may fail.
         unconstrained: For how many examples the bundle's model also answers freely.
+        categories: The catalog's column of categories, for the measures that need them.
+        ratings: Whether the bundle's model also says yes or no to held-out items.
 
     Raises:
-        ConfigError: A column cannot slice, or a leak that is allowed has no check.
+        BundleError: The bundle's model did not learn to say yes or no.
+        ConfigError: A column cannot slice or has no categories, a leak that is allowed has no
+            check, or ratings are all a yes or all a no.
         DataError: The split holds no interaction, a leak is found, or a baseline refuses the
             catalog.
         MissingPackageError: The package of a baseline is not installed.
     """
     leaks = check_leaks(dataset, bundle, allowed_leaks)
-    background = Background.of(dataset, split)
+    background = Background.of(dataset, split, categories)
     parts = slices(background, columns)
     names, left_out = default_baselines(dataset) if baselines is None else (baselines, {})
     examples, users = background.examples, background.users
+    questions = Questions.of(bundle, dataset, examples) if bundle and ratings else None
     # first, since a baseline that cannot be had is told in minutes, and a model may take hours
     others = rank_baselines(names, dataset, examples, exclude_seen, seed)
     listers = {MODEL: recommender} | ({} if hybrid is None else {HYBRID: hybrid})
@@ -109,10 +118,23 @@ def evaluate(
         },
         slices=[measure_slice(part, values, MODEL, users, seed) for part in parts],
         unconstrained=free,
+        categories=_category_shares(background, lists),
+        ratings=evaluate_ratings(bundle, dataset, questions, MODEL, seed)
+        if bundle and questions
+        else None,
         rows=pl.concat(
             list_rows(system, lists[system], dataset.catalog, examples) for system in lists
         ),
     )
+
+
+def _category_shares(
+    background: Background, lists: dict[str, RankedLists]
+) -> CategoryShares | None:
+    if background.categories is None:
+        return None
+    first = {system: each.items[:, :K] for system, each in lists.items()}
+    return mean_shares(background.categories, background.histories, first)
 
 
 def protocol(exclude_seen: bool) -> str:

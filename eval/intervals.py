@@ -5,7 +5,7 @@ not examples, are drawn, since the examples of one user are not independent (the
 of Davison and Hinkley, "Bootstrap Methods and their Application", 1997).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 RESAMPLES = 1000
 LEVEL = 95
+ENDS = ((100 - LEVEL) / 2, (100 + LEVEL) / 2)
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,47 @@ def mean_intervals(
     """
     sums, counts = user_sums(values, users)
     both = np.concatenate([sums, counts], axis=1)
-    generator = np.random.default_rng(seed)
     draws = np.empty((RESAMPLES + 1, both.shape[1]))
     draws[-1] = both.sum(axis=0)
-    for draw in draws[:-1]:
-        chosen = generator.integers(len(both), size=len(both))
-        draw[:] = np.bincount(chosen, minlength=len(both)) @ both
+    for row, drawn in enumerate(_resamples(len(both), seed)):
+        draws[row] = drawn @ both
     with np.errstate(invalid="ignore"):
         *resampled, means = np.divide(*np.split(draws, 2, axis=1))
-    tail = (100 - LEVEL) / 2
-    low, high = np.percentile(resampled, [tail, 100 - tail], axis=0)
-    return [Interval(*ends) for ends in np.stack([means, low, high], axis=1).tolist()]
+    return _intervals(means, np.percentile(resampled, ENDS, axis=0))
+
+
+def resampled_intervals(
+    statistics: Callable[[npt.NDArray[np.int64]], Sequence[float]], users: Sequence[str], seed: int
+) -> list[Interval]:
+    """Numbers that are no means over examples, such as an AUC, each with its interval.
+
+    Args:
+        statistics: Gives the numbers of some examples; takes int64 [m], their rows, where an
+            example stands as often as its user was drawn.
+        users: The n examples' users.
+        seed: Of the resampling, which draws what `mean_intervals` does.
+
+    Returns:
+        One interval a number, `mean` being the observed number; resamples in which it is NaN, such
+        as those without a yes, are left out.
+    """
+    names, groups = np.unique(np.asarray(users), return_inverse=True)
+    rows = np.arange(len(groups))
+    resampled = [
+        statistics(np.repeat(rows, drawn[groups])) for drawn in _resamples(len(names), seed)
+    ]
+    return _intervals(np.array(statistics(rows)), np.nanpercentile(resampled, ENDS, axis=0))
+
+
+def _resamples(units: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """How often each unit is drawn in each resample, int64 [units]."""
+    generator = np.random.default_rng(seed)
+    for _ in range(RESAMPLES):
+        yield np.bincount(generator.integers(units, size=units), minlength=units)
+
+
+def _intervals(observed: npt.NDArray[np.float64], ends: npt.NDArray[np.float64]) -> list[Interval]:
+    return [Interval(*each) for each in np.vstack([observed, ends]).T.tolist()]
 
 
 def user_sums(

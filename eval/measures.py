@@ -2,10 +2,19 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
+import polars as pl
 
 from eval.background import Background
-from eval.beyond_accuracy import average_popularity, catalog_coverage, exposure_gini, novelty
+from eval.beyond_accuracy import (
+    Categories,
+    Lists,
+    average_popularity,
+    catalog_coverage,
+    category_diversity,
+    exposure_gini,
+    miscalibration,
+    novelty,
+)
 from eval.intervals import Interval, mean_intervals
 from eval.lists import RankedLists
 from eval.significance import Comparison, compare
@@ -23,6 +32,9 @@ from rec_gen.metrics import (
 
 Measure = Callable[[RankedLists, Background], Floats]
 """What each example scores, float64 [n]."""
+
+CategoryMeasure = Callable[[Lists, Background, Categories], Floats]
+"""The same where the items' categories are known, of the first `K` items of each list."""
 
 Summary = Callable[[RankedLists, Background], float]
 """A number of all lists together, such as a share of the catalog."""
@@ -49,6 +61,14 @@ MEASURES: dict[str, Measure] = {
 }
 """The measures of an example, in the order of all reports; another one needs a line here."""
 
+CATEGORY_MEASURES: dict[str, CategoryMeasure] = {
+    f"diversity@{K}": lambda lists, _, members: category_diversity(lists, members),
+    f"miscalibration@{K}": lambda lists, known, members: miscalibration(
+        lists, known.histories, members
+    ),
+}
+"""What is measured besides where a column of categories was given."""
+
 SUMMARIES: dict[str, Summary] = {
     f"coverage@{K}": lambda lists, known: catalog_coverage(
         lists.items[:, :K], len(known.popularity)
@@ -58,23 +78,28 @@ SUMMARIES: dict[str, Summary] = {
 """The measures of all lists together; another one needs a line here."""
 
 
-def metric_values(lists: RankedLists, background: Background) -> Floats:
-    """What each example scores, float64 [n, measures] in the order of `MEASURES`."""
-    return np.stack([measure(lists, background) for measure in MEASURES.values()], axis=1)
+def metric_values(lists: RankedLists, background: Background) -> pl.DataFrame:
+    """What each example scores: a row an example, a column (Float64) a measure that there is."""
+    columns = {name: measure(lists, background) for name, measure in MEASURES.items()}
+    if background.categories:
+        first, members = lists.items[:, :K], background.categories.members
+        for name, measure in CATEGORY_MEASURES.items():
+            columns[name] = measure(first, background, members)
+    return pl.DataFrame(columns)
 
 
-def metric_intervals(values: Floats, users: Sequence[str], seed: int) -> dict[str, Interval]:
-    """The mean of each measure with its interval; see `mean_intervals`."""
-    return dict(zip(MEASURES, mean_intervals(values, users, seed), strict=True))
+def metric_intervals(values: pl.DataFrame, users: Sequence[str], seed: int) -> dict[str, Interval]:
+    """The mean of each column with its interval; see `mean_intervals`."""
+    return dict(zip(values.columns, mean_intervals(values.to_numpy(), users, seed), strict=True))
 
 
 def differences(
-    values: dict[str, Floats], reference: str, users: Sequence[str], seed: int
+    values: dict[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
 ) -> dict[str, dict[str, Interval]]:
     """By other system and measure, what the reference scores more, paired by example.
 
     Args:
-        values: By system, float64 [n, measures].
+        values: By system, as `metric_values` gives them.
         reference: The system that the others are compared with.
         users: The n examples' users.
         seed: Of the bootstrap.
@@ -87,11 +112,13 @@ def differences(
 
 
 def comparisons(
-    values: dict[str, Floats], reference: str, users: Sequence[str], seed: int
+    values: dict[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
 ) -> dict[str, dict[str, Comparison]]:
     """The same with p-values and detectable differences; see `compare`."""
-    found = compare(values, reference, users, seed)
+    names = values[reference].columns
+    cells = {system: each.to_numpy() for system, each in values.items()}
+    found = compare(cells, reference, users, seed)
     return {
-        system: {name: each.reversed() for name, each in zip(MEASURES, columns, strict=True)}
+        system: {name: each.reversed() for name, each in zip(names, columns, strict=True)}
         for system, columns in found.items()
     }

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
+from scipy.stats import rankdata
 
 from rec_gen.metrics import Floats
 
@@ -17,6 +17,8 @@ class RatingMetrics:
         accuracy: The share of answers that are right, yes from a chance of 0.5 on.
         f1: The F1 of the answer yes; 0 where nothing was a yes.
         auc: The chance that a yes is rated above a no, half for a tie; NaN if all answers agree.
+            Source: Mann and Whitney, "On a test of whether one of two random variables is
+            stochastically larger than the other", 1947.
         log_loss: The mean of -ln of the chance that the judged answer was given, in nats; a chance
             of 0 counts as 2.2e-16.
     """
@@ -34,10 +36,24 @@ def rating_metrics(liked: npt.NDArray[np.bool_], chances: Floats) -> RatingMetri
         liked: bool [n], the judged answers, at least one.
         chances: float64 [n], from 0 to 1.
     """
-    answers, mixed = chances >= 0.5, liked.any() and not liked.all()
+    values, answers = answer_values(liked, chances), chances >= 0.5
+    yes, no = int(liked.sum()), int((~liked).sum())
+    wins = rankdata(chances)[liked].sum() - yes * (yes + 1) / 2
     return RatingMetrics(
-        accuracy=float(accuracy_score(liked, answers)),
-        f1=float(f1_score(liked, answers, zero_division=0)),
-        auc=float(roc_auc_score(liked, chances)) if mixed else float("nan"),
-        log_loss=float(log_loss(liked, chances, labels=[False, True])),
+        accuracy=float(values["accuracy"].mean()),
+        f1=float(2 * (answers & liked).sum() / max(answers.sum() + yes, 1)),
+        auc=float(wins / (yes * no)) if yes and no else float("nan"),
+        log_loss=float(values["log_loss"].mean()),
     )
+
+
+def answer_values(liked: npt.NDArray[np.bool_], chances: Floats) -> dict[str, Floats]:
+    """What each answer scores in the metrics that are means, float64 [n] each.
+
+    Args:
+        liked: bool [n], the judged answers.
+        chances: float64 [n], from 0 to 1.
+    """
+    right = (chances >= 0.5) == liked
+    given = np.maximum(np.where(liked, chances, 1 - chances), np.finfo(np.float64).eps)
+    return {"accuracy": right.astype(np.float64), "log_loss": -np.log(given)}

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from eval.categories import CategoryShares
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
 from eval.measures import RANK_METRICS
+from eval.ratings import RatingEvaluation
 from eval.significance import SIZE, Comparison
 from eval.slices import FEWEST, SliceResult
 from eval.unconstrained import FreeGeneration
@@ -24,6 +26,7 @@ from rec_gen.text import clean_text
 MODEL, HYBRID = "model", "hybrid"
 COLUMNS = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
 VERDICT = "ndcg@10"
+LOG_LOSS = "log_loss"
 MINUS = "\N{MINUS SIGN}"
 BLANK = "\N{NO-BREAK SPACE}"
 """Keeps a cell in one piece, and numbers below each other, since rich strips plain blanks."""
@@ -51,6 +54,8 @@ class Evaluation:
         summaries: By system and measure of all lists together, the number.
         slices: The same measures for parts of the examples.
         unconstrained: What the model wrote without constraints, where that was asked for.
+        categories: What part of histories and of lists each category has, where asked for.
+        ratings: How well yes and no are told apart, where asked for.
         rows: One row an example and system, see `eval.lists.list_rows`; beside the JSON, not in it.
     """
 
@@ -70,6 +75,8 @@ class Evaluation:
     summaries: dict[str, dict[str, float]]
     slices: list[SliceResult]
     unconstrained: list[FreeGeneration]
+    categories: CategoryShares | None = None
+    ratings: RatingEvaluation | None = None
     rows: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
 
     def to_json(self) -> str:
@@ -103,6 +110,8 @@ class Evaluation:
                 _print_slices(console, [part for part in self.slices if part.by == by])
         if self.unconstrained:
             _print_free(console, self.unconstrained)
+        if self.ratings:
+            _print_ratings(console, self.ratings)
         print_notes(console, self.left_out, self.leaks)
 
     def _print_metrics(self, console: Console) -> None:
@@ -191,6 +200,19 @@ def _print_free(console: Console, found: list[FreeGeneration]) -> None:
     console.print(table)
 
 
+def _print_ratings(console: Console, found: RatingEvaluation) -> None:
+    """One row a metric, and what the model has more of those that are means over pairs."""
+    yes = "the item chosen" if found.liked_from is None else f"a rating from {found.liked_from:g}"
+    table = _table(f"yes or no to {found.pairs:,} pairs; yes is {yes}", *found.systems)
+    for name in found.systems[MODEL]:
+        cells = (format_interval(metrics[name]) for metrics in found.systems.values())
+        table.add_row(name, *cells)
+    console.print(table)
+    for system, metrics in found.differences.items():
+        for name, each in metrics.items():
+            print_difference(console, MODEL, system, each, name, less=name == LOG_LOSS)
+
+
 def print_notes(console: Console, left_out: dict[str, str], leaks: list[LeakCheck]) -> None:
     """Print which baselines are missing, which leaks were allowed, and how many checks passed."""
     lines = [f"without {system}: {reason}" for system, reason in left_out.items()]
@@ -203,11 +225,29 @@ def print_notes(console: Console, left_out: dict[str, str], leaks: list[LeakChec
         console.print(line, markup=False, highlight=False)
 
 
-def print_difference(console: Console, one: str, other: str, difference: Interval) -> None:
-    """Print the paired difference of two systems in NDCG@10, and what it says of the first."""
+def print_difference(
+    console: Console,
+    one: str,
+    other: str,
+    difference: Interval,
+    metric: str = "NDCG@10",
+    *,
+    less: bool = False,
+) -> None:
+    """Print the paired difference of two systems in a metric, and what it says of the first.
+
+    Args:
+        console: Where to.
+        one: The first system.
+        other: The second system.
+        difference: What the first has more of the metric.
+        metric: Its name.
+        less: Whether less of it is better.
+    """
+    judged = replace(difference, mean=-difference.mean) if less else difference
     console.print(
-        f"{one} {MINUS} {other}, NDCG@10: "
-        f"{format_interval(difference, signed=True)}: {verdict(difference)}",
+        f"{one} {MINUS} {other}, {metric}: "
+        f"{format_interval(difference, signed=True)}: {verdict(judged)}",
         markup=False,
         highlight=False,
     )

@@ -11,7 +11,9 @@ from eval.background import Background
 from eval.intervals import Interval
 from eval.measures import differences, metric_intervals
 from rec_gen.errors import ConfigError
-from rec_gen.metrics import Floats
+
+USER = "user."
+"""Begins the name of a column of the users."""
 
 FEWEST = 20
 """With fewer examples, a slice is shown without a verdict."""
@@ -69,10 +71,11 @@ def slices(background: Background, columns: Sequence[str]) -> list[Slice]:
 
     Args:
         background: The examples.
-        columns: Columns of the catalog; a target with a list counts under each of its members.
+        columns: Columns of the catalog, or of the users as in `user.age`; an example with a list
+            counts under each of its members.
 
     Raises:
-        ConfigError: A column is not in the catalog or has too many values.
+        ConfigError: There is no such column, or it has too many values.
     """
     named = [
         ("target's popularity", _popularity(background)),
@@ -84,18 +87,18 @@ def slices(background: Background, columns: Sequence[str]) -> list[Slice]:
 
 
 def measure_slice(
-    part: Slice, values: dict[str, Floats], reference: str, users: Sequence[str], seed: int
+    part: Slice, values: dict[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
 ) -> SliceResult:
     """The means of a slice with their intervals, and its differences where it is large enough.
 
     Args:
         part: The slice.
-        values: By system, float64 [n, measures] of all examples.
+        values: By system, what each example scores, a column a measure.
         reference: The system that the others are compared with.
         users: The n examples' users.
         seed: Of the bootstrap.
     """
-    inside = {system: each[part.rows] for system, each in values.items()}
+    inside = {system: each.filter(part.rows) for system, each in values.items()}
     owners = [users[row] for row in np.flatnonzero(part.rows)]
     return SliceResult(
         part.by,
@@ -145,12 +148,10 @@ def _users(background: Background) -> Parts:
 
 
 def _column(background: Background, column: str) -> Parts:
-    frame = background.dataset.catalog.frame
-    if column not in frame.columns:
-        raise ConfigError(f"--slice {column}: the catalog has {', '.join(frame.columns)}")
-    values = frame[column][background.targets]
+    read = _user_values if column.startswith(USER) else _target_values
+    values, whole = read(background, column)
     if values.dtype.is_numeric() and values.n_unique() > MOST_VALUES:
-        values = _quarters(values, frame[column])
+        values = _quarters(values, whole)
     rows = pl.DataFrame({"row": np.arange(len(values)), "value": values})
     if isinstance(values.dtype, pl.List):
         rows = rows.explode("value", empty_as_null=True)
@@ -164,7 +165,7 @@ def _column(background: Background, column: str) -> Parts:
         ) from error
     if rows["value"].n_unique() > MOST_VALUES:
         raise ConfigError(
-            f"--slice {column}: the targets have {rows['value'].n_unique():,} values; choose a "
+            f"--slice {column}: the examples have {rows['value'].n_unique():,} values; choose a "
             f"column with at most {MOST_VALUES}"
         )
     for (value,), part in rows.group_by("value", maintain_order=True):
@@ -173,9 +174,32 @@ def _column(background: Background, column: str) -> Parts:
         yield str(value), inside
 
 
-def _quarters(values: pl.Series, catalog: pl.Series) -> pl.Series:
-    """The quarter of the catalog's values in which each of some values lies."""
-    known = catalog.cast(pl.Float64).drop_nulls().drop_nans()
+def _target_values(background: Background, column: str) -> tuple[pl.Series, pl.Series]:
+    """What the examples' targets have in a column, and all that the catalog has there."""
+    frame = background.dataset.catalog.frame
+    if column not in frame.columns:
+        raise ConfigError(f"--slice {column}: the catalog has {', '.join(frame.columns)}")
+    return frame[column][background.targets], frame[column]
+
+
+def _user_values(background: Background, column: str) -> tuple[pl.Series, pl.Series]:
+    """What the examples' users have in a column of the users, and all that stands there."""
+    frame, name = background.dataset.user_frame, column.removeprefix(USER)
+    if frame is None:
+        raise ConfigError(
+            f"--slice {column}: nothing is known of the users: give their table as [users] in the "
+            "configuration of the data"
+        )
+    if name not in frame.columns:
+        names = ", ".join(frame.columns)
+        raise ConfigError(f"--slice {column}: the table of users has {names}")
+    users = pl.DataFrame({"user": background.users})
+    return users.join(frame, on="user", how="left", maintain_order="left")[name], frame[name]
+
+
+def _quarters(values: pl.Series, whole: pl.Series) -> pl.Series:
+    """The quarter of all values of a column in which each of some values lies."""
+    known = whole.cast(pl.Float64).drop_nulls().drop_nans()
     cuts = np.unique(np.quantile(known.to_numpy(), (0.25, 0.5, 0.75)))
     names = [*(f"up to {cut:g}" for cut in cuts), f"above {cuts[-1]:g}"]
     numbers = values.cast(pl.Float64).fill_nan(None)

@@ -4,7 +4,7 @@ import copy
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -83,18 +83,29 @@ def _apply(table: dict[str, Any], override: str, schema: type[Config]) -> None:
 
 
 def _full_key(key: str, schema: type[Config]) -> str:
-    """`max_steps` stands for `train.max_steps` where no other table has that key."""
-    fields, first = schema.model_fields, key.partition(".")[0]
+    """`max_steps` stands for `train.max_steps` where no other table has that key.
+
+    Where several do, `users` is a value and `users.id` is inside of a table.
+    """
+    fields, (first, dot, _) = schema.model_fields, key.partition(".")
     if first in fields:
         return key
-    tables = [
-        name
+    inner = {
+        name: field.annotation.model_fields[first].annotation
         for name, field in fields.items()
         if isinstance(field.annotation, type)
         and issubclass(field.annotation, Config)
         and first in field.annotation.model_fields
-    ]
+    }
+    fitting = [name for name, annotation in inner.items() if _is_table(annotation) == bool(dot)]
+    tables = fitting if len(fitting) == 1 else list(inner)
     if len(tables) > 1:
         choices = " or ".join(f"{table}.{key}" for table in tables)
         raise ConfigError(f"--set {key}: write {choices}")
     return f"{tables[0]}.{key}" if tables else key
+
+
+def _is_table(annotation: Any) -> bool:
+    """Whether values of a type are configurations, or None."""
+    kinds = get_args(annotation) or (annotation,)
+    return any(isinstance(kind, type) and issubclass(kind, Config) for kind in kinds)

@@ -5,7 +5,6 @@ from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
 
 from rec_gen.bundle import Bundle
 from rec_gen.calibration import Calibration
@@ -34,36 +33,14 @@ def calibrate(
         half, values, hits = _ranked(bundle, examples, validation, score)
         if not len(values):
             continue
-        calibrations[score] = fit(values, hits)
+        calibrations[score] = Calibration.fit(values, hits)
         errors[f"calibration_error_{score}_raw"] = calibration_error(np.exp(values), hits)
         if len(set(half)) == 2:
             crossed = np.empty_like(values)
             for part in (half == 0, half == 1):
-                crossed[part] = _apply(fit(values[~part], hits[~part]), values[part])
+                crossed[part] = _apply(Calibration.fit(values[~part], hits[~part]), values[part])
             errors[f"calibration_error_{score}"] = calibration_error(crossed, hits)
     return calibrations, errors
-
-
-def fit(scores: Floats, hits: Bools) -> Calibration:
-    """Fit the line of the log-odds by logistic regression on Platt's smoothed targets.
-
-    Args:
-        scores: float64 [n], finite log-probabilities, at least one.
-        hits: bool [n], whether the item was the next interaction.
-    """
-    sure = (hits.sum() + 1) / (hits.sum() + 2)
-    target = np.where(hits, sure, 1 / ((~hits).sum() + 2))
-    model = LogisticRegression(C=1e9, solver="newton-cholesky")
-    model.fit(
-        np.tile(scores, 2)[:, None],
-        np.repeat([1, 0], len(scores)),
-        np.concatenate([target, 1 - target]),
-    )
-    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
-    if slope > 0:
-        return Calibration(slope=slope, intercept=intercept)
-    mean = float(target.mean())  # the scores say nothing of the hits
-    return Calibration(slope=0.0, intercept=float(np.log(mean / (1 - mean))))
 
 
 def _ranked(

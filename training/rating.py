@@ -1,12 +1,6 @@
-"""Would this user like this item: pairs to learn from, and held-out ones for the AUC.
+"""The AUC of held-out yes and no, beside that of counting."""
 
-Where the recipe says from which rating on an item is liked, the data answers. Otherwise the next
-item is a yes, and an item drawn by popularity from those that the user did not choose is a no: not
-in training for what is learnt, and never at all for the AUC.
-"""
-
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,91 +8,20 @@ from sklearn.metrics import roc_auc_score
 
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset, Example
-from rec_gen.data.dataset import Sequence as History
 from rec_gen.errors import ConfigError
-from rec_gen.metrics import Floats
-from rec_gen.recommender import Recommender
+from rec_gen.rating import rate_pairs
+from rec_gen.rating_pairs import held_out_pairs, item_popularity, mean_ratings
 from rec_gen.templates import Template
 from training.processes import share
 from training.recipe import Recipe
 
 AUC, COUNTED, PAIRS = "auc", "auc_counted", "auc_pairs"
-DAMPING = 5
-"""Ratings of the overall mean that each item's own are averaged with."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A question and its answer.
-
-    Attributes:
-        history: int32 [n], catalog positions, oldest first.
-        item: The catalog position of the item that is asked about.
-        liked: Whether the answer is yes.
-    """
-
-    history: npt.NDArray[np.int32]
-    item: int
-    liked: bool
-
-
-def training_pairs(
-    dataset: Dataset, liked_from: float | None, count: int, rng: np.random.Generator
-) -> Iterator[Pair]:
-    """Draw pairs from what may be learnt, half of them a yes.
-
-    Raises:
-        ConfigError: The data has no ratings, or only such as are liked, or not.
-    """
-    sequences = list(dataset.sequences())
-    places = target_places(sequences)
-    halves = (count + 1) // 2, count // 2
-    if liked_from is None:
-        popularity = _popularity(dataset)
-        whole = [len(np.unique(s.items)) == len(popularity) for s in sequences]
-        places = [(user, place) for user, place in places if not whole[user]]
-        if not places:
-            raise ConfigError("tasks: every user chose every item, so no rating would be a no")
-        drawn = draw(len(places), halves[0], rng)
-        for number, (user, place) in enumerate(places[index] for index in drawn):
-            sequence = sequences[user]
-            history = sequence.items[:place]
-            yield Pair(history, int(sequence.items[place]), True)
-            if number < halves[1]:
-                yield Pair(history, _unchosen(popularity, sequence.items, rng), False)
-        return
-    liked = np.array([_ratings(sequences[user])[place] >= liked_from for user, place in places])
-    for answer, half in zip((True, False), halves, strict=True):
-        pool = np.flatnonzero(liked == answer)
-        if not len(pool):
-            what = "no" if answer else "every"
-            raise ConfigError(f"tasks.liked_from: {what} training rating is {liked_from} or more")
-        for index in pool[draw(len(pool), half, rng)]:
-            user, place = places[index]
-            sequence = sequences[user]
-            yield Pair(sequence.items[:place], int(sequence.items[place]), answer)
-
-
-def target_places(sequences: Sequence[History]) -> list[tuple[int, int]]:
-    """The number of the sequence and the place in it of each interaction that may be learnt."""
-    return [
-        (user, int(place))
-        for user, sequence in enumerate(sequences)
-        for place in np.flatnonzero(sequence.targets)
-    ]
-
-
-def draw(pool: int, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Draw from a pool until it is used up, then from all of it again; int64 [count]."""
-    rounds = [rng.permutation(pool) for _ in range(-(-count // pool))]
-    return np.asarray(np.concatenate([np.zeros(0, np.int64), *rounds])[:count])
 
 
 class HeldOutRatings:
     """Pairs of validation interactions, none of which was trained on.
 
-    A drawn no is no item that the user chose in any split, the test included; nothing is chosen by
-    the AUC.
+    Nothing is chosen by their AUC.
 
     Attributes:
         pairs: The pairs.
@@ -119,7 +42,7 @@ class HeldOutRatings:
         Raises:
             ConfigError: The data has no ratings, or all answers are the same.
         """
-        self.pairs = list(_held_out(dataset, examples, liked_from, seed))
+        self.pairs = list(held_out_pairs(dataset, examples, liked_from, seed))
         liked = self._liked
         if liked.all() or not liked.any():
             answer = "yes" if liked.all() else "no"
@@ -127,19 +50,13 @@ class HeldOutRatings:
                 f"tasks.rating: all {len(liked)} validation answers are {answer}, so there is no "
                 "AUC: raise validation.users, or set another liked_from"
             )
-        counted = _popularity(dataset) if liked_from is None else _mean_ratings(dataset)
+        counted = item_popularity(dataset) if liked_from is None else mean_ratings(dataset)
         self.counted = float(roc_auc_score(liked, counted[[pair.item for pair in self.pairs]]))
 
     def metrics(self, bundle: Bundle) -> dict[str, float]:
         """The AUC of a model, that of counting, and the number of pairs."""
-        ids = bundle.catalog.ids
-
-        def rate(pairs: Sequence[Pair]) -> list[float]:
-            histories = [[ids[place] for place in pair.history] for pair in pairs]
-            chances = Recommender(bundle).rate(histories, [ids[pair.item] for pair in pairs])
-            return list(chances)
-
-        auc = float(roc_auc_score(self._liked, share(rate, self.pairs)))
+        chances = share(lambda pairs: list(rate_pairs(bundle, pairs)), self.pairs)
+        auc = float(roc_auc_score(self._liked, chances))
         return {AUC: auc, COUNTED: self.counted, PAIRS: float(len(self.pairs))}
 
     @property
@@ -165,54 +82,3 @@ def held_out_ratings(
         if template.header["task"] == "rating":
             return HeldOutRatings(dataset, held, config.liked_from, recipe.seed)
     return None
-
-
-def _held_out(
-    dataset: Dataset, examples: Sequence[Example], liked_from: float | None, seed: int
-) -> Iterator[Pair]:
-    rng, popularity = np.random.default_rng(seed), _popularity(dataset)
-    for example in examples:
-        if liked_from is not None:
-            if example.rating is None:
-                raise ConfigError(_NO_RATINGS)
-            yield Pair(example.history, example.target, example.rating >= liked_from)
-            continue
-        chosen = dataset.history(example.user)
-        if len(np.unique(chosen)) < len(popularity):
-            yield Pair(example.history, example.target, True)
-            yield Pair(example.history, _unchosen(popularity, chosen, rng), False)
-
-
-_NO_RATINGS = "tasks.liked_from: the data has no ratings; leave it out, or map a rating column"
-
-
-def _ratings(sequence: History) -> npt.NDArray[np.float32]:
-    if sequence.ratings is None:
-        raise ConfigError(_NO_RATINGS)
-    return sequence.ratings
-
-
-def _unchosen(popularity: Floats, chosen: npt.NDArray[np.int32], rng: np.random.Generator) -> int:
-    """An item that was not chosen, in proportion to how often the others chose it."""
-    free = np.ones(len(popularity))
-    free[chosen] = 0
-    chances = free * popularity if (free * popularity).any() else free
-    return int(rng.choice(len(chances), p=chances / chances.sum()))
-
-
-def _popularity(dataset: Dataset) -> Floats:
-    """How often each item was chosen in training, float64 [items]."""
-    return _per_item(dataset, [np.ones(len(s.items)) for s in dataset.sequences()])
-
-
-def _mean_ratings(dataset: Dataset) -> Floats:
-    """Each item's mean rating in training, drawn towards that of all; float64 [items]."""
-    sums = _per_item(dataset, [_ratings(s).astype(np.float64) for s in dataset.sequences()])
-    counts = _popularity(dataset)
-    return np.asarray((sums + DAMPING * sums.sum() / counts.sum()) / (counts + DAMPING))
-
-
-def _per_item(dataset: Dataset, values: Sequence[Floats]) -> Floats:
-    items = np.concatenate([s.items for s in dataset.sequences()])
-    sums = np.bincount(items, np.concatenate(values), len(dataset.catalog))
-    return sums.astype(np.float64)

@@ -35,7 +35,15 @@ if TYPE_CHECKING:
     "columns",
     multiple=True,
     metavar="COLUMN",
-    help="Also slice by a column of the catalog, and show the slices.",
+    help="Also slice by a column of the catalog, or of the users as in user.age, and show it.",
+)
+@click.option(
+    "--categories",
+    metavar="COLUMN",
+    help="Also measure the lists' diversity and calibration by a column of the catalog.",
+)
+@click.option(
+    "--ratings", is_flag=True, help="Also score yes or no, where the model learnt to say it."
 )
 @click.option("--slices", "show_slices", is_flag=True, help="Show a table for each slicing.")
 @click.option(
@@ -60,6 +68,8 @@ def evaluate(
     prior_weight: float,
     baselines: str | None,
     columns: Sequence[str],
+    categories: str | None,
+    ratings: bool,
     show_slices: bool,
     unconstrained: int,
     sampled_negatives: str | None,
@@ -72,6 +82,9 @@ def evaluate(
     recgen evaluate runs/quickstart/bundle --json result.json
     recgen evaluate runs/quickstart/bundle --prior-weight 0.1
     recgen evaluate runs/quickstart/bundle --slice genres --baselines markov,ease
+    recgen evaluate runs/quickstart/bundle --slice user.occupation
+    recgen evaluate runs/quickstart/bundle --categories genres
+    recgen evaluate runs/movielens-tasks/bundle --ratings
     recgen evaluate runs/quickstart/bundle --unconstrained 100
     """
     from eval.baselines import parse_baselines
@@ -96,6 +109,8 @@ def evaluate(
         prior_weight=prior_weight,
         baselines=names,
         columns=columns,
+        categories=categories,
+        ratings=ratings,
         unconstrained=unconstrained,
         allowed_leaks=allowed_leaks,
     )
@@ -131,6 +146,8 @@ def compare(
     prior_weight: float = 0.0,
     baselines: Sequence[str] | None = None,
     columns: Sequence[str] = (),
+    categories: str | None = None,
+    ratings: bool = False,
     unconstrained: int = 0,
     allowed_leaks: Sequence[str] = (),
 ) -> "Evaluation":
@@ -154,6 +171,8 @@ def compare(
         hybrid=Hybrid(recommender, prior_weight) if prior_weight else None,
         baselines=baselines,
         columns=columns,
+        categories=categories,
+        ratings=ratings,
         bundle=recommender.bundle,
         allowed_leaks=allowed_leaks,
         unconstrained=unconstrained,

@@ -117,6 +117,20 @@ class ItemTable(Config):
     columns: tuple[str, ...] | None = None
 
 
+class UserTable(Config):
+    """A CSV, TSV or Parquet file of users, and which column is what.
+
+    Attributes:
+        path: The file.
+        id: The column of user ids.
+        columns: The columns to keep; None keeps all.
+    """
+
+    path: WholePath
+    id: str = "user"
+    columns: tuple[str, ...] | None = None
+
+
 def _default_name(values: dict[str, Any]) -> str:
     table, folder = values.get("interactions"), values.get("prepared")
     if folder:
@@ -142,6 +156,7 @@ class DataConfig(Config):
         prepared: A folder that `recgen prepare --out` wrote, instead of a source.
         interactions: The table of interactions, instead of a source.
         items: The table of items, instead of a source.
+        users: What is known of users, beside the other two tables.
         name: The data set's name; default: the source's, or that of the interactions' file.
         split: How interactions are split; default: the source's own split, or leave-one-out.
         seed: Breaks ties in time.
@@ -153,6 +168,7 @@ class DataConfig(Config):
     prepared: WholePath | None = None
     interactions: InteractionTable | None = None
     items: ItemTable | None = None
+    users: UserTable | None = None
     name: str = Field(default_factory=_default_name, pattern=r"^[\w.-]+$")
     split: SplitConfig = Field(default_factory=_default_split)
     seed: int = Field(default=0, ge=0)
@@ -167,6 +183,8 @@ class DataConfig(Config):
             raise ValueError("give source, prepared or the tables, not both")
         if not any(origins) or (any(tables) and not all(tables)):
             raise ValueError("give a source, or both tables interactions and items")
+        if self.users and not any(tables):
+            raise ValueError("users stands beside the tables interactions and items; remove it")
         if self.source and self.bad_rows == "skip":
             raise ValueError("bad_rows is for your own tables; a named source is read as it is")
         return self

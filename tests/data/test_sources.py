@@ -85,13 +85,18 @@ def test_official_movielens_reads_alike(tmp_path: Path) -> None:
         pl.col("rating").cast(pl.Int32),
         pl.col("time") // 1_000_000,
     )
+    users = wheel.users
+    assert users is not None
     path = tmp_path / "ml-100k.zip"
     with ZipFile(path, "w") as archive:
         archive.writestr("ml-100k/u.item", ("\n".join(films) + "\n").encode("latin-1"))
+        archive.writestr("ml-100k/u.user", users.write_csv(separator="|", include_header=False))
         archive.writestr("ml-100k/u.data", ratings.write_csv(separator="\t", include_header=False))
     official = read_100k(path)
     assert official.catalog.fingerprint == wheel.catalog.fingerprint
     assert official.interactions.equals(wheel.interactions)
+    assert official.users is not None
+    assert official.users.equals(users)
 
 
 def test_movielens_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@ import math
 from itertools import combinations
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.spatial import distance
-from scipy.stats import entropy
+from scipy.stats import bernoulli, entropy, tmean
+from sklearn.metrics import auc
 
 from eval.beyond_accuracy import (
     BATCH,
@@ -44,13 +46,20 @@ def assert_equal(found: Floats, expected: list[float]) -> None:
 
 
 @given(lists_of)
-def test_coverage_and_gini_are_those_of_their_definitions(lists: list[list[int]]) -> None:
-    counts = [sum(item in items for items in lists) for item in range(ITEMS)]
-    assert catalog_coverage(pad(lists), ITEMS) == sum(count > 0 for count in counts) / ITEMS
-    gaps = sum(abs(one - other) for one in counts for other in counts)
+def test_coverage_is_the_share_of_polars_unique_items(lists: list[list[int]]) -> None:
+    shown = pl.Series(lists, dtype=pl.List(pl.Int64)).explode(empty_as_null=False)
+    assert catalog_coverage(pad(lists), ITEMS) == pytest.approx(shown.n_unique() / ITEMS, abs=1e-9)
+
+
+@given(lists_of)
+def test_gini_is_twice_scikit_learns_area_between_equality_and_the_lorenz_curve(
+    lists: list[list[int]],
+) -> None:
+    counts = sorted(sum(item in items for items in lists) for item in range(ITEMS))
     gini = exposure_gini(pad(lists), ITEMS)
     if any(counts):
-        assert gini == pytest.approx(gaps / (2 * ITEMS * sum(counts)), abs=1e-9)
+        lorenz = np.append(0, np.cumsum(counts) / sum(counts))
+        assert gini == pytest.approx(1 - 2 * auc(np.linspace(0, 1, ITEMS + 1), lorenz), abs=1e-9)
     else:
         assert math.isnan(gini)
 
@@ -92,14 +101,15 @@ def test_many_lists_are_taken_in_batches() -> None:
 
 
 @given(lists_of, npst.arrays(np.int64, ITEMS, elements=st.integers(0, 50)))
-def test_novelty_and_popularity_are_means_over_each_list(
+def test_novelty_and_popularity_are_scipys_means_of_counts_and_of_surprise(
     lists: list[list[int]], choosers: np.ndarray
 ) -> None:
-    surprise = [-math.log2(max(int(count), 1) / 50) for count in choosers]
-    expected = [mean([surprise[item] for item in items]) for items in lists]
-    assert_equal(novelty(pad(lists), choosers, 50), expected)
-    popular = [mean([float(choosers[item]) for item in items]) for items in lists]
-    assert_equal(average_popularity(pad(lists), choosers), popular)
+    def means(values: np.ndarray) -> list[float]:
+        return [tmean(values[items]) if items else math.nan for items in lists]
+
+    surprise = -bernoulli.logpmf(1, np.maximum(choosers, 1) / 50) / math.log(2)
+    assert_equal(novelty(pad(lists), choosers, 50), means(surprise))
+    assert_equal(average_popularity(pad(lists), choosers), means(choosers))
 
 
 def mixture(items: list[int], categories: Categories) -> Floats:

@@ -4,37 +4,38 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import auc, precision_recall_fscore_support, roc_curve
+from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
-from eval.rating_metrics import rating_metrics
+from eval.rating_metrics import answer_values, rating_metrics
 
 judged = st.lists(
-    st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.4, 0.5, 0.7, 1.0])),
+    st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.4, 0.5, 0.7, 1.0]) | st.floats(0, 1)),
     min_size=1,
     max_size=40,
 )
 
 
 @given(judged)
-def test_values_are_those_of_their_definitions(pairs: list[tuple[bool, float]]) -> None:
+def test_values_are_scikit_learns(pairs: list[tuple[bool, float]]) -> None:
     liked, chances = (np.array(column) for column in zip(*pairs, strict=True))
     found = rating_metrics(liked, chances)
-    answers = [chance >= 0.5 for chance in chances]
-    assert found.accuracy == pytest.approx(np.mean(liked == answers), abs=1e-9)
-    _, _, f1, _ = precision_recall_fscore_support(
-        liked, answers, average="binary", pos_label=True, zero_division=0
-    )
-    assert found.f1 == pytest.approx(f1, abs=1e-9)
-    given_to = np.maximum(np.where(liked, chances, 1 - chances), np.finfo(float).eps)
-    assert found.log_loss == pytest.approx(-np.log(given_to).mean(), abs=1e-9)
-    yes, no = chances[liked], chances[~liked]
-    if len(yes) and len(no):
-        above, equal = (yes[:, None] > no).mean(), (yes[:, None] == no).mean()
-        assert found.auc == pytest.approx(above + equal / 2, abs=1e-9)
-        false, true, _ = roc_curve(liked, chances)
-        assert found.auc == pytest.approx(auc(false, true), abs=1e-9)
+    answers = chances >= 0.5
+    assert found.accuracy == pytest.approx(accuracy_score(liked, answers), abs=1e-9)
+    assert found.f1 == pytest.approx(f1_score(liked, answers, zero_division=0), abs=1e-9)
+    loss = log_loss(liked, chances, labels=[False, True])
+    assert found.log_loss == pytest.approx(loss, abs=1e-9)
+    if liked.any() and not liked.all():
+        assert found.auc == pytest.approx(roc_auc_score(liked, chances), abs=1e-9)
     else:
         assert math.isnan(found.auc)
+
+
+@given(judged)
+def test_a_mean_over_answers_is_the_metric(pairs: list[tuple[bool, float]]) -> None:
+    liked, chances = (np.array(column) for column in zip(*pairs, strict=True))
+    values, found = answer_values(liked, chances), rating_metrics(liked, chances)
+    assert values["accuracy"].mean() == found.accuracy
+    assert values["log_loss"].mean() == found.log_loss
 
 
 def test_values_by_hand() -> None:

@@ -25,7 +25,14 @@ def with_columns(dataset: Dataset) -> Dataset:
         "raw": pl.Series([b"\xff"] * ITEMS),
     }
     frame = dataset.catalog.frame.with_columns(**columns)
-    return Dataset(Catalog(frame), dataset.frame, dataset.manifest)
+    users = pl.DataFrame(
+        {
+            "user": dataset.users[1:],
+            "city": ["Rome", "Oslo", None] * 13,
+            "age": np.arange(1, len(dataset.users)),
+        }
+    )
+    return Dataset(Catalog(frame), dataset.frame, dataset.manifest, users)
 
 
 @pytest.fixture
@@ -108,11 +115,33 @@ def test_numbers_with_many_values_are_cut_into_quarters(
     assert all(one[1] < other[0] for one, other in pairwise(spans))
 
 
+def test_columns_of_users_slice_by_whom_an_example_is_of(
+    background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.slices.MOST_VALUES", 10)
+    places = np.array([background.dataset.users.index(user) for user in background.users])
+    cities = parts_of(background, "user.city", "user.city")
+    assert set(cities) == {"Oslo", "Rome", "none"}
+    assert (cities["Rome"] == ((places > 0) & (places % 3 == 1))).all()
+    assert cities["none"][places == 0].all()
+    ages = parts_of(background, "user.age", "user.age")
+    assert (places[ages.pop("none")] == 0).all()
+    assert list(ages) == ["up to 10.5", "up to 20", "up to 29.5", "above 29.5"]
+    assert (ages["up to 10.5"] == ((places >= 1) & (places <= 10))).all()
+
+
+def test_columns_of_unknown_users_are_refused(draw: Draw) -> None:
+    background = Background.of(draw(0), Split.TEST)
+    with pytest.raises(ConfigError, match=r"--slice user.age: nothing is known .* as \[users\]"):
+        slices(background, ["user.age"])
+
+
 @pytest.mark.parametrize(
     ("column", "problem"),
     [
         ("genre", r"--slice genre: the catalog has item, title, genres"),
-        ("title", r"--slice title: the targets have \d+ values; .* at most 10"),
+        ("title", r"--slice title: the examples have \d+ values; .* at most 10"),
+        ("user.job", r"--slice user.job: the table of users has user, city, age"),
         ("raw", r"--slice raw: holds Binary, which has no text"),
     ],
 )
@@ -127,14 +156,19 @@ def test_a_column_that_cannot_slice_is_refused(
 def test_a_slice_is_measured_as_its_examples_alone(background: Background) -> None:
     generator = np.random.default_rng(0)
     users = background.users
-    values = {name: generator.random((len(users), len(MEASURES))) for name in ("model", "other")}
+    shape = len(users), len(MEASURES)
+    values = {
+        name: pl.DataFrame(generator.random(shape), list(MEASURES)) for name in ("model", "other")
+    }
     for part in slices(background, ["genres"]):
         found = measure_slice(part, values, "model", users, 4)
         owners = [user for user, row in zip(users, part.rows, strict=True) if row]
         assert (found.examples, found.users) == (part.rows.sum(), len(set(owners)))
         for name in values:
-            assert found.systems[name] == metric_intervals(values[name][part.rows], owners, 4)
+            assert found.systems[name] == metric_intervals(
+                values[name].filter(part.rows), owners, 4
+            )
         assert bool(found.differences) == (found.examples >= FEWEST)
         if found.differences:
-            gap = (values["model"] - values["other"])[part.rows]
+            gap = (values["model"] - values["other"]).filter(part.rows)
             assert found.differences == {"other": metric_intervals(gap, owners, 4)}

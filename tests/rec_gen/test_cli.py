@@ -117,11 +117,13 @@ def test_evaluate_writes_the_table_and_the_file(shop: Path, tmp_path: Path) -> N
 def test_evaluate_takes_its_options(shop: Path, tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     result = run("evaluate", shop / "run" / "bundle", "--baselines", "ease,popularity",
-                 "--slice", "shelf", "--unconstrained", 3, "--json", file)  # fmt: skip
+                 "--slice", "shelf", "--categories", "shelf", "--unconstrained", 3,
+                 "--json", file)  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "NDCG@10 by shelf" in result.output
     report = json.loads(file.read_text())
     assert list(report["systems"]) == ["model", "EASE", "popularity"]
+    assert (report["categories"]["column"], "diversity@10" in result.output) == ("shelf", True)
     assert {part["value"] for part in report["slices"] if part["by"] == "shelf"} == {"a", "b"}
     assert [found["examples"] for found in report["unconstrained"]] == [3, 3]
     assert {check["status"] for check in report["leaks"]} == {"passed", "not applicable"}
@@ -239,6 +241,8 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (2, "(Krichene & Rendle 2020)", [*evaluate, "--sampled-negatives", 100]),
         (2, "'eas' is not one of popularity", [*evaluate, "--baselines", "eas"]),
         (2, "--slice shelves: the catalog has", [*evaluate, "--slice", "shelves"]),
+        (2, "--categories shelves: the catalog", [*evaluate, "--categories", "shelves"]),
+        (1, "did not learn the task 'rating': train", [*evaluate, "--ratings"]),
         (2, "--allow-leak x: is not one of", [*evaluate, "--allow-leak", "x"]),
         (2, "taken.parquet, which is some", [*evaluate, "--json", tmp_path / "taken.json"]),
         (2, "which is something else", [*evaluate, "--json", tmp_path / "taken.parquet"]),

@@ -34,6 +34,19 @@ def test_a_key_that_one_table_has_needs_no_table() -> None:
         parse_config(Outer, {"name": "a"}, ["rate=1"])
 
 
+def test_of_two_keys_one_is_a_value_and_one_a_table() -> None:
+    class Holder(Config):
+        size: Inner | None = None
+
+    class Both(Config):
+        inner: Inner = Inner()
+        holder: Holder = Holder()
+
+    assert parse_config(Both, {}, ["size=7"]) == Both(inner=Inner(size=7))
+    found = parse_config(Both, {}, ["size.rate=0.2"])
+    assert found == Both(holder=Holder(size=Inner(rate=0.2)))
+
+
 @pytest.mark.parametrize(
     ("text", "overrides", "message"),
     [

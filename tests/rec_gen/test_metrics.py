@@ -8,9 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, Success, nDCG
-from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, top_k_accuracy_score
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import (
+    label_ranking_average_precision_score,
+    ndcg_score,
+    precision_recall_fscore_support,
+    top_k_accuracy_score,
+)
 
-from rec_gen.metrics import Floats, Ranks, average_precision, f1, mrr, ndcg, precision, recall
+from rec_gen.metrics import (
+    Floats,
+    Ranks,
+    average_precision,
+    calibration_error,
+    f1,
+    mrr,
+    ndcg,
+    precision,
+    recall,
+)
 
 Metric = Callable[[Ranks, int], Floats]
 METRICS: tuple[Metric, ...] = (recall, ndcg, mrr, average_precision, precision, f1)
@@ -147,3 +163,33 @@ def test_a_tie_is_the_mean_of_trec_eval_over_all_orders(
     for metric in METRICS:
         mean = expected[metric.__name__].mean()
         np.testing.assert_allclose(metric(ranks, k), mean, rtol=0, atol=1e-9)
+
+
+@given(st.lists(st.integers(0, 2), min_size=2, max_size=5), st.data())
+def test_precision_recall_and_f1_are_scikit_learns_over_all_orders_of_ties(
+    values: list[int], data: st.DataObject
+) -> None:
+    """A list of k items is the prediction that these are chosen, and the others are not."""
+    items = len(values)
+    target, k = data.draw(st.integers(0, items - 1)), data.draw(st.integers(1, items))
+    orders = np.array(list(permutations(range(items))))
+    places = np.argsort(np.argsort(-(np.array(values) + orders / 10), axis=1), axis=1)
+    chosen = np.tile(np.arange(items) == target, (len(orders), 1))
+    expected = precision_recall_fscore_support(
+        chosen, places < k, average="samples", zero_division=0
+    )
+    ranks = Ranks.of_scores(np.array([values], np.float32), np.array([target]))
+    for metric, mean in zip((precision, recall, f1), expected[:3], strict=True):
+        np.testing.assert_allclose(metric(ranks, k), mean, rtol=0, atol=1e-9)
+
+
+@given(seeds, st.integers(1, 12), st.integers(2, 9))
+def test_the_calibration_error_is_the_mean_gap_of_scikit_learns_curve(
+    seed: int, bins: int, size: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    probabilities = generator.permutation(np.linspace(0, 1, bins * size))
+    hits = generator.random(bins * size) < probabilities
+    observed, predicted = calibration_curve(hits, probabilities, n_bins=bins, strategy="quantile")
+    found = calibration_error(probabilities, hits, bins)
+    assert found == pytest.approx(np.abs(observed - predicted).mean(), abs=1e-9)
