@@ -42,7 +42,7 @@ class SASRec:
         heads: Of each block's attention.
         dropout: Of embeddings and inside blocks.
         negatives: Items drawn for each step, all where the catalog has no more.
-        batch_size: Windows of a step.
+        batch_size: Interactions of a step, about.
         learning_rate: Adam's.
         epochs: Passes over the training sequences at most.
         patience: Epochs without a better NDCG@10 after which training ends.
@@ -59,7 +59,7 @@ class SASRec:
         heads: int = 2,
         dropout: float = 0.2,
         negatives: int = 512,
-        batch_size: int = 32,
+        batch_size: int = 1024,
         learning_rate: float = 1e-3,
         epochs: int = 200,
         patience: int = 5,

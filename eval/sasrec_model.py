@@ -129,11 +129,16 @@ class Windows:
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """All windows once, those of like length together, the batches in a random order.
 
+        Args:
+            size: About how many items the windows of a batch hold together.
+
         Yields:
-            Inputs and targets, int64 [at most `size`, the longest of these], and lengths.
+            Inputs and targets, int64 [rows, the longest of these], and lengths, int64 [rows].
         """
         order = torch.randperm(len(self))
-        batches = torch.split(order[self.lengths[order].argsort(stable=True)], size)
+        order = order[self.lengths[order].argsort(stable=True)]
+        sizes = (self.lengths[order].cumsum(0) // size).bincount()
+        batches = torch.split(order, sizes[sizes > 0].tolist())
         for batch in torch.randperm(len(batches)).tolist():
             rows = batches[batch]
             inputs = [self.inputs[row] for row in rows.tolist()]
