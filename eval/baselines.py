@@ -1,6 +1,6 @@
 """Recommenders to beat: popularity, recency, those of `rec_gen.counts`, EASE, ALS and SASRec.
 
-They know training sequences only, whatever the split they are scored on.
+They learn from training sequences only, whatever the split they are scored on.
 """
 
 from collections.abc import Callable
