@@ -1,6 +1,6 @@
-"""Recommenders to beat: popularity, recency, those of `rec_gen.counts`, EASE and ALS.
+"""Recommenders to beat: popularity, recency, those of `rec_gen.counts`, EASE, ALS and SASRec.
 
-They know training sequences only, whatever the split they are scored on.
+They learn from training sequences only, whatever the split they are scored on.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import numpy as np
 
 from eval.als import ALS
 from eval.ease import EASE
+from eval.sasrec import SASRec
 from rec_gen.counts import Histories, ItemKNN, MarkovKNN, Scores, training_interactions
 from rec_gen.data.dataset import Dataset
 from rec_gen.errors import ConfigError
@@ -89,6 +90,7 @@ BASELINES: dict[str, Callable[[], Baseline]] = {
     "markov": MarkovKNN,
     "ease": EASE,
     "als": ALS,
+    "sasrec": SASRec,
 }
 """What `--baselines` can name; another one needs a line here."""
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @click.option(
     "--baselines",
     metavar="NAMES",
-    help="Of popularity, recency, itemknn, markov, ease and als; default: all but als.",
+    help="Of popularity, recency, itemknn, markov, ease, als and sasrec; default: all but the last "
+    "two. sasrec trains a transformer for minutes.",
 )
 @click.option(
     "--slice",
