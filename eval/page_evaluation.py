@@ -1,0 +1,253 @@
+"""The page's part on an evaluation."""
+
+from collections.abc import Iterator, Mapping
+
+from eval.intervals import Interval
+from eval.page_data import CategoryShares, EvaluationResult, Ratings
+from eval.page_parts import (
+    MARKS,
+    Cell,
+    Document,
+    Plot,
+    Section,
+    Table,
+    count_cell,
+    differences_table,
+    finding,
+    headline,
+    interval_cell,
+    leak_section,
+    metrics_table,
+    number_cell,
+)
+from eval.plots import forest_plot, interval_plot, line_plot, share_plot
+from eval.report import COLUMNS, HYBRID, MINUS, MODEL, VERDICT, verdict
+from eval.slices import FEWEST, POPULARITY, SliceResult
+from rec_gen.metrics import CUTOFFS
+from rec_gen.text import clean_text
+
+OURS = (MODEL, HYBRID)
+NDCG = "NDCG@10"
+LISTS = {
+    "popularity@10": "average popularity",
+    "novelty@10": "novelty (bits)",
+    "coverage@10": "coverage of the catalog",
+    "gini@10": "Gini coefficient of exposure",
+}
+"""What is measured of lists apart from their hits, in this order."""
+
+OPEN = 5
+"""A slicing with more parts is folded."""
+
+
+def evaluation_document(result: EvaluationResult, file: str) -> Document:
+    """All that a page says of an evaluation."""
+    deciding = {system: found[VERDICT] for system, found in result.differences.items()}
+    said = {system: verdict(found) for system, found in deciding.items()}
+    seen = "left out of the lists" if result.exclude_seen else "may be recommended again"
+    return Document(
+        title=f"{result.dataset}, {result.split} split",
+        kind=f"evaluation, {file}",
+        headline=headline(f"the {MODEL}", result.systems[MODEL][VERDICT].mean, NDCG, said),
+        findings=[
+            finding(f"{MODEL} less {system}", found, NDCG) for system, found in deciding.items()
+        ],
+        facts={
+            "compared": ", ".join(result.systems),
+            "data set": result.dataset,
+            "fingerprint": result.fingerprint,
+            "split": result.split,
+            "users": f"{result.users:,}",
+            "held-out examples": f"{result.examples:,}",
+            "items of the history": seen,
+            "seed": str(result.seed),
+        },
+        sections=[
+            quality_section(result.systems),
+            _differences(result),
+            *_popularity(result),
+            *(_categories(result.categories) if result.categories else ()),
+            *(_ratings(result.ratings) if result.ratings else ()),
+            *_slicings(result.slices),
+            *_free(result),
+            *leak_section(result.leaks, result.left_out),
+            _all_measures(result),
+        ],
+        protocol=result.protocol,
+        versions=result.versions,
+    )
+
+
+def quality_section(systems: Mapping[str, Mapping[str, Interval]]) -> Section:
+    """The metrics of a rank by system; those at other cutoffs than 10 are folded."""
+    plots = [
+        _by_system(f"{name}@10 by system", {s: m[f"{metric}@10"] for s, m in systems.items()})
+        for metric, name in COLUMNS.items()
+        if all(f"{metric}@10" in metrics for metrics in systems.values())
+    ]
+    tables = [
+        metrics_table(
+            f"metrics at {k}",
+            systems,
+            {f"{name}@{k}": f"{metric}@{k}" for metric, name in COLUMNS.items()},
+            folded=k != 10,
+        )
+        for k in sorted(CUTOFFS, key=lambda k: k != 10)
+    ]
+    return Section("Ranking quality", plots, tables)
+
+
+def _by_system(
+    title: str, rows: Mapping[str, Interval], limits: tuple[float, float] | None = None
+) -> Plot:
+    label = title.partition(" by ")[0] if limits is None else NDCG
+    return interval_plot(title, rows, label, accent=OURS, limits=limits)
+
+
+def _differences(result: EvaluationResult) -> Section:
+    shown = {f"{name}@10": f"{metric}@10" for metric, name in COLUMNS.items()}
+    plots, tables = [], []
+    for name in sorted(shown, key=lambda name: name != NDCG):
+        metric = shown[name]
+        found = {s: each[metric] for s, each in result.differences.items() if metric in each}
+        if found:
+            title = f"{name} of the {MODEL} less that of another system"
+            plots.append(forest_plot(title, found, f"difference in {name}"))
+            tables.append(differences_table(title, "other system", found, folded=name != NDCG))
+    notes = ["Right of the dashed line the model is better; a ring is no difference shown."]
+    return Section("Differences", plots, tables, notes)
+
+
+def _popularity(result: EvaluationResult) -> Iterator[Section]:
+    """How systems do on popular and rare targets, and how popular what they list is."""
+    rows: dict[str, dict[str, Interval]] = {}
+    for system, metrics in result.systems.items():
+        summaries = result.summaries.get(system, {})
+        whole = {name: Interval(value, value, value) for name, value in summaries.items()}
+        rows[system] = {name: {**metrics, **whole}[name] for name in LISTS
+                        if name in metrics or name in whole}  # fmt: skip
+    shown = {
+        title: name for name, title in LISTS.items() if any(name in row for row in rows.values())
+    }
+    plots = [
+        _by_system(f"{title} by system", {s: row[name] for s, row in rows.items() if name in row})
+        for title, name in shown.items()
+    ]
+    if shown:
+        table = metrics_table("lists of 10", rows, shown)
+        yield Section("Popularity and spread of the lists", plots, [table])
+    parts = [part for part in result.slices if part.by == POPULARITY]
+    if parts:
+        yield _slicing("NDCG@10 by popularity of the target", parts)
+
+
+def _slicings(slices: list[SliceResult]) -> Iterator[Section]:
+    for by in dict.fromkeys(part.by for part in slices):
+        if by != POPULARITY:
+            parts = [part for part in slices if part.by == by]
+            yield _slicing(f"NDCG@10 by {clean_text(by)}", parts, folded=len(parts) > OPEN)
+
+
+def _slicing(title: str, parts: list[SliceResult], *, folded: bool = False) -> Section:
+    """A plot a slice on one axis, and a table of all."""
+    highest = max(m[VERDICT].high for part in parts for m in part.systems.values())
+    limits = (0.0, highest * 1.05 or 1.0)
+    plots = [
+        _by_system(
+            f"{clean_text(part.value)}: {part.examples:,} examples",
+            {system: metrics[VERDICT] for system, metrics in part.systems.items()},
+            limits,
+        )
+        for part in parts
+    ]
+    systems = list(parts[0].systems)
+    rows = [
+        [
+            Cell(clean_text(part.value)),
+            count_cell(part.examples),
+            *(_slice_cell(part, system) for system in systems),
+        ]
+        for part in parts
+    ]
+    notes = [
+        f"A system's cell has a + where the {MODEL} is better, and a {MINUS} where it is worse."
+    ]
+    if any(part.examples < FEWEST for part in parts):
+        notes.append(f"Under {FEWEST} examples there is no verdict.")
+    table = Table(title, ["slice", "examples", *systems], rows)
+    return Section(title, plots, [table], notes, folded)
+
+
+def _slice_cell(part: SliceResult, system: str) -> Cell:
+    difference = part.differences.get(system)
+    said = verdict(difference[VERDICT]) if difference else ""
+    return interval_cell(part.systems[system][VERDICT], mark=said if said in MARKS else "")
+
+
+def _categories(found: CategoryShares) -> Iterator[Section]:
+    """How far the categories of lists are from those of histories."""
+    column = clean_text(found.column)
+    plots = [
+        share_plot(f"{column}: histories and lists of {system}", found.names, found.history, listed)
+        for system, listed in found.lists.items()
+    ]
+    rows = [
+        [Cell(clean_text(name)), number_cell(found.history[place]),
+         *(number_cell(listed[place]) for listed in found.lists.values())]
+        for place, name in enumerate(found.names)
+    ]  # fmt: skip
+    table = Table(f"mean shares of {column}", [column, "histories", *found.lists], rows)
+    note = "Lists are calibrated where their shares are those of the histories (Steck 2018)."
+    yield Section(f"Calibration by {column}", plots, [table], [note])
+
+
+def _ratings(found: Ratings) -> Iterator[Section]:
+    """How well yes and no are told, and whether chances come true."""
+    metrics = dict.fromkeys(name for each in found.systems.values() for name in each)
+    plots = []
+    if found.reliability:
+        lines = {
+            system: ([b.predicted for b in bins], [b.observed for b in bins])
+            for system, bins in found.reliability.items()
+        }
+        labels = ("predicted chance of a yes", "share of yes")
+        plots = [line_plot("reliability of the chances", lines, labels, diagonal=True)]
+    tables = [metrics_table("yes or no", found.systems, {name: name for name in metrics})]
+    for system, bins in found.reliability.items():
+        rows = [
+            [Cell(str(place)), number_cell(b.predicted), number_cell(b.observed),
+             count_cell(b.pairs)]
+            for place, b in enumerate(bins, start=1)
+        ]  # fmt: skip
+        columns = ["bin", "predicted", "observed", "pairs"]
+        tables.append(Table(f"reliability of {system}", columns, rows, folded=True))
+    yield Section("Ratings", plots, tables)
+
+
+def _free(result: EvaluationResult) -> Iterator[Section]:
+    """What the model wrote without constraints."""
+    if not result.unconstrained:
+        return
+    first = result.unconstrained[0]
+    columns = {"invalid": "invalid", "duplicate": "duplicate", "already seen": "seen"}
+    shares = {
+        each.method: {name: getattr(each, name) for name in columns.values()}
+        for each in result.unconstrained
+    }
+    asked = f"shares of {first.answers} answers to each of {first.examples:,} examples"
+    plots = [
+        interval_plot(f"share of {title} answers", {m: s[name] for m, s in shares.items()}, "share")
+        for title, name in columns.items()
+    ]
+    table = metrics_table(asked, shares, columns, name="method")
+    yield Section("Without constraints", plots, [table])
+
+
+def _all_measures(result: EvaluationResult) -> Section:
+    names = dict.fromkeys(name for metrics in result.systems.values() for name in metrics)
+    rows = [
+        [Cell(name), *(interval_cell(metrics.get(name)) for metrics in result.systems.values())]
+        for name in names
+    ]
+    table = Table("all measures of an example", ["measure", *result.systems], rows)
+    return Section("All measures", tables=[table], folded=True)
