@@ -6,6 +6,7 @@ from eval.intervals import Interval
 from eval.page_data import CategoryShares, EvaluationResult, Ratings
 from eval.page_parts import (
     MARKS,
+    NOTHING,
     Cell,
     Document,
     Plot,
@@ -120,21 +121,22 @@ def _differences(result: EvaluationResult) -> Section:
 
 def _popularity(result: EvaluationResult) -> Iterator[Section]:
     """How systems do on popular and rare targets, and how popular what they list is."""
-    rows: dict[str, dict[str, Interval]] = {}
-    for system, metrics in result.systems.items():
-        summaries = result.summaries.get(system, {})
-        whole = {name: Interval(value, value, value) for name, value in summaries.items()}
-        rows[system] = {name: {**metrics, **whole}[name] for name in LISTS
-                        if name in metrics or name in whole}  # fmt: skip
-    shown = {
-        title: name for name, title in LISTS.items() if any(name in row for row in rows.values())
-    }
-    plots = [
-        _by_system(f"{title} by system", {s: row[name] for s, row in rows.items() if name in row})
-        for title, name in shown.items()
-    ]
+    shown, plots = {}, []
+    for name, title in LISTS.items():
+        means = {s: metrics[name] for s, metrics in result.systems.items() if name in metrics}
+        wholes = {s: found[name] for s, found in result.summaries.items() if name in found}
+        rows = means or {s: Interval(value, value, value) for s, value in wholes.items()}
+        if rows:
+            plots.append(_by_system(f"{title} by system", rows))
+            shown[title] = {s: interval_cell(found) for s, found in means.items()} or {
+                s: number_cell(value) for s, value in wholes.items()
+            }
     if shown:
-        table = metrics_table("lists of 10", rows, shown)
+        cells = [
+            [Cell(system), *(column.get(system, NOTHING) for column in shown.values())]
+            for system in result.systems
+        ]
+        table = Table("lists of 10", ["system", *shown], cells)
         yield Section("Popularity and spread of the lists", plots, [table])
     parts = [part for part in result.slices if part.by == POPULARITY]
     if parts:

@@ -81,11 +81,18 @@ def _cost(result: ExperimentResult) -> Section:
         if {"latency_median_s", "latency_p95_s"} <= set(arm.times)
     }  # fmt: skip
     truncated = {name: _point(arm.truncated) for name, arm in arms.items()}
+    most = max(arm.truncated for arm in arms.values())
     accent = [result.baseline]
     plots = [
         interval_plot("tokens of a prompt", tokens, "mean tokens", accent=accent),
         interval_plot("latency: median to 95th percentile", times, "seconds", accent=accent),
-        interval_plot("prompts that left out interactions", truncated, "share", accent=accent),
+        interval_plot(
+            "prompts that left out interactions",
+            truncated,
+            "share",
+            accent=accent,
+            limits=(0, most * 1.05 or 1),
+        ),
     ]
     columns = ["arm", "tokens", "items shown", "truncated", "certified", "median s", "p95 s",
                "tokens/s"]  # fmt: skip

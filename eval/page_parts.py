@@ -32,6 +32,10 @@ class Cell:
     mark: str = ""
 
 
+NOTHING = Cell("-", math.nan)
+"""A cell without a number; it is sorted last."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table that sorts by each of its columns.
@@ -118,7 +122,7 @@ def number_cell(value: float | None, form: str | None = None, mark: str = "") ->
         mark: As in `Cell`.
     """
     if value is None or math.isnan(value):
-        return Cell("-", math.nan)
+        return NOTHING
     return Cell(number(value) if form is None else format(value, form), value, mark=mark)
 
 
@@ -130,12 +134,11 @@ def number(value: float, signed: bool = False) -> str:
 
 
 def interval_cell(interval: Interval | None, signed: bool = False, mark: str = "") -> Cell:
-    """A mean, and its interval as a note where it has an extent."""
+    """A mean, and its interval as a note."""
     if interval is None or math.isnan(interval.mean):
-        return number_cell(None)
+        return NOTHING
     low, mean, high = (number(end, signed) for end in (interval.low, interval.mean, interval.high))
-    note = "" if interval.low == interval.high else f"[{low}, {high}]"
-    return Cell(mean, interval.mean, note, mark)
+    return Cell(mean, interval.mean, f"[{low}, {high}]", mark)
 
 
 def count_cell(count: int) -> Cell:

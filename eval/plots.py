@@ -51,6 +51,9 @@ WIDTH, ROW, MARGIN = 4.6, 0.23, 0.62
 LABEL = 24
 """Characters in a line of a label."""
 
+LARGE = 10_000
+"""From here on the ticks of an axis are written as 10k and 2M."""
+
 Lines = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """By name, the places along the x axis and the values there."""
 
@@ -118,7 +121,7 @@ def forest_plot(title: str, differences: Mapping[str, Interval], label: str) -> 
 def share_plot(title: str, names: Sequence[str], history: Sequence[float],
                listed: Sequence[float]) -> Plot:  # fmt: skip
     """One row a category: its share of the histories as a ring, of the lists as a dot."""
-    with _drawing(title, names, extra=0.3) as (axes, done):
+    with _drawing(title, names, extra=0.5) as (axes, done):
         places = np.arange(len(names))
         axes.hlines(places, history, listed, color=MUTED, linewidth=2, alpha=0.5)
         axes.plot(
@@ -141,8 +144,10 @@ def line_plot(title: str, lines: Lines, labels: tuple[str, str], *,
         diagonal: Draw where both are equal, from 0 to 1.
         dashed: Lines that are dashed, in the colour of the line before.
     """
-    height = 2.6 + 0.2 * ((len(lines) + 1) // 2)
+    height = 2.6 + 0.2 * len(lines)
     with _drawing(title, (), extra=height) as (axes, done):
+        from matplotlib.ticker import EngFormatter
+
         if diagonal:
             axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
         colors, color = cycle(SERIES), ACCENT
@@ -150,14 +155,21 @@ def line_plot(title: str, lines: Lines, labels: tuple[str, str], *,
             color = color if name in dashed else next(colors)
             style = (0, (4, 2)) if name in dashed else "-"
             axes.plot(places, values, "o", linestyle=style, color=color, markersize=3.5,
-                      label=clean_text(name))  # fmt: skip
+                      label=_tail(clean_text(name)))  # fmt: skip
         axes.set(xlabel=labels[0], ylabel=labels[1])
+        if axes.get_xlim()[1] >= LARGE:
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         _legend(axes)
     return done[0]
 
 
 def _legend(axes: "Axes") -> None:
-    axes.figure.legend(loc="outside upper left", ncols=2)
+    axes.figure.legend(loc="outside upper left")
+
+
+def _tail(name: str) -> str:
+    """A name for a legend: of a long one, as a path may be, the end."""
+    return name if len(name) <= 2 * LABEL else f"…{name[1 - 2 * LABEL :]}"
 
 
 def _draw_intervals(
