@@ -189,8 +189,15 @@ def _slice_cell(part: SliceResult, system: str) -> Cell:
 def _categories(found: CategoryShares) -> Iterator[Section]:
     """How far the categories of lists are from those of histories."""
     column = clean_text(found.column)
+    highest = max(share for shares in (found.history, *found.lists.values()) for share in shares)
     plots = [
-        share_plot(f"{column}: histories and lists of {system}", found.names, found.history, listed)
+        share_plot(
+            f"{column}: histories and lists of {system}",
+            found.names,
+            found.history,
+            listed,
+            highest,
+        )
         for system, listed in found.lists.items()
     ]
     rows = [
@@ -238,7 +245,12 @@ def _free(result: EvaluationResult) -> Iterator[Section]:
     }
     asked = f"shares of {first.answers} answers to each of {first.examples:,} examples"
     plots = [
-        interval_plot(f"share of {title} answers", {m: s[name] for m, s in shares.items()}, "share")
+        interval_plot(
+            f"share of {title} answers",
+            {method: found[name] for method, found in shares.items()},
+            "share",
+            limits=(0, 1),
+        )
         for title, name in columns.items()
     ]
     table = metrics_table(asked, shares, columns, name="method")

@@ -118,18 +118,32 @@ def forest_plot(title: str, differences: Mapping[str, Interval], label: str) -> 
     return done[0]
 
 
-def share_plot(title: str, names: Sequence[str], history: Sequence[float],
-               listed: Sequence[float]) -> Plot:  # fmt: skip
-    """One row a category: its share of the histories as a ring, of the lists as a dot."""
-    with _drawing(title, names, extra=0.5) as (axes, done):
+def share_plot(
+    title: str,
+    names: Sequence[str],
+    history: Sequence[float],
+    listed: Sequence[float],
+    highest: float,
+) -> Plot:
+    """One row a category: its share of the histories as a ring, of the lists as a dot.
+
+    Args:
+        title: The caption.
+        names: The categories.
+        history: Their shares of the histories.
+        listed: Their shares of the lists.
+        highest: The highest share in plots that share their axis.
+    """
+    with _drawing(title, names, extra=0.3) as (axes, done):
         places = np.arange(len(names))
-        axes.hlines(places, history, listed, color=MUTED, linewidth=2, alpha=0.5)
-        axes.plot(
-            history, places, "o", color=INK, markerfacecolor=CARD, label="histories", clip_on=False
-        )
-        axes.plot(listed, places, "o", color=ACCENT, label="lists", clip_on=False)
-        axes.set(xlabel="share", xlim=(0, None))
-        _legend(axes)
+        axes.hlines(places, history, listed, color=MUTED, linewidth=2)
+        for shares, face, color, label in (
+            (history, CARD, INK, "histories"),
+            (listed, ACCENT, ACCENT, "lists"),
+        ):
+            axes.plot(shares, places, "o", color=color, markerfacecolor=face, label=label)
+        axes.set(xlabel="share", xlim=(-0.04 * highest, 1.04 * highest))
+        axes.figure.legend(loc="outside upper left", ncols=2)
     return done[0]
 
 
@@ -159,12 +173,8 @@ def line_plot(title: str, lines: Lines, labels: tuple[str, str], *,
         axes.set(xlabel=labels[0], ylabel=labels[1])
         if axes.get_xlim()[1] >= LARGE:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        _legend(axes)
+        axes.figure.legend(loc="outside upper left")
     return done[0]
-
-
-def _legend(axes: "Axes") -> None:
-    axes.figure.legend(loc="outside upper left")
 
 
 def _tail(name: str) -> str:
