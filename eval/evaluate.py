@@ -12,6 +12,7 @@ from eval.leaks import check_leaks
 from eval.lists import list_rows
 from eval.measures import SUMMARIES, comparisons, metric_intervals, metric_values
 from eval.ranking import Lister, rank_baselines, rank_recommender
+from eval.reliability import list_reliability
 from eval.report import HYBRID, MODEL, Evaluation
 from eval.significance import FLIPS
 from eval.slices import measure_slice, slices
@@ -84,6 +85,7 @@ def evaluate(
         for system, lister in listers.items()
     } | others
     values = {system: metric_values(lists[system], background) for system in lists}
+    calibration = bundle and bundle.manifest.calibration.get(bundle.manifest.score)
     free: list[FreeGeneration] = []
     if bundle and unconstrained:
         free = generate_freely(bundle, dataset.catalog, examples, unconstrained, seed)
@@ -109,6 +111,9 @@ def evaluate(
         },
         slices=[measure_slice(part, values, MODEL, users, seed) for part in parts],
         unconstrained=free,
+        reliability=list_reliability(lists[MODEL], examples, calibration, exclude_seen)
+        if calibration
+        else [],
         rows=pl.concat(
             list_rows(system, lists[system], dataset.catalog, examples) for system in lists
         ),

@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from eval.experiment_report import DECIDING, ArmResult, Spread
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
+from eval.reliability import ReliabilityBin
 from eval.report import MODEL, VERDICT
 from eval.significance import Comparison
 from eval.slices import SliceResult
@@ -22,12 +23,20 @@ def _among(name: str, found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _has_verdict(part: SliceResult) -> SliceResult:
+    for metrics in (*part.systems.values(), *part.differences.values()):
+        _among(VERDICT, metrics)
+    _among(MODEL, part.systems)
+    return part
+
+
 def _has_deciding(arm: ArmResult) -> ArmResult:
     _among(DECIDING, arm.metrics)
     return arm
 
 
 Metrics = Annotated[dict[str, Interval], AfterValidator(lambda found: _among(VERDICT, found))]
+Part = Annotated[SliceResult, AfterValidator(_has_verdict)]
 Comparisons = Annotated[dict[str, Comparison], AfterValidator(lambda found: _among(VERDICT, found))]
 
 
@@ -48,7 +57,7 @@ class CategoryShares(Result):
     """
 
     column: str
-    names: list[str]
+    names: list[str] = Field(min_length=1)
     history: list[float]
     lists: dict[str, list[float]]
 
@@ -56,14 +65,6 @@ class CategoryShares(Result):
         """Check that every category has its shares."""
         if {len(shares) for shares in (self.history, *self.lists.values())} != {len(self.names)}:
             raise ValueError("a list of shares is not as long as 'names'")
-
-
-class ReliabilityBin(Result):
-    """Answers of like chance: its mean, the share that came true, and their number."""
-
-    predicted: float
-    observed: float
-    pairs: int
 
 
 class Ratings(Result):
@@ -95,8 +96,9 @@ class EvaluationResult(Result):
     leaks: list[LeakCheck] = []
     left_out: dict[str, str] = {}
     summaries: dict[str, dict[str, float]] = {}
-    slices: list[SliceResult] = []
+    slices: list[Part] = []
     unconstrained: list[FreeGeneration] = []
+    reliability: list[ReliabilityBin] = []
     categories: CategoryShares | None = None
     ratings: Ratings | None = None
 

@@ -1,6 +1,7 @@
 """The page's part on an evaluation."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 from eval.intervals import Interval
 from eval.page_data import CategoryShares, EvaluationResult, Ratings
@@ -22,6 +23,7 @@ from eval.page_parts import (
     number_cell,
 )
 from eval.plots import forest_plot, interval_plot, line_plot, share_plot
+from eval.reliability import ReliabilityBin
 from eval.report import COLUMNS, HYBRID, MINUS, MODEL, VERDICT, verdict
 from eval.slices import FEWEST, POPULARITY, SliceResult
 from rec_gen.metrics import CUTOFFS
@@ -67,6 +69,7 @@ def evaluation_document(result: EvaluationResult, file: str) -> Document:
             quality_section(result.systems),
             _differences(result),
             *_popularity(result),
+            *_reliability(result.reliability),
             *(_categories(result.categories) if result.categories else ()),
             *(_ratings(result.ratings) if result.ratings else ()),
             *_slicings(result.slices),
@@ -152,8 +155,8 @@ def _slicings(slices: list[SliceResult]) -> Iterator[Section]:
 
 def _slicing(title: str, parts: list[SliceResult], *, folded: bool = False) -> Section:
     """A plot a slice on one axis, and a table of all."""
-    highest = max(m[VERDICT].high for part in parts for m in part.systems.values())
-    limits = (0.0, highest * 1.05 or 1.0)
+    highs = [metrics[VERDICT].high for part in parts for metrics in part.systems.values()]
+    limits = (0.0, max(filter(math.isfinite, highs), default=0.0) * 1.05 or 1.0)
     plots = [
         _by_system(
             f"{clean_text(part.value)}: {part.examples:,} examples",
@@ -183,7 +186,8 @@ def _slicing(title: str, parts: list[SliceResult], *, folded: bool = False) -> S
 def _slice_cell(part: SliceResult, system: str) -> Cell:
     difference = part.differences.get(system)
     said = verdict(difference[VERDICT]) if difference else ""
-    return interval_cell(part.systems[system][VERDICT], mark=said if said in MARKS else "")
+    found = part.systems.get(system, {}).get(VERDICT)
+    return interval_cell(found, mark=said if said in MARKS else "")
 
 
 def _categories(found: CategoryShares) -> Iterator[Section]:
@@ -210,27 +214,49 @@ def _categories(found: CategoryShares) -> Iterator[Section]:
     yield Section(f"Calibration by {column}", plots, [table], [note])
 
 
+def _reliability(bins: Sequence[ReliabilityBin]) -> Iterator[Section]:
+    """Whether the chances that items get come true."""
+    if bins:
+        note = (
+            "The chance of a listed item that it is the next interaction, as calibrated in "
+            "training, and how often it was; on the dashed line both are equal."
+        )
+        yield Section(
+            "Calibration of the chances",
+            [_diagram("reliability of listed items", {MODEL: bins}, "chance")],
+            [_bins_table("items of the lists, by chance", bins)],
+            [note],
+        )
+
+
 def _ratings(found: Ratings) -> Iterator[Section]:
     """How well yes and no are told, and whether chances come true."""
     metrics = dict.fromkeys(name for each in found.systems.values() for name in each)
-    plots = []
-    if found.reliability:
-        lines = {
-            system: ([b.predicted for b in bins], [b.observed for b in bins])
-            for system, bins in found.reliability.items()
-        }
-        labels = ("predicted chance of a yes", "share of yes")
-        plots = [line_plot("reliability of the chances", lines, labels, diagonal=True)]
-    tables = [metrics_table("yes or no", found.systems, {name: name for name in metrics})]
-    for system, bins in found.reliability.items():
-        rows = [
-            [Cell(str(place)), number_cell(b.predicted), number_cell(b.observed),
-             count_cell(b.pairs)]
-            for place, b in enumerate(bins, start=1)
-        ]  # fmt: skip
-        columns = ["bin", "predicted", "observed", "pairs"]
-        tables.append(Table(f"reliability of {system}", columns, rows, folded=True))
-    yield Section("Ratings", plots, tables)
+    diagrams = {system: bins for system, bins in found.reliability.items() if bins}
+    yield Section(
+        "Ratings",
+        [_diagram("reliability of the chances", diagrams, "chance of a yes")] if diagrams else [],
+        [
+            metrics_table("yes or no", found.systems, {name: name for name in metrics}),
+            *(_bins_table(f"reliability of {s}", b, folded=True) for s, b in diagrams.items()),
+        ],
+    )
+
+
+def _diagram(title: str, systems: Mapping[str, Sequence[ReliabilityBin]], what: str) -> Plot:
+    lines = {
+        system: ([each.predicted for each in bins], [each.observed for each in bins])
+        for system, bins in systems.items()
+    }
+    return line_plot(title, lines, (f"predicted {what}", "share that came true"), diagonal=True)
+
+
+def _bins_table(title: str, bins: Sequence[ReliabilityBin], *, folded: bool = False) -> Table:
+    rows = [
+        [Cell(str(place)), number_cell(b.predicted), number_cell(b.observed), count_cell(b.pairs)]
+        for place, b in enumerate(bins, start=1)
+    ]
+    return Table(title, ["bin", "predicted", "observed", "pairs"], rows, folded)
 
 
 def _free(result: EvaluationResult) -> Iterator[Section]:

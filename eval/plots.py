@@ -155,7 +155,7 @@ def line_plot(title: str, lines: Lines, labels: tuple[str, str], *,
         title: The caption.
         lines: What to draw.
         labels: What the axes measure.
-        diagonal: Draw where both are equal, from 0 to 1.
+        diagonal: Draw where both are equal; lines then hold at least one point.
         dashed: Lines that are dashed, in the colour of the line before.
     """
     height = 2.6 + 0.2 * len(lines)
@@ -163,7 +163,8 @@ def line_plot(title: str, lines: Lines, labels: tuple[str, str], *,
         from matplotlib.ticker import EngFormatter
 
         if diagonal:
-            axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+            end = max(max(*places, *values) for places, values in lines.values())
+            axes.plot([0, end], [0, end], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
         colors, color = cycle(SERIES), ACCENT
         for name, (places, values) in lines.items():
             color = color if name in dashed else next(colors)

@@ -14,6 +14,7 @@ from rich.table import Table
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
 from eval.measures import RANK_METRICS
+from eval.reliability import ReliabilityBin
 from eval.significance import SIZE, Comparison
 from eval.slices import FEWEST, SliceResult
 from eval.unconstrained import FreeGeneration
@@ -51,6 +52,7 @@ class Evaluation:
         summaries: By system and measure of all lists together, the number.
         slices: The same measures for parts of the examples.
         unconstrained: What the model wrote without constraints, where that was asked for.
+        reliability: Whether the chances of the model's bundle come true; empty where it has none.
         rows: One row an example and system, see `eval.lists.list_rows`; beside the JSON, not in it.
     """
 
@@ -70,6 +72,7 @@ class Evaluation:
     summaries: dict[str, dict[str, float]]
     slices: list[SliceResult]
     unconstrained: list[FreeGeneration]
+    reliability: list[ReliabilityBin] = field(default_factory=list)
     rows: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
 
     def to_json(self) -> str:

@@ -89,6 +89,7 @@ def every_section(evaluated: Path) -> dict[str, Any]:
     interval = {"mean": 0.7, "low": 0.6, "high": 0.8}
     bins = [{"predicted": at / 4, "observed": at / 5, "pairs": 10 + at} for at in range(4)]
     return table | {
+        "reliability": bins,
         "categories": {
             "column": "brand",
             "names": BRANDS,

@@ -61,7 +61,7 @@ def test_each_plot_shows_what_its_section_says(whole: dict[str, Any]) -> None:
         [part for part in whole["slices"] if part["by"] == "target's popularity"]
     )
     assert len(plots["Calibration by brand"]) == 2
-    assert len(plots["Ratings"]) == 1
+    assert len(plots["Ratings"]) == len(plots["Calibration of the chances"]) == 1
     for plot in plots["Ranking quality"]:
         labels = re.findall(r"<text[^>]*>([^<]*)</text>", plot.svg)
         assert set(whole["systems"]) <= set(labels)
@@ -71,9 +71,9 @@ def test_each_plot_shows_what_its_section_says(whole: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("empty", [None, "left out"])
 def test_what_is_missing_is_left_out(whole: dict[str, Any], empty: str | None) -> None:
-    optional = ("categories", "ratings")
+    optional = ("categories", "ratings", "reliability")
     table = {key: value for key, value in whole.items() if key not in optional}
-    table |= {} if empty else dict.fromkeys(optional)
+    table |= {} if empty else {"categories": None, "ratings": None, "reliability": []}
     table |= {"unconstrained": [], "slices": [], "summaries": {}, "leaks": [], "unknown": 1}
     for metrics in table["systems"].values():
         del metrics["novelty@10"], metrics["popularity@10"]
@@ -166,6 +166,21 @@ def test_numbers_read_as_in_the_terminal(whole: dict[str, Any]) -> None:
         ({"systems": {"model": {}}}, "key 'systems.model': Value error, holds no 'ndcg@10'"),
         ({"users": "many"}, "key 'users'"),
         ({"differences": {"EASE": {"ndcg@10": {"mean": 1}}}}, "key 'differences.EASE.ndcg@10.low'"),
+        (
+            {
+                "slices": [
+                    {
+                        "by": "a",
+                        "value": "b",
+                        "examples": 1,
+                        "users": 1,
+                        "differences": {},
+                        "systems": {},
+                    }
+                ]
+            },
+            "key 'slices.0': Value error, holds no 'model'",
+        ),
         ({"leaks": [{"name": "x", "status": "unheard of"}]}, "key 'leaks.0.status'"),
         (
             {"categories": {"column": "c", "names": ["a"], "history": [], "lists": {}}},

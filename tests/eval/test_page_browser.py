@@ -119,6 +119,7 @@ def test_every_plot_is_seen(browser: Any, page_file: Path, whole: dict[str, Any]
             "NDCG@10 by system", "NDCG@10 of the model less that of another system",
             "average popularity by system", "coverage of the catalog by system",
             "brand: histories and lists of model", "reliability of the chances",
+            "reliability of listed items",
             "share of invalid answers", "loss in training and in validation",
             "NDCG@10 in validation",
         ):  # fmt: skip
