@@ -1,6 +1,5 @@
 """The page's part on an evaluation."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from eval.intervals import Interval
@@ -13,6 +12,7 @@ from eval.page_parts import (
     Plot,
     Section,
     Table,
+    axis_end,
     count_cell,
     differences_table,
     finding,
@@ -156,7 +156,7 @@ def _slicings(slices: list[SliceResult]) -> Iterator[Section]:
 def _slicing(title: str, parts: list[SliceResult], *, folded: bool = False) -> Section:
     """A plot a slice on one axis, and a table of all."""
     highs = [metrics[VERDICT].high for part in parts for metrics in part.systems.values()]
-    limits = (0.0, max(filter(math.isfinite, highs), default=0.0) * 1.05 or 1.0)
+    limits = (0.0, axis_end(highs))
     plots = [
         _by_system(
             f"{clean_text(part.value)}: {part.examples:,} examples",
@@ -193,14 +193,14 @@ def _slice_cell(part: SliceResult, system: str) -> Cell:
 def _categories(found: CategoryShares) -> Iterator[Section]:
     """How far the categories of lists are from those of histories."""
     column = clean_text(found.column)
-    highest = max(share for shares in (found.history, *found.lists.values()) for share in shares)
+    end = axis_end(share for shares in (found.history, *found.lists.values()) for share in shares)
     plots = [
         share_plot(
             f"{column}: histories and lists of {system}",
             found.names,
             found.history,
             listed,
-            highest,
+            end,
         )
         for system, listed in found.lists.items()
     ]

@@ -10,6 +10,7 @@ from eval.page_parts import (
     Document,
     Section,
     Table,
+    axis_end,
     differences_table,
     finding,
     metrics_table,
@@ -81,7 +82,6 @@ def _cost(result: ExperimentResult) -> Section:
         if {"latency_median_s", "latency_p95_s"} <= set(arm.times)
     }  # fmt: skip
     truncated = {name: _point(arm.truncated) for name, arm in arms.items()}
-    most = max(arm.truncated for arm in arms.values())
     accent = [result.baseline]
     plots = [
         interval_plot("tokens of a prompt", tokens, "mean tokens", accent=accent),
@@ -91,7 +91,7 @@ def _cost(result: ExperimentResult) -> Section:
             truncated,
             "share",
             accent=accent,
-            limits=(0, most * 1.05 or 1),
+            limits=(0, axis_end(arm.truncated for arm in arms.values())),
         ),
     ]
     columns = ["arm", "tokens", "items shown", "truncated", "certified", "median s", "p95 s",

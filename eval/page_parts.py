@@ -146,6 +146,11 @@ def count_cell(count: int) -> Cell:
     return Cell(f"{count:,}", count)
 
 
+def axis_end(values: Iterable[float]) -> float:
+    """Where an axis that begins at 0 ends: a little beyond the highest finite value."""
+    return max(filter(math.isfinite, values), default=0.0) * 1.05 or 1.0
+
+
 def metrics_table(
     title: str,
     systems: Mapping[str, Mapping[str, Interval]],

@@ -123,7 +123,7 @@ def share_plot(
     names: Sequence[str],
     history: Sequence[float],
     listed: Sequence[float],
-    highest: float,
+    end: float,
 ) -> Plot:
     """One row a category: its share of the histories as a ring, of the lists as a dot.
 
@@ -132,7 +132,7 @@ def share_plot(
         names: The categories.
         history: Their shares of the histories.
         listed: Their shares of the lists.
-        highest: The highest share in plots that share their axis.
+        end: Where the axis ends, which plots share.
     """
     with _drawing(title, names, extra=0.3) as (axes, done):
         places = np.arange(len(names))
@@ -142,7 +142,7 @@ def share_plot(
             (listed, ACCENT, ACCENT, "lists"),
         ):
             axes.plot(shares, places, "o", color=color, markerfacecolor=face, label=label)
-        axes.set(xlabel="share", xlim=(-0.04 * highest, 1.04 * highest))
+        axes.set(xlabel="share", xlim=(-0.04 * end, end))
         axes.figure.legend(loc="outside upper left", ncols=2)
     return done[0]
 
