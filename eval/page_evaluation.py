@@ -101,11 +101,9 @@ def quality_section(systems: Mapping[str, Mapping[str, Interval]]) -> Section:
     return Section("Ranking quality", plots, tables)
 
 
-def _by_system(
-    title: str, rows: Mapping[str, Interval], limits: tuple[float, float] | None = None
-) -> Plot:
-    label = title.partition(" by ")[0] if limits is None else NDCG
-    return interval_plot(title, rows, label, accent=OURS, limits=limits)
+def _by_system(title: str, rows: Mapping[str, Interval], end: float | None = None) -> Plot:
+    label = title.partition(" by ")[0] if end is None else NDCG
+    return interval_plot(title, rows, label, accent=OURS, end=end)
 
 
 def _differences(result: EvaluationResult) -> Section:
@@ -156,12 +154,12 @@ def _slicings(slices: list[SliceResult]) -> Iterator[Section]:
 def _slicing(title: str, parts: list[SliceResult], *, folded: bool = False) -> Section:
     """A plot a slice on one axis, and a table of all."""
     highs = [metrics[VERDICT].high for part in parts for metrics in part.systems.values()]
-    limits = (0.0, axis_end(highs))
+    end = axis_end(highs)
     plots = [
         _by_system(
             f"{clean_text(part.value)}: {part.examples:,} examples",
             {system: metrics[VERDICT] for system, metrics in part.systems.items()},
-            limits,
+            end,
         )
         for part in parts
     ]
@@ -275,7 +273,7 @@ def _free(result: EvaluationResult) -> Iterator[Section]:
             f"share of {title} answers",
             {method: found[name] for method, found in shares.items()},
             "share",
-            limits=(0, 1),
+            end=1,
         )
         for title, name in columns.items()
     ]

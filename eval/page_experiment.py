@@ -91,7 +91,7 @@ def _cost(result: ExperimentResult) -> Section:
             truncated,
             "share",
             accent=accent,
-            limits=(0, axis_end(arm.truncated for arm in arms.values())),
+            end=axis_end(arm.truncated for arm in arms.values()),
         ),
     ]
     columns = ["arm", "tokens", "items shown", "truncated", "certified", "median s", "p95 s",

@@ -227,7 +227,7 @@ def headline(subject: str, score: float, metric: str, verdicts: Mapping[str, str
     if rest:
         parts.append(f"is not shown to differ from {_and(rest)}")
     start = f"In {metric}, {subject} ({number(score)})"
-    return f"{start} {_and(parts)}." if parts else f"{start} was compared with nothing."
+    return f"{start} {', and '.join(parts)}." if parts else f"{start} was compared with nothing."
 
 
 def leak_section(leaks: Sequence[LeakCheck], left_out: Mapping[str, str]) -> list[Section]:

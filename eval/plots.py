@@ -48,6 +48,9 @@ VARIABLES = dict(
 WIDTH, ROW, MARGIN = 4.6, 0.23, 0.62
 """Inches: the width of all plots, the height of a line of a label, and what stands around them."""
 
+PAD = 0.04
+"""What an axis that begins at 0 has before it, so that no dot lies on a label."""
+
 LABEL = 24
 """Characters in a line of a label."""
 
@@ -85,7 +88,7 @@ def interval_plot(
     label: str,
     *,
     accent: Collection[str] = (),
-    limits: tuple[float, float] | None = None,
+    end: float | None = None,
 ) -> Plot:
     """One row a system: its mean as a dot, its interval as a line.
 
@@ -94,12 +97,14 @@ def interval_plot(
         rows: By system; without an extent, only the dot is drawn.
         label: What the axis measures.
         accent: Systems in the colour of the page.
-        limits: The ends of the axis, where plots share them.
+        end: Where the axis ends, which then begins at 0.
     """
     colors = [ACCENT if name in accent else MUTED for name in rows]
     with _drawing(title, list(rows)) as (axes, done):
         _draw_intervals(axes, list(rows.values()), colors, [True] * len(rows))
-        axes.set(xlabel=label, xlim=limits)
+        axes.set(xlabel=label)
+        if end is not None:
+            axes.set_xlim(-PAD * end, end)
     return done[0]
 
 
@@ -142,7 +147,7 @@ def share_plot(
             (listed, ACCENT, ACCENT, "lists"),
         ):
             axes.plot(shares, places, "o", color=color, markerfacecolor=face, label=label)
-        axes.set(xlabel="share", xlim=(-0.04 * end, end))
+        axes.set(xlabel="share", xlim=(-PAD * end, end))
         axes.figure.legend(loc="outside upper left", ncols=2)
     return done[0]
 

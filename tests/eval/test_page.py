@@ -134,8 +134,8 @@ def test_curves_stand_over_tokens_only_where_all_runs_count_them(curves: dict[st
 def test_the_verdict_names_every_system() -> None:
     verdicts = {"a": "better", "b": "no difference shown", "c": "worse", "d": "better"}
     assert headline("it", 0.25, "NDCG@10", verdicts) == (
-        "In NDCG@10, it (.2500) is better than a and d, is worse than c and is not shown to differ "
-        "from b."
+        "In NDCG@10, it (.2500) is better than a and d, and is worse than c, and is not shown to "
+        "differ from b."
     )
     assert headline("it", 0.25, "M", {}) == "In M, it (.2500) was compared with nothing."
 
