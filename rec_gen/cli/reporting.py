@@ -27,12 +27,11 @@ def report(paths: Sequence[Path], out: Path) -> None:
     """
     from eval.page import write_page
     from eval.page_data import read_result
-    from training.curves import read_curves
 
     if out.suffix not in (".html", ".htm") or out.is_dir():
         raise ConfigError(f"--out {out}: name a file that ends in .html")
     results = {str(path): read_result(path) for path in paths if not path.is_dir()}
-    runs = {str(path): asdict(read_curves(path)) for path in paths if path.is_dir()}
+    runs = {str(path): _curves(path) for path in paths if path.is_dir()}
     write_page(out, results, runs)
     click.echo(f"page: {out}")
 
@@ -49,18 +48,28 @@ def write_beside(json_path: Path, run: Path | None = None) -> None:
 
     page = json_path.with_suffix(".html")
     try:
-        write_page(page, {json_path.name: read_result(json_path)}, _curves(run))
+        write_page(page, {json_path.name: read_result(json_path)}, _run_around(run))
     except MissingPackageError as error:
         click.echo(f"{page} is left out: {error}", err=True)
 
 
-def _curves(run: Path | None) -> Mapping[str, Mapping[str, Any]]:
+def _run_around(folder: Path | None) -> Mapping[str, Mapping[str, Any]]:
     """The curves of a run by its name; nothing where the folder is none."""
-    from training.curves import read_curves
-
-    if run is None:
-        return {}
     try:
-        return {run.resolve().name: asdict(read_curves(run))}
+        return {folder.resolve().name: _curves(folder)} if folder else {}
     except ConfigError:
         return {}
+
+
+def _curves(run: Path) -> Mapping[str, Any]:
+    """The curves of a run as a table.
+
+    Raises:
+        ConfigError: The folder holds no run that reached a validation.
+        MissingPackageError: A package that only training needs is not installed.
+    """
+    try:
+        from training.curves import read_curves
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "scikit-learn", "train") from error
+    return asdict(read_curves(run))
