@@ -14,6 +14,7 @@ from eval.lists import RankedLists, list_rows
 from eval.measures import SUMMARIES, K, comparisons, metric_intervals, metric_values
 from eval.ranking import Lister, rank_baselines, rank_recommender
 from eval.ratings import Questions, evaluate_ratings
+from eval.reliability import list_reliability
 from eval.report import HYBRID, MODEL, Evaluation
 from eval.significance import FLIPS
 from eval.slices import measure_slice, slices
@@ -93,6 +94,7 @@ def evaluate(
         for system, lister in listers.items()
     } | others
     values = {system: metric_values(lists[system], background) for system in lists}
+    calibration = bundle and bundle.manifest.calibration.get(bundle.manifest.score)
     free: list[FreeGeneration] = []
     if bundle and unconstrained:
         free = generate_freely(bundle, dataset.catalog, examples, unconstrained, seed)
@@ -122,6 +124,9 @@ def evaluate(
         ratings=evaluate_ratings(bundle, dataset, questions, MODEL, seed)
         if bundle and questions
         else None,
+        reliability=list_reliability(lists[MODEL], examples, calibration, exclude_seen)
+        if calibration
+        else [],
         rows=pl.concat(
             list_rows(system, lists[system], dataset.catalog, examples) for system in lists
         ),

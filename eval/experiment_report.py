@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +20,7 @@ from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
 from eval.report import format_interval, format_number, verdict
 from eval.significance import FLIPS, Comparison, compare
 from rec_gen.data.dataset import Dataset, Example
-from rec_gen.files import write_text
+from rec_gen.files import new_file, write_text
 from rec_gen.metrics import Floats, Ranks, mrr, ndcg, recall
 from rec_gen.versions import installed_versions
 
@@ -113,6 +114,7 @@ class Experiment:
         arms: The results by arm.
         groups: By group of wordings, how far they lie apart.
         verdict: What follows, in a sentence or two.
+        rows: One row an example and arm, see `_rows`; beside the JSON, not in it.
     """
 
     name: str
@@ -127,10 +129,23 @@ class Experiment:
     arms: dict[str, ArmResult]
     groups: dict[str, Spread]
     verdict: str
+    rows: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
+
+    def to_json(self) -> str:
+        """The whole experiment but for its rows as JSON."""
+        table = asdict(self)
+        del table["rows"]
+        return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
 
     def save(self, path: Path) -> None:
-        """Write all of it as JSON beside its place and rename it."""
-        write_text(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
+        """Write the JSON, and the rows as Parquet under the same name; each whole or not at all.
+
+        Args:
+            path: The file for the JSON; the rows get its name with the suffix `.parquet`.
+        """
+        with new_file(path.with_suffix(".parquet")) as partial:
+            self.rows.write_parquet(partial)
+        write_text(path, self.to_json())
 
     def render(self, console: Console) -> None:
         """Print quality, cost and differences by arm, the spread of wordings and the verdict."""
@@ -219,6 +234,10 @@ def report(
         arms=arms,
         groups=_spreads(config.arms, arms),
         verdict=_sentence(arms, config.baseline, len(set(users))),
+        rows=pl.concat(
+            _rows(arm, answered, values[arm], dataset, examples)
+            for arm, answered in answers.items()
+        ),
     )
 
 
@@ -227,6 +246,31 @@ def _values(answered: Sequence[Answered]) -> Floats:
     places = np.array([np.inf if answer.rank is None else answer.rank for answer in answered])
     ranks = Ranks.of_places(places)
     return np.stack([metric(ranks, K) for metric in METRICS.values()], axis=1)
+
+
+def _rows(
+    arm: str,
+    answered: Sequence[Answered],
+    values: Floats,
+    dataset: Dataset,
+    examples: Sequence[Example],
+) -> pl.DataFrame:
+    """What an arm answered, one row an example.
+
+    Returns:
+        `arm`, `user`, `target` (an item id), the fields of `Answered` (`rank` is null where the
+        target is not listed), a column a metric, and `history` (its whole length).
+    """
+    answers = [asdict(answer) for answer in answered]
+    fields = pl.DataFrame(answers, schema_overrides={"rank": pl.Int64}, infer_schema_length=None)
+    return fields.select(
+        pl.lit(arm).alias("arm"),
+        pl.Series("user", [example.user for example in examples]),
+        pl.Series("target", [dataset.catalog.ids[example.target] for example in examples]),
+        pl.all(),
+        *(pl.Series(name, column) for name, column in zip(METRICS, values.T, strict=True)),
+        pl.Series("history", [len(example.history) for example in examples]),
+    )
 
 
 def _arm_result(

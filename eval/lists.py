@@ -11,7 +11,7 @@ from rec_gen.catalog import Catalog
 from rec_gen.counts import Scores
 from rec_gen.data.dataset import Example
 from rec_gen.data.splits import hash_ids
-from rec_gen.metrics import Ranks
+from rec_gen.metrics import Floats, Ranks
 
 NOTHING = -1
 """Stands past the end of a list."""
@@ -24,16 +24,18 @@ class RankedLists:
     Attributes:
         ranks: Where the n targets stand.
         items: int32 [n, k], catalog positions, best first, -1 past the end.
+        scores: float64 [n, k], what each of them scored, NaN past the end.
     """
 
     ranks: Ranks
     items: npt.NDArray[np.int32]
+    scores: Floats
 
     @classmethod
     def empty(cls, n: int, k: int) -> "RankedLists":
         """Lists without an item."""
         ranks = Ranks(np.full(n, np.inf), np.full(n, np.inf))
-        return cls(ranks, np.full((n, k), NOTHING, np.int32))
+        return cls(ranks, np.full((n, k), NOTHING, np.int32), np.full((n, k), np.nan))
 
 
 def tie_order(catalog: Catalog, seed: int) -> npt.NDArray[np.int64]:
@@ -87,7 +89,9 @@ def rank_targets(
     ranks = Ranks.of_scores(scores, targets)
     left_out = np.take_along_axis(scores, targets[:, None], axis=1)[:, 0] == -np.inf
     ranks.best[left_out] = ranks.worst[left_out] = np.inf
-    return RankedLists(ranks, top_items(scores, k, ties))
+    items = top_items(scores, k, ties)
+    listed = np.take_along_axis(scores, items, axis=1)
+    return RankedLists(ranks, items, np.where(items == NOTHING, np.nan, listed))
 
 
 def list_rows(

@@ -144,6 +144,7 @@ def rank_recommender(
         for row, (example, found) in enumerate(zip(part, answers, strict=True)):
             places = [catalog.position(recommendation.item.id) for recommendation in found]
             lists.items[row, : len(places)] = places
+            lists.scores[row, : len(places)] = [recommendation.score for recommendation in found]
             if example.target in places:
                 place = places.index(example.target)
                 lists.ranks.best[row] = lists.ranks.worst[row] = place
@@ -172,5 +173,5 @@ def _in_batches(
         rows = slice(start, start + size)
         part = answer(examples[rows])
         whole.ranks.best[rows], whole.ranks.worst[rows] = part.ranks.best, part.ranks.worst
-        whole.items[rows] = part.items
+        whole.items[rows], whole.scores[rows] = part.items, part.scores
     return whole

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from eval.counted_ratings import CountedRatings
 from eval.intervals import Interval, resampled_intervals
 from eval.measures import comparisons
 from eval.rating_metrics import RatingMetrics, answer_values, rating_metrics
+from eval.reliability import ReliabilityBin, reliability
 from eval.significance import Comparison
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset, Example
@@ -18,23 +18,6 @@ from rec_gen.errors import ConfigError
 from rec_gen.metrics import Floats
 from rec_gen.rating import rate_pairs
 from rec_gen.rating_pairs import Pair, held_out_pairs
-
-BINS = 10
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Pairs that a system gives about the same chance.
-
-    Attributes:
-        predicted: The mean of the chances.
-        observed: The share of the pairs that are a yes.
-        pairs: How many these are.
-    """
-
-    predicted: float
-    observed: float
-    pairs: int
 
 
 @dataclass(frozen=True)
@@ -46,8 +29,7 @@ class RatingEvaluation:
         liked_from: From which rating on a pair is a yes; None where the chosen item is the yes.
         systems: By system and metric of `RatingMetrics`, the value and its interval.
         differences: By other system, the model's accuracy and log loss less the other's, paired.
-        reliability: By system, its pairs in `BINS` quantiles of the chances, lowest first; equal
-            chances stay together, so there may be fewer.
+        reliability: By system, its pairs in quantiles of the chances.
     """
 
     pairs: int
@@ -139,24 +121,5 @@ def score_ratings(
         liked_from=questions.liked_from,
         systems={system: intervals(given) for system, given in chances.items()},
         differences=comparisons(values, reference, users, seed),
-        reliability={system: reliability(liked, given) for system, given in chances.items()},
+        reliability={system: reliability(given, liked) for system, given in chances.items()},
     )
-
-
-def reliability(liked: npt.NDArray[np.bool_], chances: Floats) -> list[ReliabilityBin]:
-    """Compare chances with what happened, in quantiles of the chances; empty ones are left out.
-
-    Source: Murphy and Winkler, "Reliability of subjective probability forecasts of precipitation
-    and temperature", 1977.
-
-    Args:
-        liked: bool [n], the judged answers, at least one.
-        chances: float64 [n], from 0 to 1.
-    """
-    cuts = np.quantile(chances, np.linspace(0, 1, BINS + 1)[1:-1])
-    places = np.searchsorted(cuts, chances)
-    parts = (places == place for place in np.unique(places))
-    return [
-        ReliabilityBin(float(chances[part].mean()), float(liked[part].mean()), int(part.sum()))
-        for part in parts
-    ]

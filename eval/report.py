@@ -16,6 +16,7 @@ from eval.intervals import Interval
 from eval.leaks import LeakCheck
 from eval.measures import RANK_METRICS
 from eval.ratings import RatingEvaluation
+from eval.reliability import ReliabilityBin
 from eval.significance import SIZE, Comparison
 from eval.slices import FEWEST, SliceResult
 from eval.unconstrained import FreeGeneration
@@ -56,6 +57,7 @@ class Evaluation:
         unconstrained: What the model wrote without constraints, where that was asked for.
         categories: What part of histories and of lists each category has, where asked for.
         ratings: How well yes and no are told apart, where asked for.
+        reliability: Whether the chances of the model's bundle come true; empty where it has none.
         rows: One row an example and system, see `eval.lists.list_rows`; beside the JSON, not in it.
     """
 
@@ -77,6 +79,7 @@ class Evaluation:
     unconstrained: list[FreeGeneration]
     categories: CategoryShares | None = None
     ratings: RatingEvaluation | None = None
+    reliability: list[ReliabilityBin] = field(default_factory=list)
     rows: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
 
     def to_json(self) -> str:

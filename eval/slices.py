@@ -18,6 +18,9 @@ USER = "user."
 FEWEST = 20
 """With fewer examples, a slice is shown without a verdict."""
 
+POPULARITY = "target's popularity"
+"""What the slices below are called by."""
+
 SHARES = {"head": 1 / 3, "torso": 2 / 3, "tail": 1.0}
 """Where each class of items ends, by the cumulative share of training interactions."""
 
@@ -78,7 +81,7 @@ def slices(background: Background, columns: Sequence[str]) -> list[Slice]:
         ConfigError: There is no such column, or it has too many values.
     """
     named = [
-        ("target's popularity", _popularity(background)),
+        (POPULARITY, _popularity(background)),
         ("items of the history", _lengths(background)),
         ("user", _users(background)),
         *((column, _column(background, column)) for column in columns),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rec_gen.cli.common import ALLOW_LEAK, quiet, recipe_dataset
+from rec_gen.cli.reporting import write_beside
 from rec_gen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     "--json",
     "json_path",
     type=click.Path(path_type=Path),
-    help="Write the result here, and each example's lists beside it as Parquet.",
+    help="Write the result here; beside it each example's lists as Parquet, and a page, as HTML.",
 )
 def evaluate(
     bundle: Path,
@@ -99,7 +100,7 @@ def evaluate(
     names = None if baselines is None else parse_baselines(baselines)
     quiet()
     refuse_unwritable(json_path)
-    _refuse_others_rows(json_path)
+    _refuse_others_files(json_path)
     recommender = Recommender.load(bundle)
     dataset = recipe_dataset(recommender.bundle)
     result = compare(
@@ -115,7 +116,7 @@ def evaluate(
         unconstrained=unconstrained,
         allowed_leaks=allowed_leaks,
     )
-    show(result, json_path, slices=show_slices or bool(columns))
+    show(result, json_path, bundle.absolute().parent, slices=show_slices or bool(columns))
 
 
 def refuse_unwritable(json_path: Path | None) -> None:
@@ -128,14 +129,19 @@ def refuse_unwritable(json_path: Path | None) -> None:
         raise ConfigError(f"--json {json_path}: is not a file in an existing folder")
 
 
-def _refuse_others_rows(json_path: Path | None) -> None:
-    """Do not write the Parquet file where something else has its name."""
-    rows = json_path and json_path.with_suffix(".parquet")
-    if json_path and rows and (rows == json_path or (rows.exists() and not json_path.exists())):
-        raise ConfigError(
-            f"--json {json_path}: each example's lists would be written to {rows}, which is "
-            "something else: choose another name"
-        )
+def _refuse_others_files(json_path: Path | None) -> None:
+    """Do not write the Parquet file or the page where something else has its name."""
+    for suffix, what in ((".parquet", "each example's lists"), (".html", "the page")):
+        beside = json_path and json_path.with_suffix(suffix)
+        if (
+            json_path
+            and beside
+            and (beside == json_path or (beside.exists() and not json_path.exists()))
+        ):
+            raise ConfigError(
+                f"--json {json_path}: {what} would be written to {beside}, which is "
+                "something else: choose another name"
+            )
 
 
 def compare(
@@ -180,10 +186,18 @@ def compare(
     )
 
 
-def show(result: "Evaluation", json_path: Path | None, *, slices: bool = False) -> None:
-    """Print a comparison, and write it where asked."""
+def show(result: "Evaluation", json_path: Path | None, run: Path, *, slices: bool = False) -> None:
+    """Print a comparison, and write it where asked.
+
+    Args:
+        result: The comparison.
+        json_path: Where the JSON goes; the rows and the page get its name with their suffixes.
+        run: The folder around the bundle; where it is a training run's, the page has its curves.
+        slices: Print a table for each slicing too.
+    """
     from rich.console import Console
 
     result.render(Console(), slices=slices)
     if json_path:
         result.save(json_path)
+        write_beside(json_path, run)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from rec_gen.cli.common import OVERRIDES, quiet
+from rec_gen.cli.reporting import write_beside
 
 
 @click.command()
@@ -19,8 +20,8 @@ def experiment(file: Path, out: Path | None, overrides: Sequence[str]) -> None:
 
     FILE is a TOML file with the data, the templates and the models. All arms rank the whole
     catalog by constrained search. What was measured is kept: the same command goes on after a
-    kill, and a further template costs no more than its own users. The result is a table, and
-    experiment.json in the folder.
+    kill, and a further template costs no more than its own users. The result is a table, and in
+    the folder experiment.json, each answer as Parquet, and a page to look at, experiment.html.
 
     \b
     name = "wordings"
@@ -52,4 +53,5 @@ def experiment(file: Path, out: Path | None, overrides: Sequence[str]) -> None:
         raise ConfigError(f"{file}: {error}") from error
     result.render(Console())
     result.save(folder / "experiment.json")
+    write_beside(folder / "experiment.json")
     click.echo(f"result: {folder / 'experiment.json'}")

@@ -151,7 +151,8 @@ def quickstart(out: Path) -> None:
     click.echo("\n".join(summarize(dataset)))
     bundle = run_training(recipe, dataset, out, restart=False)
     recommender = Recommender.load(bundle)
-    show(compare(recommender, dataset, "test", include_seen=False), out / "evaluation.json")
+    found = compare(recommender, dataset, "test", include_seen=False)
+    show(found, out / "evaluation.json", out)
     _show_examples(recommender, dataset)
     click.echo(f"bundle: {bundle}\nresult: {out / 'evaluation.json'}")
 

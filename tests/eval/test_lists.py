@@ -74,7 +74,8 @@ def test_ties_do_not_tell_the_order_of_the_catalog() -> None:
 def test_rows_leave_out_what_is_not_there() -> None:
     examples = [Example("u", np.array([0, 1], np.int32), 2), Example("v", np.zeros(0, np.int32), 0)]
     items = np.array([[2, 1, -1], [-1, -1, -1]], np.int32)
-    lists = RankedLists(Ranks.of_places(np.array([0.0, np.inf])), items)
+    ranks = Ranks.of_places(np.array([0.0, np.inf]))
+    lists = RankedLists(ranks, items, np.where(items < 0, np.nan, 1.0))
     assert list_rows("model", lists, catalog_of(["a", "b", "c"]), examples).rows() == [
         ("model", "u", "c", 0.0, 0.0, ["c", "b"], 2),
         ("model", "v", "a", None, None, [], 0),

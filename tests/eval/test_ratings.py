@@ -6,17 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score, roc_auc_score
 
 from eval.counted_ratings import CountedRatings
 from eval.evaluate import evaluate
 from eval.intervals import mean_intervals, resampled_intervals
 from eval.rating_metrics import rating_metrics
-from eval.ratings import BINS, Questions, reliability, score_ratings
+from eval.ratings import Questions, score_ratings
 from eval.report import Evaluation
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset, Split
@@ -181,16 +179,6 @@ def test_an_interval_of_a_mean_is_the_same_both_ways() -> None:
     (one,) = mean_intervals(chances[:, None], users, 3)
     (other,) = resampled_intervals(lambda rows: [float(chances[rows].mean())], users, 3)
     assert asdict(one) == pytest.approx(asdict(other), abs=1e-12)
-
-
-@given(answers_of)
-def test_reliability_is_scikit_learns_calibration_curve(answers: list[tuple[bool, float]]) -> None:
-    liked, chances = (np.array(column) for column in zip(*answers, strict=True))
-    observed, predicted = calibration_curve(liked, chances, n_bins=BINS, strategy="quantile")
-    found = reliability(liked, chances)
-    assert [each.observed for each in found] == pytest.approx(observed.tolist(), abs=1e-9)
-    assert [each.predicted for each in found] == pytest.approx(predicted.tolist(), abs=1e-9)
-    assert sum(each.pairs for each in found) == len(answers)
 
 
 def test_counted_chances_are_calibrated_where_they_were_not_fitted() -> None:

@@ -233,6 +233,7 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
     plain.write_text('name = "plain"\n[data]\nsource = "movielens-100k"\n[train]\nmax_steps = 1\n')
     evaluate = ["evaluate", bundle]
     (tmp_path / "taken.parquet").touch()
+    (tmp_path / "page.html").touch()
     unknown = tmp_path / "unknown.json"
     unknown.write_text('{"p9": 1}')
     cases: list[tuple[int, str, list[object]]] = [
@@ -246,6 +247,7 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (2, "--allow-leak x: is not one of", [*evaluate, "--allow-leak", "x"]),
         (2, "taken.parquet, which is some", [*evaluate, "--json", tmp_path / "taken.json"]),
         (2, "which is something else", [*evaluate, "--json", tmp_path / "taken.parquet"]),
+        (2, "page.html, which is some", [*evaluate, "--json", tmp_path / "page.json"]),
         (2, "has no [prior] table", ["benchmark", plain]),
         (2, "is not a file in an existing folder", ["benchmark", plain, "--json", tmp_path]),
         (1, "there is no column 'shelves'", [*ask, "--max-per", "shelves=1"]),
@@ -289,6 +291,7 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         ["compress"],
         ["recommend"],
         ["evaluate"],
+        ["report"],
         ["benchmark"],
         ["prompts", "list"],
         ["prompts", "show"],

@@ -1,0 +1,75 @@
+"""`recgen report`, and the page that other commands write beside their JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rec_gen.errors import ConfigError, MissingPackageError
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True
+)
+def report(paths: Sequence[Path], out: Path) -> None:
+    """Make one page to look at of results and runs: HTML that needs nothing else.
+
+    PATHS are JSON files of recgen evaluate, benchmark and prompts experiment, and run folders,
+    whose training curves are drawn.
+
+    \b
+    recgen report runs/quickstart/evaluation.json runs/quickstart --out report.html
+    recgen report eval/results/quickstart.json eval/results/beauty.json
+    """
+    from eval.page import write_page
+    from eval.page_data import read_result
+
+    if out.suffix not in (".html", ".htm") or out.is_dir():
+        raise ConfigError(f"--out {out}: name a file that ends in .html")
+    results = {str(path): read_result(path) for path in paths if not path.is_dir()}
+    runs = {str(path): _curves(path) for path in paths if path.is_dir()}
+    write_page(out, results, runs)
+    click.echo(f"page: {out}")
+
+
+def write_beside(json_path: Path, run: Path | None = None) -> None:
+    """Write the page of a result beside its JSON, or say in a line why there is none.
+
+    Args:
+        json_path: The JSON; the page gets its name with the suffix `.html`.
+        run: A folder that may be a training run's, whose curves are then shown.
+    """
+    from eval.page import write_page
+    from eval.page_data import read_result
+
+    page = json_path.with_suffix(".html")
+    try:
+        write_page(page, {json_path.name: read_result(json_path)}, _run_around(run))
+    except MissingPackageError as error:
+        click.echo(f"{page} is left out: {error}", err=True)
+
+
+def _run_around(folder: Path | None) -> Mapping[str, Mapping[str, Any]]:
+    """The curves of a run by its name; nothing where the folder is none."""
+    try:
+        return {folder.resolve().name: _curves(folder)} if folder else {}
+    except ConfigError:
+        return {}
+
+
+def _curves(run: Path) -> Mapping[str, Any]:
+    """The curves of a run as a table.
+
+    Raises:
+        ConfigError: The folder holds no run that reached a validation.
+        MissingPackageError: A package that only training needs is not installed.
+    """
+    try:
+        from training.curves import read_curves
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "scikit-learn", "train") from error
+    return asdict(read_curves(run))
