@@ -14,7 +14,7 @@ from rich.table import Table
 from eval.categories import CategoryShares
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
-from eval.measures import RANK_METRICS
+from eval.measures import RANK_METRICS, K
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
 from eval.significance import SIZE, Comparison
@@ -138,7 +138,7 @@ class Evaluation:
         console.print(table)
 
     def _print_others(self, console: Console) -> None:
-        """What is no metric of a rank: a row each, a column for each system.
+        """What is no metric of a rank: a column each, a row for each system.
 
         Of one held-out item average precision is the reciprocal rank, and precision and F1 are
         recall on another scale, so these stand in the JSON alone.
@@ -151,9 +151,9 @@ class Evaluation:
         }
         names = list(means[MODEL])
         if names:
-            table = _table("lists", *means, no_wrap=False)
-            for name in names:
-                table.add_row(name, *(format_number(means[system][name]) for system in means))
+            table = _table(f"lists of {K}", *(name.removesuffix(f"@{K}") for name in names))
+            for system, numbers in means.items():
+                table.add_row(system, *(format_number(numbers[name]) for name in names))
             console.print(table)
 
 
