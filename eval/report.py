@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -109,8 +110,7 @@ class Evaluation:
         self._print_comparisons(console)
         self._print_others(console)
         if slices:
-            for by in dict.fromkeys(part.by for part in self.slices):
-                _print_slices(console, [part for part in self.slices if part.by == by])
+            print_slices(console, self.slices, VERDICT, f"the {MODEL} is better")
         if self.unconstrained:
             _print_free(console, self.unconstrained)
         if self.ratings:
@@ -166,25 +166,38 @@ def _table(title: str, *columns: str, no_wrap: bool = True) -> Table:
     return table
 
 
-def _print_slices(console: Console, parts: list[SliceResult]) -> None:
-    """One row a slice: NDCG@10 of each system, and where the model is better or worse."""
-    title = f"NDCG@10 by {_plain(parts[0].by)}; + the model is better, {MINUS} it is worse"
+def print_slices(console: Console, slices: Sequence[SliceResult], metric: str, plus: str) -> None:
+    """Print a table for each slicing: a row a slice.
+
+    Args:
+        console: Where to.
+        slices: The slices.
+        metric: What is shown of each system.
+        plus: What a + at a system's number says; a minus says the opposite.
+    """
+    for by in dict.fromkeys(part.by for part in slices):
+        parts = [part for part in slices if part.by == by]
+        console.print(_slices_table(parts, metric, plus))
+        if any(part.examples < FEWEST for part in parts):
+            line = f"few: under {FEWEST} examples, and no verdict"
+            console.print(line, highlight=False)
+
+
+def _slices_table(parts: Sequence[SliceResult], metric: str, plus: str) -> Table:
+    title = f"{metric.upper()} by {_plain(parts[0].by)}; + {_plain(plus)}, {MINUS} worse"
     table = _table(title, "examples", *parts[0].systems, no_wrap=False)
     for part in parts:
         few = f"{BLANK}(few)" if part.examples < FEWEST else ""
         cells = (
-            format_number(metrics[VERDICT].mean) + _sign(part.differences.get(system))
+            format_number(metrics[metric].mean) + _sign(part.differences.get(system), metric)
             for system, metrics in part.systems.items()
         )
         table.add_row(_plain(part.value), f"{part.examples:,}{few}", *cells)
-    console.print(table)
-    if any(part.examples < FEWEST for part in parts):
-        line = f"few: under {FEWEST} examples, and no verdict"
-        console.print(line, highlight=False)
+    return table
 
 
-def _sign(difference: dict[str, Interval] | None) -> str:
-    words = verdict(difference[VERDICT]) if difference else ""
+def _sign(difference: dict[str, Interval] | None, metric: str) -> str:
+    words = verdict(difference[metric]) if difference else ""
     return BLANK + {"better": "+", "worse": MINUS}.get(words, BLANK)
 
 

@@ -1,6 +1,6 @@
 """Parts of the examples that are looked at by themselves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +90,7 @@ def slices(background: Background, columns: Sequence[str]) -> list[Slice]:
 
 
 def measure_slice(
-    part: Slice, values: dict[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
+    part: Slice, values: Mapping[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
 ) -> SliceResult:
     """The means of a slice with their intervals, and its differences where it is large enough.
 
