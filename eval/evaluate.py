@@ -8,6 +8,7 @@ import polars as pl
 from eval.background import Background
 from eval.baselines import default_baselines
 from eval.categories import CategoryShares, mean_shares
+from eval.counted_ratings import CountedRatings
 from eval.intervals import LEVEL, RESAMPLES
 from eval.leaks import check_leaks
 from eval.lists import RankedLists, list_rows
@@ -78,15 +79,16 @@ def evaluate(
             check, or ratings are all a yes or all a no.
         DataError: The split holds no interaction, a leak is found, or a baseline refuses the
             catalog.
-        MissingPackageError: The package of a baseline is not installed.
+        MissingPackageError: The package of a baseline, or of counted ratings, is not installed.
     """
     leaks = check_leaks(dataset, bundle, allowed_leaks)
     background = Background.of(dataset, split, categories)
     parts = slices(background, columns)
     names, left_out = default_baselines(dataset) if baselines is None else (baselines, {})
     examples, users = background.examples, background.users
+    # first, since what cannot be had is told in minutes, and a model may take hours
     questions = Questions.of(bundle, dataset, examples) if bundle and ratings else None
-    # first, since a baseline that cannot be had is told in minutes, and a model may take hours
+    counted = CountedRatings.fit(dataset, questions.liked_from, seed) if questions else None
     others = rank_baselines(names, dataset, examples, exclude_seen, seed)
     listers = {MODEL: recommender} | ({} if hybrid is None else {HYBRID: hybrid})
     lists = {
@@ -121,8 +123,8 @@ def evaluate(
         slices=[measure_slice(part, values, MODEL, users, seed) for part in parts],
         unconstrained=free,
         categories=_category_shares(background, lists),
-        ratings=evaluate_ratings(bundle, dataset, questions, MODEL, seed)
-        if bundle and questions
+        ratings=evaluate_ratings(bundle, questions, counted, MODEL, seed)
+        if bundle and questions and counted
         else None,
         reliability=list_reliability(lists[MODEL], examples, calibration, exclude_seen)
         if calibration
