@@ -17,10 +17,12 @@ from eval.ranking import Lister, rank_baselines, rank_recommender
 from eval.ratings import Questions, evaluate_ratings
 from eval.reliability import list_reliability
 from eval.report import HYBRID, MODEL, Evaluation
+from eval.sasrec import SASRec
 from eval.significance import FLIPS
 from eval.slices import measure_slice, slices
 from eval.unconstrained import FreeGeneration, generate_freely
 from rec_gen.data.dataset import Dataset, Split
+from rec_gen.errors import ConfigError
 from rec_gen.versions import installed_versions
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ PROTOCOL = (
     f"{FLIPS:,} random sign flips of users, corrected by Holm for the number of systems; slices "
     "are not corrected for how many there are. "
 )
+CHOSEN = "SASRec keeps the epoch that ranks best on the validation split. "
 SEEN_EXCLUDED = "Items of the history are excluded, and a target among them is a miss."
 SEEN_KEPT = "Items of the history may be recommended again."
 
@@ -76,11 +79,17 @@ def evaluate(
     Raises:
         BundleError: The bundle's model did not learn to say yes or no.
         ConfigError: A column cannot slice or has no categories, a leak that is allowed has no
-            check, or ratings are all a yes or all a no.
+            check, ratings are all a yes or all a no, or SASRec is asked for on the split that it
+            chooses its epoch on.
         DataError: The split holds no interaction, a leak is found, or a baseline refuses the
             catalog.
         MissingPackageError: The package of a baseline, or of counted ratings, is not installed.
     """
+    if split is Split.VALID and "sasrec" in (baselines or ()):
+        raise ConfigError(
+            "--baselines sasrec: chooses its epoch on the validation split, so its numbers there "
+            "say nothing: leave it out, or choose --split test"
+        )
     leaks = check_leaks(dataset, bundle, allowed_leaks)
     background = Background.of(dataset, split, categories)
     parts = slices(background, columns)
@@ -108,7 +117,7 @@ def evaluate(
         seed=seed,
         users=len(set(users)),
         examples=len(examples),
-        protocol=protocol(exclude_seen),
+        protocol=protocol(exclude_seen, lists),
         versions=installed_versions(),
         leaks=leaks,
         left_out=left_out,
@@ -127,7 +136,7 @@ def evaluate(
         if bundle and questions and counted
         else None,
         reliability=list_reliability(lists[MODEL], examples, calibration, exclude_seen)
-        if calibration
+        if calibration and split is not Split.VALID
         else [],
         rows=pl.concat(
             list_rows(system, lists[system], dataset.catalog, examples) for system in lists
@@ -144,6 +153,7 @@ def _category_shares(
     return mean_shares(background.categories, background.histories, first)
 
 
-def protocol(exclude_seen: bool) -> str:
-    """How the numbers come about, in words."""
-    return PROTOCOL + (SEEN_EXCLUDED if exclude_seen else SEEN_KEPT)
+def protocol(exclude_seen: bool, systems: Collection[str]) -> str:
+    """How the numbers of some systems come about, in words."""
+    chosen = CHOSEN if SASRec.name in systems else ""
+    return PROTOCOL + chosen + (SEEN_EXCLUDED if exclude_seen else SEEN_KEPT)
