@@ -24,6 +24,14 @@ from eval.page_parts import Cell, Document, Section, Table, count_cell, number_c
 from eval.plots import line_plot
 from rec_gen.files import write_text
 
+GENERATOR = b'<meta name="generator" content="rec_gen">'
+"""What every page holds, as the template writes it."""
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is there and is a page of results."""
+    return path.is_file() and GENERATOR in path.read_bytes()
+
 
 def write_page(
     path: Path, results: Mapping[str, Result], runs: Mapping[str, Mapping[str, Any]]

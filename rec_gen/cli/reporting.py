@@ -39,17 +39,21 @@ def report(paths: Sequence[Path], out: Path) -> None:
 def write_beside(json_path: Path, run: Path | None = None) -> None:
     """Write the page of a result beside its JSON, or say in a line why there is none.
 
+    A page of what the JSON held before is then removed.
+
     Args:
         json_path: The JSON; the page gets its name with the suffix `.html`.
         run: A folder that may be a training run's, whose curves are then shown.
     """
-    from eval.page import write_page
+    from eval.page import is_page, write_page
     from eval.page_data import read_result
 
     page = json_path.with_suffix(".html")
     try:
         write_page(page, {json_path.name: read_result(json_path)}, _run_around(run))
     except MissingPackageError as error:
+        if is_page(page):
+            page.unlink()
         click.echo(f"{page} is left out: {error}", err=True)
 
 
