@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rec_gen.errors import ConfigError, MissingPackageError
+from rec_gen.errors import ConfigError, DataError, MissingPackageError
 
 
 @click.command()
@@ -58,11 +58,14 @@ def write_beside(json_path: Path, run: Path | None = None) -> None:
 
 
 def _run_around(folder: Path | None) -> Mapping[str, Mapping[str, Any]]:
-    """The curves of a run by its name; nothing where the folder is none."""
+    """The curves of a run by its name; nothing where the folder is none, or has a broken log."""
     try:
         return {folder.resolve().name: _curves(folder)} if folder else {}
+    except DataError as error:
+        click.echo(f"the training curves are left out: {error}", err=True)
     except ConfigError:
-        return {}
+        pass
+    return {}
 
 
 def _curves(run: Path) -> Mapping[str, Any]:
@@ -70,6 +73,7 @@ def _curves(run: Path) -> Mapping[str, Any]:
 
     Raises:
         ConfigError: The folder holds no run that reached a validation.
+        DataError: The log of the run is broken.
         MissingPackageError: A package that only training needs is not installed.
     """
     try:

@@ -36,6 +36,15 @@ def test_evaluate_writes_a_page_with_the_curves_of_the_run(trained: Path, tmp_pa
     assert run("evaluate", trained / "bundle", *ask).exit_code == 0
     assert "Training curves" in page.read_text(encoding="utf-8")
     shutil.copytree(trained / "bundle", tmp_path / "alone" / "bundle")
+    shutil.copytree(trained / "checkpoints", tmp_path / "alone" / "checkpoints")
+    for state in (tmp_path / "alone").glob("checkpoints/*/trainer_state.json"):
+        state.write_text("{}")
+    broken = run("evaluate", tmp_path / "alone" / "bundle", *ask)
+    assert broken.exit_code == 0, broken.output
+    assert "the training curves are left out: " in broken.stderr
+    assert "Training curves" not in page.read_text(encoding="utf-8")
+    assert error("report", tmp_path / "alone", "--out", tmp_path / "none.html")[0] == 1
+    shutil.rmtree(tmp_path / "alone" / "checkpoints")
     assert run("evaluate", tmp_path / "alone" / "bundle", *ask).exit_code == 0
     alone = page.read_text(encoding="utf-8")
     assert "Training curves" not in alone
