@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def _curves_document(runs: Mapping[str, RunCurves]) -> Document:
         line_plot("NDCG@10 in validation", ranked, (label, NDCG)),
     ]
     best = [
-        f"{name} reached {number_cell(max(values)).text}"
+        f"{name} reached {number_cell(max(filter(isfinite, values), default=nan)).text}"
         for name, (_, values) in ranked.items()
         if values
     ]
