@@ -58,7 +58,8 @@ class Evaluation:
         unconstrained: What the model wrote without constraints, where that was asked for.
         categories: What part of histories and of lists each category has, where asked for.
         ratings: How well yes and no are told apart, where asked for.
-        reliability: Whether the chances of the model's bundle come true; empty where it has none.
+        reliability: Whether the chances of the model's bundle come true; empty where it has none,
+            and on the validation split, which they were fitted on.
         rows: One row an example and system, see `eval.lists.list_rows`; beside the JSON, not in it.
     """
 

@@ -1,5 +1,6 @@
 """`recgen evaluate`."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,18 +131,33 @@ def refuse_unwritable(json_path: Path | None) -> None:
 
 
 def _refuse_others_files(json_path: Path | None) -> None:
-    """Do not write the Parquet file or the page where something else has its name."""
-    for suffix, what in ((".parquet", "each example's lists"), (".html", "the page")):
-        beside = json_path and json_path.with_suffix(suffix)
-        if (
-            json_path
-            and beside
-            and (beside == json_path or (beside.exists() and not json_path.exists()))
-        ):
+    """Do not write the Parquet file or the page where something else has its name.
+
+    Raises:
+        ConfigError: A folder has, or a file that no evaluation wrote.
+    """
+    from eval.page import is_page
+
+    if json_path is None:
+        return
+    rows, page = json_path.with_suffix(".parquet"), json_path.with_suffix(".html")
+    for beside, what, is_ours in (
+        (rows, "each example's lists", rows.is_file() and _is_evaluation(json_path)),
+        (page, "the page", is_page(page)),
+    ):
+        if beside == json_path or (beside.exists() and not is_ours):
             raise ConfigError(
                 f"--json {json_path}: {what} would be written to {beside}, which is "
                 "something else: choose another name"
             )
+
+
+def _is_evaluation(json_path: Path) -> bool:
+    try:
+        table = json.loads(json_path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(table, dict) and "systems" in table
 
 
 def compare(

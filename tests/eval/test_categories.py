@@ -102,6 +102,14 @@ def test_what_is_not_shown_is_one_share() -> None:
     assert sum(found.lists["one"]) == pytest.approx(1)
 
 
+def test_what_is_not_shown_is_no_category_of_that_name() -> None:
+    members, names = random_members(50, SHOWN + 2), [f"c{place}" for place in range(SHOWN)]
+    named = ItemCategories("kind", [*names, OTHER, f"({OTHER})"], members)
+    found = mean_shares(named, [np.arange(50)], {"one": np.arange(50, dtype=np.int32)[None]})
+    assert found.names[-1] == f"(({OTHER}))"
+    assert len(set(found.names)) == SHOWN + 1
+
+
 def test_diversity_and_miscalibration_are_measures_where_a_column_is_given(
     dataset: Dataset,
 ) -> None:
