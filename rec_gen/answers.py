@@ -28,11 +28,15 @@ class Answer(Sequence[Recommendation]):
         recommendations: What the answer consists of.
         certified: No other eligible item would rank higher than the last of them.
         version: The version of the catalog that they come from.
+        prompt_tokens: The length of the prompt.
+        answer_tokens: How many tokens write the items.
     """
 
     recommendations: tuple[Recommendation, ...]
     certified: bool
     version: int
+    prompt_tokens: int
+    answer_tokens: int
 
     @overload
     def __getitem__(self, index: int) -> Recommendation: ...

@@ -12,7 +12,7 @@ from rec_gen.answers import Answer, Recommendation
 from rec_gen.bundle import Bundle
 from rec_gen.calibration import Scale, shares
 from rec_gen.catalog import Catalog, Item
-from rec_gen.decoding.filters import EligibleLeaves
+from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.pool import Cap
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.sampling import Sampling
@@ -25,7 +25,7 @@ from rec_gen.errors import (
     NoEligibleItemError,
     PromptError,
 )
-from rec_gen.index import Index
+from rec_gen.index import Filters, Index
 from rec_gen.metrics import Floats
 from rec_gen.preferences import OwnScores, categories
 from rec_gen.prior import Prior
@@ -94,6 +94,7 @@ class Recommender:
         block: Iterable[str] = (),
         allow: Iterable[str] | None = None,
         where: str | None = None,
+        filters: Sequence[Filters] | None = None,
         score: Score | None = None,
         beam_width: int = 20,
         exact: bool = False,
@@ -115,6 +116,7 @@ class Recommender:
             allow: The only item ids that may be returned; None allows the whole catalog.
             where: A rule over the catalog's columns, such as `price < 20 and "Drama" in genres`;
                 see `rec_gen.rules.eligible_items`. A rule is remembered.
+            filters: For each request, what it alone may return; instead of block, allow and where.
             score: `lm` or `catalog`, see `rec_gen.decoding.search.search`; None is the one that the
                 bundle was trained by.
             beam_width: Prefixes that go on at once; more find likelier items.
@@ -159,15 +161,17 @@ class Recommender:
         if item_scores is not None:
             own = OwnScores(index.catalog, item_scores, item_weight, len(histories))
         read = [index.positions(history) for history in histories]
-        shared = index.shared_filter(block, allow, where)
+        shared = Filters(block, allow, where)
+        own_filters, blocked = index.leaf_filters(len(read), filters, shared)
+        if exclude_seen:
+            blocked = [[*seen, *more] for seen, more in zip(read, blocked, strict=True)]
+        lengths: list[int] = []
         results: list[SearchResult] = []
         for start in range(0, len(read), batch_size):
             batch = read[start : start + batch_size]
-            try:
-                leaves = EligibleLeaves(shared, batch if exclude_seen else [[]] * len(batch))
-            except NoEligibleItemError as error:
-                raise NoEligibleItemError(start + error.request) from None
+            leaves = _leaves(own_filters, blocked, start, batch_size)
             prompts = [prompt_ids(index.renderer, start + n, seen) for n, seen in enumerate(batch)]
+            lengths += map(len, prompts)
             bonus = None if own is None else own.bonus(start, start + batch_size)
             if prior is not None:
                 counted = prior_weight * prior.log_probs(batch, index.offered)
@@ -183,7 +187,7 @@ class Recommender:
                 exact=exact,
                 ranking=Ranking(sampling, cap, bonus),
             )
-        return [_answer(index, result, scaled) for result in results]
+        return _answers(index, results, scaled, lengths)
 
     def search(
         self,
@@ -193,6 +197,7 @@ class Recommender:
         block: Iterable[str] = (),
         allow: Iterable[str] | None = None,
         where: str | None = None,
+        filters: Sequence[Filters] | None = None,
         score: Score | None = None,
         beam_width: int = 20,
         exact: bool = False,
@@ -206,6 +211,7 @@ class Recommender:
             block: As in `recommend`, and so are all that follow.
             allow: The only item ids that may be returned.
             where: A rule over the catalog's columns.
+            filters: For each request, instead of the three before.
             score: `lm` or `catalog`.
             beam_width: Prefixes that go on at once.
             exact: Search on until the likeliest items are found for certain.
@@ -224,22 +230,23 @@ class Recommender:
         score = self._checked(score, k=k, beam_width=beam_width, batch_size=batch_size)
         index = self._index
         renderer = index.renderer.using(self.bundle.task_template("search"))
-        shared = index.shared_filter(block, allow, where)
         if isinstance(requests, str):
             raise PromptError(f"'{requests}' stands where a list of requests belongs")
         for request, text in enumerate(requests):
             if not isinstance(text, str) or not clean_text(text):
                 raise PromptError(f"request {request}: {text!r} has no text; give it some words")
         prompts = [prompt_ids(renderer, n, text=text) for n, text in enumerate(requests)]
+        shared = Filters(block, allow, where)
+        own_filters, blocked = index.leaf_filters(len(prompts), filters, shared)
         results: list[SearchResult] = []
         for start in range(0, len(prompts), batch_size):
             batch = prompts[start : start + batch_size]
-            leaves = EligibleLeaves(shared, [[]] * len(batch))
+            leaves = _leaves(own_filters, blocked, start, batch_size)
             width = min(beam_width, len(index.catalog))
             results += search(
                 self._runtime, batch, index.trie, leaves, k, width, score, exact=exact
             )
-        return [_answer(index, result, list) for result in results]
+        return _answers(index, results, list, map(len, prompts))
 
     def rate(
         self, histories: Sequence[Sequence[str]], items: Sequence[str], *, batch_size: int = 32
@@ -365,9 +372,26 @@ def _cap(catalog: Catalog, max_per: tuple[str, int]) -> Cap:
     return Cap(categories(catalog, column), min(most, len(catalog)))
 
 
-def _answer(
-    index: Index, result: SearchResult, scaled: Callable[[list[float]], list[float]]
-) -> Answer:
-    pairs = zip(result.items, scaled(result.scores), strict=True)
-    found = tuple(Recommendation(index.catalog[item], score) for item, score in pairs)
-    return Answer(found, result.certified, index.version)
+def _leaves(
+    filters: Sequence[LeafFilter], excluded: Sequence[Sequence[int]], start: int, size: int
+) -> EligibleLeaves:
+    """What the requests of one batch may return; an error counts from the first of all."""
+    try:
+        return EligibleLeaves(filters[start : start + size], excluded[start : start + size])
+    except NoEligibleItemError as error:
+        raise NoEligibleItemError(start + error.request) from None
+
+
+def _answers(
+    index: Index,
+    results: Sequence[SearchResult],
+    scaled: Callable[[list[float]], list[float]],
+    lengths: Iterable[int],
+) -> list[Answer]:
+    answers = []
+    for result, length in zip(results, lengths, strict=True):
+        pairs = zip(result.items, scaled(result.scores), strict=True)
+        found = tuple(Recommendation(index.catalog[item], score) for item, score in pairs)
+        written = sum(len(index.spellings.tokens[item]) for item in result.items)
+        answers.append(Answer(found, result.certified, index.version, length, written))
+    return answers

@@ -33,6 +33,8 @@ HEAVY = {
         "import rec_gen.prompting",
         "import training.recipe",
         "import eval.experiment_config",
+        "import serving.config",
+        "import serving.keys",
     ],
 )
 def test_light_modules_load_nothing_heavy(statement: str) -> None:

@@ -10,6 +10,7 @@ from rec_gen.cli.experiments import experiment
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
+from rec_gen.cli.serving import keys, serve
 from rec_gen.cli.training import compress, quickstart, refine, train
 
 
@@ -31,6 +32,7 @@ def main() -> None:
     recgen compress runs/quickstart/bundle --weights int8
     recgen recommend runs/quickstart/bundle --history 50,172
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
+    recgen serve runs/quickstart/bundle        answer over HTTP
     recgen benchmark quickstart                train some seeds and measure them
     recgen prompts experiment my.toml          find out which prompt is better
     """
@@ -43,6 +45,8 @@ for command in (
     refine,
     compress,
     recommend,
+    serve,
+    keys,
     evaluate,
     benchmark,
     quickstart,
