@@ -20,8 +20,9 @@ from training.sft import train
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that knows the next item only; every item has a brand."""
-    return train(toy_recipe(), rated(toy_dataset()), tmp_path_factory.mktemp("run"))
+    """A bundle that knows the next item only and spells by title; every item has a brand."""
+    recipe = toy_recipe(spelling={"scheme": "title"}, prompt={"max_tokens": 600})
+    return train(recipe, rated(toy_dataset()), tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +32,11 @@ def tasks_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(recipe, rated(toy_dataset()), tmp_path_factory.mktemp("run"))
 
 
-@pytest.fixture
-def server(bundle: Path, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real server without keys."""
-    with served(bundle, "--store", f"sqlite:///{tmp_path}/store.db") as running:
+    store = tmp_path_factory.mktemp("store") / "store.db"
+    with served(bundle, "--store", f"sqlite:///{store}") as running:
         yield running
 
 
