@@ -23,7 +23,7 @@ def create_app(service: Service) -> FastAPI:
     """The application over the parts of a server."""
     config = service.config
     middleware = [
-        Middleware(Observing, metrics=service.metrics, tls=config.tls is not None),
+        Middleware(Observing, service=service),
         Middleware(Access, service=service),
         Middleware(Bodies, limits=config.limits),
     ]

@@ -112,7 +112,7 @@ def create_key(
         ConfigError: The file cannot be read, or a value is wrong.
     """
     identity = secrets.token_hex(6)
-    secret = f"{PREFIX}_{identity}_{secrets.token_urlsafe(32)}"
+    secret = f"{PREFIX}_{identity}_{secrets.token_hex(32)}"
     table = {
         "id": identity,
         "sha256": hashlib.sha256(secret.encode()).hexdigest(),

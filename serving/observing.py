@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError
 from serving.logs import hashed
-from serving.metrics import Metrics
 from serving.responses import error_response
+from serving.service import Service
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = {
@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 class Observing:
     """Wraps every request; what nobody expected becomes a 500 without details."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, *, tls: bool) -> None:
-        self._app, self._metrics = app, metrics
-        self._headers = _SAFE | (_TLS if tls else {})
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+        self._headers = _SAFE | (_TLS if service.config.tls else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -52,6 +52,8 @@ class Observing:
                 headers["X-Request-ID"] = identity
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
+                if self._service.draining:  # so that no client asks where nobody listens any more
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
@@ -68,7 +70,7 @@ class Observing:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if route != "unmatched" else "any"
-        self._metrics.requests.labels(route, method, str(status)).inc()
+        self._service.metrics.requests.labels(route, method, str(status)).inc()
         state = scope["state"]
         caller, user = state.get("caller"), state.get("user")
         fields = {
