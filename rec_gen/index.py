@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,6 +15,9 @@ from rec_gen.prompting import PromptRenderer
 from rec_gen.respelling import Codes, Respeller
 from rec_gen.rules import eligible_items
 from rec_gen.spelling import Spellings
+
+if TYPE_CHECKING:
+    from rec_gen.reasons import Reasons
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,13 @@ class Index:
             [self.shared_filter((), own.allow, own.where) for own in filters],
             [self.positions(own.block) for own in filters],
         )
+
+    @cached_property
+    def reasons(self) -> "Reasons":
+        """What items share; made of the whole catalog when it is first asked for."""
+        from rec_gen.reasons import Reasons
+
+        return Reasons(self.catalog)
 
     @cached_property
     def _rule_mask(self) -> Callable[[str | None], torch.Tensor]:

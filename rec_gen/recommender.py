@@ -1,6 +1,5 @@
 """The Python API: histories in, catalog items out."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -8,9 +7,9 @@ from typing import SupportsIndex, get_args
 
 import torch
 
-from rec_gen.answers import Answer, Recommendation
+from rec_gen.answers import Answer, Recommendation, scaling
 from rec_gen.bundle import Bundle
-from rec_gen.calibration import Scale, shares
+from rec_gen.calibration import Scale
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.pool import Cap
@@ -19,16 +18,15 @@ from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.search import Ranking, SearchResult, search
 from rec_gen.errors import (
-    BundleError,
     DataError,
     DecodingError,
     NoEligibleItemError,
     PromptError,
 )
+from rec_gen.explaining import explain
 from rec_gen.index import Filters, Index
 from rec_gen.metrics import Floats
 from rec_gen.preferences import OwnScores, categories
-from rec_gen.prior import Prior
 from rec_gen.prompting import prompt_ids
 from rec_gen.rating import rate
 from rec_gen.respelling import Codes, Respeller
@@ -153,9 +151,9 @@ class Recommender:
         """
         score = self._checked(score, k=k, beam_width=beam_width, batch_size=batch_size)
         index = self._index
-        prior = self._prior(prior_weight)
+        prior = self.bundle.prior_for(prior_weight)
         combined = item_scores is not None or prior is not None
-        scaled = self._scaled(scale, score, combined=combined)
+        scaled = scaling(self.bundle.manifest, scale, score, combined=combined)
         cap = None if max_per is None else _cap(index.catalog, max_per)
         own = None
         if item_scores is not None:
@@ -277,6 +275,33 @@ class Recommender:
         self._checked(None, batch_size=batch_size)
         return rate(self._runtime, renderer, read, asked, batch_size)
 
+    def explain(
+        self, history: Sequence[str], items: Sequence[str], *, batch_size: int = 32
+    ) -> list[str | None]:
+        """Why items fit a history, where the bundle was trained with an `explanation` task.
+
+        Only what is true can be said: the model chooses among the things that an item shares with
+        those of the history that its prompt shows.
+
+        Args:
+            history: Item ids, oldest first.
+            items: The ids of the items that are asked about.
+            batch_size: Items that are asked about together.
+
+        Returns:
+            A sentence for each item; None where it shares nothing that few others have.
+
+        Raises:
+            BundleError: The bundle was trained without such a task.
+            DataError: An item id is not in the catalog.
+            PromptError: The template cannot render a question, or not within its budget.
+        """
+        index = self._index
+        renderer = index.renderer.using(self.bundle.task_template("explanation"))
+        read, asked = index.positions(history), index.positions(items)
+        self._checked(None, batch_size=batch_size)
+        return explain(self._runtime, renderer, index.reasons, read, asked, batch_size)
+
     def _checked(self, score: Score | None, **numbers: int) -> Score:
         """The score that is asked for, or else the one that the bundle was trained by."""
         score = score or self.bundle.manifest.score
@@ -288,40 +313,6 @@ class Recommender:
                 "at least 1 for the others"
             )
         return score
-
-    def _prior(self, weight: float) -> Prior | None:
-        """The bundle's prior where it has a weight."""
-        if not (math.isfinite(weight) and weight >= 0):
-            raise DecodingError(f"prior_weight is {weight}: give a number of at least 0")
-        if weight and self.bundle.prior is None:
-            raise BundleError(
-                f"the bundle '{self.bundle.manifest.name}' holds no prior: train it with a [prior] "
-                "table in its recipe, or leave prior_weight at 0"
-            )
-        return self.bundle.prior if weight else None
-
-    def _scaled(
-        self, scale: Scale, score: Score, *, combined: bool
-    ) -> Callable[[list[float]], list[float]]:
-        """What turns the scores of an answer into what was asked for."""
-        if scale not in get_args(Scale):
-            raise DecodingError(f"scale is '{scale}': give log, list or probability")
-        if scale == "log":
-            return list
-        if scale == "list":
-            return shares
-        if combined:
-            raise DecodingError(
-                "scale is probability, which knows nothing of item_scores and prior_weight: "
-                "leave one of them out"
-            )
-        calibration = self.bundle.manifest.calibration.get(score)
-        if calibration is None:
-            raise BundleError(
-                f"the bundle '{self.bundle.manifest.name}' holds no calibration of {score} scores: "
-                "train it again, or give the scale log or list"
-            )
-        return lambda scores: [calibration.probability(score) for score in scores]
 
     def put_items(self, items: Iterable[Item], *, codes: Codes | None = None) -> int:
         """Add items, or put them in the place of those with their ids; see `update`."""

@@ -15,6 +15,7 @@ from serving.engine import Options, Query
 from serving.errors import ApiError
 from serving.schemas import Ask
 from serving.service import Service
+from serving.tracing import add_stages
 
 logger = logging.getLogger(__name__)
 
@@ -143,8 +144,9 @@ async def _left(request: Request) -> None:
 
 def _count(service: Service, timed: Timed, store: float, total: float) -> None:
     metrics, answer = service.metrics, timed.answer
-    stages = {"store": store, "queue": timed.queue, "search": timed.search, "total": total}
-    for stage, seconds in stages.items():
+    stages = {"store": store, "queue": timed.queue, "search": timed.search}
+    add_stages(stages)
+    for stage, seconds in (stages | {"total": total}).items():
         metrics.latency.labels(stage).observe(seconds)
     metrics.answers.inc()
     metrics.items.inc(len(answer))

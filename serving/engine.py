@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from rec_gen.answers import Answer
@@ -77,6 +78,9 @@ class Engine(Protocol):
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         """Answer a batch; what one query did wrong stands in its place and harms no other."""
 
+    async def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
+        """Why items fit a history, where the model has learnt to; see `Recommender.explain`."""
+
     async def update(self, put: Iterable[Item], remove: Iterable[str], codes: Codes) -> int:
         """Change the catalog while requests go on; see `Recommender.update`."""
 
@@ -114,12 +118,17 @@ class TransformersEngine:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._searcher, self._answer, queries)
 
+    async def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
+        """Explain the items of one answer, when the searches before are done."""
+        loop = asyncio.get_running_loop()
+        explain = partial(self._recommender.explain, history, items)
+        return await loop.run_in_executor(self._searcher, explain)
+
     async def update(self, put: Iterable[Item], remove: Iterable[str], codes: Codes) -> int:
         """Change the catalog beside the searches."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._changer, lambda: self._recommender.update(put=put, remove=remove, codes=codes)
-        )
+        update = partial(self._recommender.update, put=put, remove=remove, codes=codes)
+        return await loop.run_in_executor(self._changer, update)
 
     async def close(self) -> None:
         """Wait for the last search and the last change."""

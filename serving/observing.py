@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 
+from opentelemetry.trace import Span
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,6 +13,7 @@ from serving.errors import ApiError
 from serving.logs import hashed
 from serving.responses import error_response
 from serving.service import Service
+from serving.tracing import request_span
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = {
@@ -38,7 +40,8 @@ class Observing:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
         identity = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         state = scope.setdefault("state", {})
         state["request_id"] = identity
@@ -48,29 +51,33 @@ class Observing:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = identity
+                answered = MutableHeaders(scope=message)
+                answered["X-Request-ID"] = identity
                 for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                    answered.setdefault(name, value)
                 if self._service.draining:  # so that no client asks where nobody listens any more
-                    headers["Connection"] = "close"
+                    answered["Connection"] = "close"
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_on)
-        except Exception:
-            logger.exception("the request failed", extra={"fields": {"request_id": identity}})
-            if status != 499:
-                raise
-            error = ApiError(500, "the server failed", "server_error")
-            await error_response(error)(scope, receive, send_on)
-        finally:
-            self._note(scope, status, time.perf_counter() - began)
+        with request_span(scope["method"], headers) as span:
+            try:
+                await self._app(scope, receive, send_on)
+            except Exception:
+                logger.exception("the request failed", extra={"fields": {"request_id": identity}})
+                if status != 499:
+                    raise
+                error = ApiError(500, "the server failed", "server_error")
+                await error_response(error)(scope, receive, send_on)
+            finally:
+                self._note(scope, status, time.perf_counter() - began, span)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+    def _note(self, scope: Scope, status: int, seconds: float, span: Span) -> None:
+        route = getattr(scope.get("route"), "path_format", "unmatched")
         method = scope["method"] if route != "unmatched" else "any"
         self._service.metrics.requests.labels(route, method, str(status)).inc()
+        span.update_name(f"{method} {route}")
+        span.set_attribute("http.route", route)
+        span.set_attribute("http.response.status_code", status)
         state = scope["state"]
         caller, user = state.get("caller"), state.get("user")
         fields = {

@@ -59,6 +59,7 @@ class RecommendationRequest(Ask):
     )
     template: Text | None = Field(None, description="Refuse unless this is the bundle's template.")
     adapter: Text | None = Field(None, description="The adapter that answers, one of the models.")
+    explain: bool = Field(False, description="Say why each item fits, where the model can.")
 
 
 class RecommendedItem(BaseModel):
@@ -68,6 +69,9 @@ class RecommendedItem(BaseModel):
     title: str
     score: float = Field(description="The log-probability.")
     fields: dict[str, JsonValue]
+    explanation: str | None = Field(
+        None, description="What it shares with the history; null where that is nothing rare."
+    )
 
 
 class Usage(BaseModel):

@@ -15,6 +15,7 @@ from serving.config import ServeConfig
 from serving.engine import Engine, TransformersEngine
 from serving.logs import set_up_logs
 from serving.service import Service, open_service
+from serving.tracing import sent_traces
 
 SWITCH_SECONDS = 0.001
 """How long the search may keep the interpreter from the event loop, instead of 5 ms."""
@@ -66,7 +67,8 @@ def run(config: ServeConfig) -> None:
         ssl_certfile=config.tls.cert if config.tls else None,
         ssl_keyfile=config.tls.key if config.tls else None,
     )
-    with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
+    loop = settings.get_loop_factory()
+    with sent_traces(), asyncio.Runner(loop_factory=loop) as runner:
         runner.run(_serve(config, engine, settings, listener))
 
 

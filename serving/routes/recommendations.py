@@ -30,12 +30,19 @@ async def recommend(
         )  # fmt: skip
     if body.adapter is not None and body.adapter not in engine.models:
         raise ApiError(404, f"there is no adapter '{body.adapter}'", "model_not_found", "adapter")
+    if body.explain and "explanation" not in engine.tasks:
+        raise ApiError(400, "the model has not learnt to explain", "unsupported", "explain")
     asked = await ask(service, request, caller, body, adapter=body.adapter)
     answer = asked.timed.answer
+    items = items_json(answer)
+    if body.explain:
+        reasons = await engine.explain(asked.history, [item["id"] for item in items])
+        for item, reason in zip(items, reasons, strict=True):
+            item["explanation"] = reason
     content = {
         "id": f"rec-{request.state.request_id}",
         "model": body.adapter or engine.name,
-        "items": items_json(answer),
+        "items": items,
         "certified": answer.certified,
         "catalog_version": answer.version,
         "usage": usage_json(answer),

@@ -42,12 +42,12 @@ class Server:
 
 
 @contextmanager
-def served(bundle: Path, *arguments: object) -> Iterator[Server]:
+def served(bundle: Path, *arguments: object, **environment: str) -> Iterator[Server]:
     command = [sys.executable, "-m", "rec_gen", "serve", bundle, "--port", "0", *arguments]
     process = subprocess.Popen(
         [str(part) for part in command],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

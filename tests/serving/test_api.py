@@ -62,6 +62,7 @@ def assert_shape(answer: httpx.Response) -> dict[str, str]:
         ({"history": [], "where": "__import__('os')"}, 400, "invalid_rule", "where"),
         ({"history": [], "where": "(" * 3000}, 400, "invalid_rule", "where"),
         ({"history": [], "max_per": {"column": "x", "most": 1}}, 400, "invalid_option", "max_per"),
+        ({"history": [], "explain": True}, 400, "unsupported", "explain"),
         ({"history": [], "template": "other"}, 400, "other_template", "template"),
         ({"history": [], "adapter": "other"}, 404, "model_not_found", "adapter"),
         ({"user": "a\u0000b"}, 400, "string_pattern_mismatch", "user"),

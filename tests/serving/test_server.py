@@ -135,6 +135,12 @@ def test_openai_client_searches_for_words(tasks_bundle: Path, tmp_path: Path) ->
         )
         found = {item["id"] for item in answer.items}  # type: ignore[attr-defined]
         assert found == ALL - {"i4"}
+        with server.client() as plain:
+            asked = {"history": ["i1"], "k": 99, "explain": True}
+            items = plain.post("/v1/recommendations", json=asked).json()["items"]
+            shared = "It shares Brand B (brand) with Film 1 birch."
+            said = {item["id"]: item["explanation"] for item in items}
+            assert said == {i: shared if i in ("i4", "i7", "i10") else None for i in ALL - {"i1"}}
         with pytest.raises(openai.BadRequestError) as caught:
             client.chat.completions.create(model="toy", messages=[{"role": "user", "content": ""}])
         assert caught.value.param == "messages"
