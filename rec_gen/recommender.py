@@ -328,6 +328,7 @@ class Recommender:
         put: Iterable[Item] = (),
         remove: Iterable[str] = (),
         codes: Codes | None = None,
+        commit: Callable[[], object] | None = None,
     ) -> int:
         """Change the catalog in one step while requests go on.
 
@@ -341,6 +342,8 @@ class Recommender:
             remove: Ids of items that are never returned from now on. Histories may name them.
             codes: Where the model spells by semantic IDs, the codes of every new item, from the
                 tokens that the model has; an edited item keeps its own unless others are given.
+            commit: Called once the change is known to fit, and before any request sees it; what it
+                raises is raised, and nothing changes then.
 
         Returns:
             The new version.
@@ -350,8 +353,11 @@ class Recommender:
             SpellingError: The model has no tokens to write an item.
         """
         with self._changing:
-            self._index = self._index.changed(self._respeller, put, remove, codes or {})
-            return self._index.version
+            index = self._index.changed(self._respeller, put, remove, codes or {})
+            if commit is not None:
+                commit()
+            self._index = index
+            return index.version
 
 
 def _cap(catalog: Catalog, max_per: tuple[str, int]) -> Cap:

@@ -3,14 +3,14 @@
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 from limits import RateLimitItem, parse_many
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -71,15 +71,15 @@ class Access:
             await self._app(scope, receive, send)
             return
         try:
-            caller = self._caller(scope)
-            self._count(self._rates, "key", caller.key, "too many requests")
+            caller = await self._caller(scope)
+            await self._count(self._rates, "key", caller.key, "too many requests")
         except ApiError as error:
             await error_response(error)(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
 
-    def _caller(self, scope: Scope) -> Caller:
+    async def _caller(self, scope: Scope) -> Caller:
         headers = Headers(scope=scope)
         keys = self._service.keys
         if keys is None:
@@ -94,14 +94,15 @@ class Access:
             raise unavailable("the keys cannot be read", "keys_unavailable") from None
         except ApiError:
             address = (scope.get("client") or ("unknown",))[0]
-            self._count(self._failures, "address", address, "too many wrong keys")
+            await self._count(self._failures, "address", address, "too many wrong keys")
             raise
 
-    def _count(self, limits: list[RateLimitItem], kind: str, who: str, message: str) -> None:
+    async def _count(self, limits: list[RateLimitItem], kind: str, who: str, message: str) -> None:
         for limit in limits:
-            if not self._limiter.hit(limit, kind, who):
-                reset = self._limiter.get_window_stats(limit, kind, who).reset_time
-                wait = {"Retry-After": str(max(1, math.ceil(reset - time.time())))}
+            if not await self._limiter.hit(limit, kind, who):
+                window = await self._limiter.get_window_stats(limit, kind, who)
+                seconds = math.ceil(window.reset_time - time.time())
+                wait = {"Retry-After": str(max(1, seconds))}
                 raise ApiError(429, f"{message}: at most {limit}", "rate_limited", headers=wait)
 
 
@@ -129,10 +130,10 @@ def _parse(limits: str) -> list[RateLimitItem]:
 _bearer = HTTPBearer(auto_error=False, description="An API key of `recgen keys create`.")
 
 
-def allowed(scope: KeyScope) -> Callable[..., Caller]:
+def allowed(scope: KeyScope) -> Callable[..., Awaitable[Caller]]:
     """What a route depends on: its caller, who must have a scope."""
 
-    def caller(request: Request, _: object = Security(_bearer)) -> Caller:
+    async def caller(request: Request, _: object = Security(_bearer)) -> Caller:
         who: Caller = request.state.caller
         if scope not in who.scopes:
             raise ApiError(403, f"this key lacks the scope '{scope}'", "missing_scope")

@@ -43,15 +43,17 @@ class _Job:
 class Batcher:
     """Gathers queries into batches and runs one batch at a time.
 
-    While the engine is idle a query waits at most `wait_ms` for others; while it runs, those that
-    come gather. A query whose client has left, or whose deadline has passed, is never run.
+    While the engine runs, those that come gather. Before the next batch they wait at most `wait_ms`
+    for the clients that were just answered to ask again, so that clients do not fall into two
+    halves that wait for each other. A query whose client has left, or whose deadline has passed, is
+    never run.
     """
 
     def __init__(self, engine: Engine, config: BatchingConfig, metrics: Metrics) -> None:
         self._engine, self._config, self._metrics = engine, config, metrics
         self._waiting: deque[_Job] = deque()
         self._came = asyncio.Event()
-        self._batch_seconds = 0.0
+        self._batch_seconds, self._usual = 0.0, 1
         self._runner = asyncio.create_task(self._run())
 
     async def submit(self, query: Query, deadline_ms: int | None = None) -> Timed:
@@ -107,12 +109,12 @@ class Batcher:
                 await self._answer(jobs)
 
     async def _gather(self) -> None:
-        """Wait for a query, and then for others until there are enough or its time is up."""
+        """Wait for a query, and then for as many as there were, but not for long."""
         while not self._waiting:
             self._came.clear()
             await self._came.wait()
-        until = self._waiting[0].since + self._config.wait_ms / 1000
-        while len(self._waiting) < self._config.max_batch:
+        until = time.monotonic() + self._config.wait_ms / 1000
+        while len(self._waiting) < self._usual:
             left = until - time.monotonic()
             if left <= 0:
                 return
@@ -147,6 +149,7 @@ class Batcher:
                     job.result.set_exception(error)
             return
         took = time.monotonic() - began
+        self._usual = min(len(jobs) + len(self._waiting), self._config.max_batch)
         weight = SMOOTHING if self._batch_seconds else 1.0
         self._batch_seconds += weight * (took - self._batch_seconds)
         for job, answer in zip(jobs, answers, strict=True):

@@ -14,14 +14,14 @@ class BatchingConfig(Config):
 
     Attributes:
         max_batch: Requests that the model reads at once, at most.
-        wait_ms: How long a request may wait for others while the model is idle. While it is busy
-            those that come gather anyway.
+        wait_ms: How long the model may idle before a batch, until there are as many requests as
+            were there when the last batch ended; a client that is alone does not wait.
         queue: Requests that may wait; more are refused with 429.
         deadline_ms: How long a request may take from its arrival; a client may ask for less.
     """
 
     max_batch: int = Field(default=32, ge=1, le=256)
-    wait_ms: float = Field(default=2.0, ge=0, le=1000)
+    wait_ms: float = Field(default=5.0, ge=0, le=1000)
     queue: int = Field(default=256, ge=1)
     deadline_ms: int = Field(default=10_000, ge=1)
 

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from rec_gen.answers import Answer
 from rec_gen.catalog import Catalog, Item
@@ -16,6 +16,9 @@ from rec_gen.index import Filters
 from rec_gen.recommender import Recommender
 from rec_gen.respelling import Codes
 from rec_gen.tasks import MAIN
+
+Commit = Callable[[], Coroutine[Any, Any, None]]
+"""Keeps a change that is known to fit, before any request sees it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Engine(Protocol):
     async def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
         """Why items fit a history, where the model has learnt to; see `Recommender.explain`."""
 
-    async def update(self, put: Iterable[Item], remove: Iterable[str], codes: Codes) -> int:
+    async def update(
+        self, put: Iterable[Item], remove: Iterable[str], codes: Codes, commit: Commit | None = None
+    ) -> int:
         """Change the catalog while requests go on; see `Recommender.update`."""
 
     async def close(self) -> None:
@@ -124,10 +129,17 @@ class TransformersEngine:
         explain = partial(self._recommender.explain, history, items)
         return await loop.run_in_executor(self._searcher, explain)
 
-    async def update(self, put: Iterable[Item], remove: Iterable[str], codes: Codes) -> int:
+    async def update(
+        self, put: Iterable[Item], remove: Iterable[str], codes: Codes, commit: Commit | None = None
+    ) -> int:
         """Change the catalog beside the searches."""
         loop = asyncio.get_running_loop()
-        update = partial(self._recommender.update, put=put, remove=remove, codes=codes)
+
+        def keep() -> None:
+            if commit is not None:
+                asyncio.run_coroutine_threadsafe(commit(), loop).result()
+
+        update = partial(self._recommender.update, put=put, remove=remove, codes=codes, commit=keep)
         return await loop.run_in_executor(self._changer, update)
 
     async def close(self) -> None:

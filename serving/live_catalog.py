@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rec_gen.answers import Answer
 from rec_gen.catalog import Catalog, Item
-from serving.engine import Engine
+from serving.engine import Commit, Engine
 from serving.errors import ApiError, StoreError
 from serving.metrics import Metrics
 from serving.store import Change, Store
@@ -49,7 +48,7 @@ class LiveCatalog:
 
         Raises:
             RecGenError: An item does not fit the catalog or the model.
-            StoreError: The change cannot be kept, and was taken back.
+            StoreError: The change cannot be kept; then nothing changes.
         """
         rows = [
             {"title": item.title, "fields": dict(item.fields), "codes": codes.get(item.id)}
@@ -63,7 +62,7 @@ class LiveCatalog:
 
         Raises:
             ApiError: It is not offered.
-            StoreError: The change cannot be kept, and was taken back.
+            StoreError: The change cannot be kept; then nothing changes.
         """
         if not self.offers(item):
             raise ApiError(404, f"item '{item}' is not offered", "item_not_found", "item")
@@ -93,41 +92,35 @@ class LiveCatalog:
         self._metrics.version.set(number)
 
     async def _change(self, changes: Sequence[Change]) -> int:
-        async with self._changing:
-            await self.catch_up()
-            before = [self._now(change.item) for change in changes]
-            version = await self._apply(changes)
-            try:
-                number = await self._store.change_catalog(changes)
-            except BaseException:
-                await self._apply([old for one in before for old in one])
-                raise
+        async def keep() -> None:
+            number = await self._store.change_catalog(changes)
             if number == self._number + len(changes):  # else others changed it in between
                 self._number = number
                 self._metrics.version.set(number)
-            return version
 
-    def _now(self, item: str) -> list[Change]:
-        """The changes that bring an item back to what it is."""
-        place = self.catalog.positions.get(item)
-        if place is None:
-            return [Change(item, None)]
-        known = self.catalog[place]
-        row: dict[str, Any] = {"title": known.title, "fields": known.fields, "codes": None}
-        changes = [Change(item, row)]
-        return [*changes, Change(item, None)] if item in self._removed else changes
+        async with self._changing:
+            await self.catch_up()
+            return await self._apply(changes, keep)
 
-    async def _apply(self, changes: Sequence[Change]) -> int:
+    async def _apply(self, changes: Sequence[Change], keep: Commit | None = None) -> int:
         """Apply changes in one step; the last of an item counts."""
         last = {change.item: change.row for change in changes}
         known = self.catalog.positions
         put = {item: row for item, row in last.items() if row is not None}
         remove = [item for item, row in last.items() if row is None and item in known]
+
+        async def commit() -> None:
+            if keep is not None:
+                await keep()
+            for item in put:  # before an answer can hold it
+                self._removed.pop(item, None)
+
         version = await self._engine.update(
             [Item(item, row["title"], row["fields"]) for item, row in put.items()],
             remove,
             {item: row["codes"] for item, row in put.items() if row["codes"] is not None},
+            commit,
         )
-        self._removed = {item: at for item, at in self._removed.items() if item not in put}
-        self._removed.update((item, self._removed.get(item, version)) for item in remove)
+        for item in remove:
+            self._removed.setdefault(item, version)
         return version

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import socket
-import sys
 from types import FrameType
 
 import uvicorn
@@ -17,8 +16,6 @@ from serving.logs import set_up_logs
 from serving.service import Service, open_service
 from serving.tracing import sent_traces
 
-SWITCH_SECONDS = 0.001
-"""How long the search may keep the interpreter from the event loop, instead of 5 ms."""
 logger = logging.getLogger(__name__)
 
 
@@ -53,7 +50,6 @@ def run(config: ServeConfig) -> None:
         OSError: The address cannot be listened on.
     """
     set_up_logs(config.log_level)
-    sys.setswitchinterval(SWITCH_SECONDS)
     engine = TransformersEngine(Recommender.load(config.bundle, device=config.device))
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.create_server((config.host, config.port), family=family, backlog=2048)

@@ -10,7 +10,7 @@ from serving.schemas import ErrorAnswer
 from serving.service import Service
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """The running server's parts."""
     service: Service = request.app.state.service
     return service

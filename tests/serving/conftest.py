@@ -42,10 +42,11 @@ def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @asynccontextmanager
 async def in_process(
-    bundle: Path, store: Path, **settings: Any
+    bundle: Path, store: Path | str, **settings: Any
 ) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
     """The application without a socket, for what needs many requests."""
-    table = {"bundle": bundle, "store": f"sqlite:///{store}", **settings}
+    url = f"sqlite:///{store}" if isinstance(store, Path) else store
+    table = {"bundle": bundle, "store": url, **settings}
     config = parse_config(ServeConfig, table)
     engine = TransformersEngine(await asyncio.to_thread(Recommender.load, bundle))
     async with open_service(config, engine) as service:

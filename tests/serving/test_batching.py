@@ -80,12 +80,15 @@ async def test_those_that_come_while_the_model_is_busy_are_one_batch(
         assert timed.search > 0
 
 
-async def test_a_query_waits_for_others_while_the_model_is_idle(recommender: Recommender) -> None:
-    async with held(recommender, wait_ms=1000, max_batch=3) as (batcher, engine, _):
+async def test_a_query_waits_for_as_many_as_came_before(recommender: Recommender) -> None:
+    async with held(recommender, wait_ms=1000) as (batcher, engine, _):
+        first = await start(batcher, Query(("i0",)))
+        first += await start(batcher, *[Query(("i1",))] * 3)
         engine.leave.set()
-        tasks = [await start(batcher, Query((f"i{item}",))) for item in range(3)]
+        await asyncio.gather(*first)
+        tasks = [await start(batcher, Query((f"i{item}",))) for item in range(5)]
         await asyncio.gather(*(task for (task,) in tasks))
-    assert [len(batch) for batch in engine.batches] == [3]
+    assert [len(batch) for batch in engine.batches] == [1, 3, 3, 2]
 
 
 async def test_unlike_options_and_errors_harm_no_batch_mate(recommender: Recommender) -> None:
