@@ -16,6 +16,8 @@ from serving.logs import set_up_logs
 from serving.service import Service, open_service
 from serving.tracing import sent_traces
 
+END_SECONDS = 5
+"""How much longer than a deadline the end waits for clients that are slow to read."""
 logger = logging.getLogger(__name__)
 
 
@@ -60,6 +62,7 @@ def run(config: ServeConfig) -> None:
         server_header=False,
         proxy_headers=False,
         lifespan="off",
+        timeout_graceful_shutdown=config.batching.deadline_ms // 1000 + END_SECONDS,
         ssl_certfile=config.tls.cert if config.tls else None,
         ssl_keyfile=config.tls.key if config.tls else None,
     )

@@ -60,7 +60,8 @@ def served(bundle: Path, *arguments: object, **environment: str) -> Iterator[Ser
             server.url = json.loads(line)["url"]
             break
     else:
-        raise AssertionError("".join(server.logs))
+        process.stderr.close()
+        raise AssertionError(f"exit code {process.wait(60)}\n{''.join(server.logs)}")
     reader = threading.Thread(target=server.logs.extend, args=(process.stderr,), daemon=True)
     reader.start()
     try:

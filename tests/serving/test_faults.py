@@ -11,10 +11,12 @@ from rec_gen.catalog import Item
 from rec_gen.errors import RecGenError
 from rec_gen.recommender import Recommender
 from serving.engine import TransformersEngine
+from serving.keys import create_key
 from serving.live_catalog import LiveCatalog
 from serving.metrics import Metrics
 from serving.store import Change, open_store
 from tests.serving.conftest import in_process
+from tests.serving.server import served
 from tests.serving.stores import redis
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +60,27 @@ async def test_without_its_database_a_server_refuses_what_it_cannot_keep(
                 (await client.put("/v1/items", json=new)).raise_for_status()
                 assert await ids(client, history=[]) == kept | {"n"}
                 assert service.catalog.catalog.titles[2] == "Renamed"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "message"),
+    [
+        ({"store.db": "no database"}, 1, "store.db: cannot be used: file is not a database"),
+        ({"keys.json": "{"}, 2, "keys.json: 'top level': Invalid JSON"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why_in_one_line(
+    bundle: Path, tmp_path: Path, spoil: dict[str, str], code: int, message: str
+) -> None:
+    create_key(tmp_path / "keys.json", "shop", ["recommend"])
+    for name, text in spoil.items():
+        (tmp_path / name).write_text(text * 200)
+    options = ["--store", f"sqlite:///{tmp_path}/store.db", "--keys", tmp_path / "keys.json"]
+    with pytest.raises(AssertionError) as caught, served(bundle, *options):
+        pass
+    (line,) = [one for one in str(caught.value).splitlines() if one.startswith("recgen: ")]
+    assert message in line
+    assert f"exit code {code}" in str(caught.value)
 
 
 class Broken:
