@@ -17,6 +17,7 @@ from serving.observing import Observing
 from serving.responses import JsonAnswer, error_response
 from serving.routes import chat, health, items, recommendations, users
 from serving.service import Service
+from serving.shedding import Shedding
 
 
 def create_app(service: Service) -> FastAPI:
@@ -24,6 +25,7 @@ def create_app(service: Service) -> FastAPI:
     config = service.config
     middleware = [
         Middleware(Observing, service=service),
+        Middleware(Shedding, service=service),
         Middleware(Access, service=service),
         Middleware(Bodies, limits=config.limits),
     ]

@@ -69,7 +69,7 @@ class Batcher:
             RecGenError: The query is wrong.
         """
         limit = min(deadline_ms or self._config.deadline_ms, self._config.deadline_ms) / 1000
-        self._refuse_overload(limit)
+        self.refuse_overload(limit)
         job = _Job(query, time.monotonic() + limit, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self._came.set()
@@ -84,23 +84,32 @@ class Batcher:
         finally:
             job.result.cancel()
 
-    async def close(self) -> None:
-        """Stop; what still waits is cancelled."""
-        self._runner.cancel()
-        await asyncio.gather(self._runner, return_exceptions=True)
-        for job in self._waiting:
-            job.result.cancel()
+    def refuse_overload(self, limit: float | None = None) -> None:
+        """Raise where a query would not be answered in time.
 
-    def _refuse_overload(self, limit: float) -> None:
+        Args:
+            limit: Seconds that it has; by default all that the configuration gives.
+
+        Raises:
+            ApiError: 429, with a guess in `Retry-After` at how long the queue takes.
+        """
         waiting = len(self._waiting)
         seconds = -(-waiting // self._config.max_batch) * self._batch_seconds
-        if waiting >= self._config.queue or seconds > limit:
+        most = self._config.deadline_ms / 1000 if limit is None else limit
+        if waiting >= self._config.queue or seconds > most:
             raise ApiError(
                 429,
                 f"{waiting} requests are waiting: try again later",
                 "overloaded",
                 headers={"Retry-After": str(max(1, round(seconds)))},
             )
+
+    async def close(self) -> None:
+        """Stop; what still waits is cancelled."""
+        self._runner.cancel()
+        await asyncio.gather(self._runner, return_exceptions=True)
+        for job in self._waiting:
+            job.result.cancel()
 
     async def _run(self) -> None:
         while True:

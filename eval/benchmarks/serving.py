@@ -118,9 +118,12 @@ async def alone_figures(url: str, bundle: Path, items: list[str]) -> dict[str, f
 
 async def load_figures(url: str, items: list[str], count: int, seconds: float) -> dict[str, float]:
     """Many clients, and events and items that must be seen meanwhile."""
-    limits = httpx.Limits(max_connections=count + 1)
-    async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
-        clients = Clients(client, items)
+    limits = httpx.Limits(max_connections=count)
+    async with (
+        httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as crowd,
+        httpx.AsyncClient(base_url=url, timeout=60) as client,
+    ):
+        clients = Clients(crowd, items)
         async with clients.asking(count):
             start = time.perf_counter()
             await asyncio.sleep(seconds)
