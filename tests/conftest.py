@@ -14,6 +14,14 @@ settings.register_profile("rec_gen", deadline=None)
 settings.load_profile("rec_gen")
 
 
+LONGEST = ("test_readme.py", "test_recipes.py", "test_processes.py", "test_sft.py")
+"""Files that begin first, so that no process works alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps caches out of the home directory."""

@@ -104,6 +104,7 @@ def on_few_items(folder: Path, command: list[str]) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_commands_and_code_run(place: Path) -> None:
     commands = [shlex.split(command) for command in COMMANDS]
     tools = ("recgen", "accelerate")
