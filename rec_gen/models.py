@@ -94,6 +94,7 @@ def empty_model(base: str, dtype: Dtype, device: str = "meta") -> "PreTrainedMod
         raise _not_found(base, error) from error
     with torch.device(device), no_init_weights():
         model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    model.tie_weights()  # which is left out with the weights
     return model.eval()
 
 

@@ -78,12 +78,12 @@ def test_a_wide_node_takes_several_requests_and_forced_tokens_none_of_their_own(
     ]
 
 
-def wide_bundle(folder: Path) -> Path:
+def wide_bundle(folder: Path, seed: int = 0) -> Path:
     """Titles that begin with so many tokens that the root takes two requests, head_dim 32."""
     first = [chr(0x21 + n % 90) + chr(0x21 + n // 90) for n in range(150)]
     frame = {"item": [f"i{n}" for n in range(150)], "title": [f"{one} story" for one in first]}
     bundle = random_bundle(Catalog(pl.DataFrame(frame)), "item")
-    model = tiny_model(len(bundle.tokenizer), hidden_size=64, head_dim=32)
+    model = tiny_model(len(bundle.tokenizer), seed, hidden_size=64, head_dim=32)
     path = folder / "bundle"
     Bundle(**{**vars(bundle), "model": model}).save(path)
     return path

@@ -11,6 +11,13 @@ from typing import Any
 
 from rec_gen.decoding.sampling import Sampling
 
+VLLM = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+}
 HISTORIES = [["i3", "i77"], [], ["i149"]]
 CASES: list[dict[str, Any]] = [
     {"score": "catalog"},
@@ -66,11 +73,5 @@ def main(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    os.environ |= {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "VLLM_NO_USAGE_STATS": "1",
-    }
+    os.environ |= VLLM
     print(json.dumps(main(Path(sys.argv[1]))))
