@@ -127,14 +127,14 @@ class CatalogProcessor(Processor, SlotProcessor):  # type: ignore[misc]
             return logits
         if ctx is None:
             known = self._constraints.items()
-            return _keep_only(logits, {row: one.allowed(one.written) for row, one in known})
+            return keep_only(logits, {row: one.allowed(one.written) for row, one in known})
         if self._constraints.keys().isdisjoint(ctx.idx_mapping_np.tolist()):
             return logits
         written = self._written(ctx)
         allowed = {
             row: self._constraints[slot].allowed(tokens) for row, (slot, tokens) in written.items()
         }
-        return _keep_only(logits, allowed)
+        return keep_only(logits, allowed)
 
     def _constraint(
         self, params: "SamplingParams", _: list[int] | None, written: list[int]
@@ -174,7 +174,7 @@ class CatalogProcessor(Processor, SlotProcessor):  # type: ignore[misc]
         }
 
 
-def _keep_only(logits: torch.Tensor, allowed: Mapping[int, Tokens]) -> torch.Tensor:
+def keep_only(logits: torch.Tensor, allowed: Mapping[int, Tokens]) -> torch.Tensor:
     """Put all logits of some rows but those of allowed tokens to minus infinity, in place."""
     sizes = [len(tokens) for tokens in allowed.values()]
     pairs = np.stack([np.repeat(list(allowed), sizes), np.concatenate(list(allowed.values()))])
