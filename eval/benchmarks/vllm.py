@@ -142,14 +142,25 @@ def sameness(contest: Contest) -> dict[str, float]:
 
 
 def rival(contest: Contest, size: int) -> dict[str, float]:
-    """How many lists of the beam search differ from those of transformers, and what is no item."""
+    """How many of the ten best items each kind of beam search finds, both of width ten."""
     batch = contest.histories[:size]
-    options: dict[str, Any] = {"score": "catalog", "beam_width": K, "exclude_seen": False}
-    mine = [[item for item, _ in one] for one in lists(contest.plain.recommend(batch, K, **options))]
+    options: dict[str, Any] = {"k": K, "score": "catalog", "exclude_seen": False}
+    best, mine = (
+        [
+            [item for item, _ in one]
+            for one in lists(contest.plain.recommend(batch, **options, **own))
+        ]
+        for own in ({"exact": True}, {"beam_width": K})
+    )
     theirs = contest.beam.search(contest.prompts(batch))
+
+    def found(some: Sequence[Sequence[str | None]]) -> float:
+        pairs = zip(some, best, strict=True)
+        return sum(len(set(one) & set(all_)) for one, all_ in pairs) / (K * len(best))
+
     return {
-        "beam_search_lists": len(batch),
-        "beam_search_other_lists": sum(a != b for a, b in zip(mine, theirs, strict=True)),
+        "beam_search_of_best_ten": found(theirs),
+        "search_of_best_ten": found(mine),
         "beam_search_invalid_items": sum(one.count(None) for one in theirs),
     }
 
