@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
@@ -16,7 +17,7 @@ from rec_gen.config import Config
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
-from rec_gen.errors import BundleError, DataError, MissingPackageError, ModelError
+from rec_gen.errors import BundleError, DataError, DecodingError, MissingPackageError, ModelError
 from rec_gen.files import file_sha256, new_folder
 from rec_gen.models import (
     Dtype,
@@ -201,6 +202,22 @@ class Bundle:
             f"the bundle '{self.manifest.name}' did not learn the task '{task}': train it with a "
             f'template of this task under [[tasks]] in its recipe, such as template = "{task}"'
         )
+
+    def prior_for(self, weight: float) -> Prior | None:
+        """The prior where it has a weight.
+
+        Raises:
+            BundleError: There is none.
+            DecodingError: The weight is no number of at least 0.
+        """
+        if not (math.isfinite(weight) and weight >= 0):
+            raise DecodingError(f"prior_weight is {weight}: give a number of at least 0")
+        if weight and self.prior is None:
+            raise BundleError(
+                f"the bundle '{self.manifest.name}' holds no prior: train it with a [prior] "
+                "table in its recipe, or leave prior_weight at 0"
+            )
+        return self.prior if weight else None
 
     def renderer(self) -> PromptRenderer:
         """The renderer that makes the prompts of training."""

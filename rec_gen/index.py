@@ -1,19 +1,38 @@
 """One version of a catalog, ready to be searched; a change of the catalog makes another one."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from typing import TYPE_CHECKING
 
 import torch
 
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.filters import LeafFilter
 from rec_gen.decoding.trie import CatalogTrie
-from rec_gen.errors import DataError
+from rec_gen.errors import DataError, DecodingError
 from rec_gen.prompting import PromptRenderer
 from rec_gen.respelling import Codes, Respeller
 from rec_gen.rules import eligible_items
 from rec_gen.spelling import Spellings
+
+if TYPE_CHECKING:
+    from rec_gen.reasons import Reasons
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What one request may return.
+
+    Attributes:
+        block: Item ids that are never returned.
+        allow: The only item ids that may be returned; None allows the whole catalog.
+        where: A rule over the catalog's columns, see `rec_gen.rules.eligible_items`.
+    """
+
+    block: Iterable[str] = ()
+    allow: Iterable[str] | None = None
+    where: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +114,42 @@ class Index:
             eligible &= allowed
         eligible[torch.tensor(blocked, dtype=torch.int64)] = False
         return LeafFilter(self.trie, eligible)
+
+    def leaf_filters(
+        self, requests: int, filters: Sequence[Filters] | None, shared: Filters
+    ) -> tuple[list[LeafFilter], list[list[int]]]:
+        """What each request may return: a filter, and the positions of what it alone blocks.
+
+        Args:
+            requests: Their number.
+            filters: The filters of each.
+            shared: Those of all, where there are none of each.
+
+        Raises:
+            DataError: An item is not known.
+            DecodingError: There are not as many filters as requests, or both kinds are given.
+            RuleError: A rule is wrong.
+        """
+        if filters is None:
+            both = self.shared_filter(shared.block, shared.allow, shared.where)
+            return [both] * requests, [[]] * requests
+        given = shared.block or shared.allow is not None or shared.where is not None
+        if given or len(filters) != requests:
+            raise DecodingError(
+                f"{len(filters)} filters for {requests} requests: give one for each, and neither "
+                "block, allow nor where beside them"
+            )
+        return (
+            [self.shared_filter((), own.allow, own.where) for own in filters],
+            [self.positions(own.block) for own in filters],
+        )
+
+    @cached_property
+    def reasons(self) -> "Reasons":
+        """What items share; made of the whole catalog when it is first asked for."""
+        from rec_gen.reasons import Reasons
+
+        return Reasons(self.catalog)
 
     @cached_property
     def _rule_mask(self) -> Callable[[str | None], torch.Tensor]:

@@ -171,11 +171,18 @@ class PromptRenderer:
         end = self._tokenizer.eos_token_id
         if end is None:
             raise PromptError("the tokenizer has no end token, which an answer in text needs")
-        segments = self._split(self.template.render_answer(_clean(value)))
+        segments = self._answer(value)
         ids = [token for s in segments for token in self._encoder.untrusted(s.text)]
         if not ids:
             raise PromptError(f"template '{self.template.name}': the answer for {value!r} is empty")
         return [*ids, int(end)]
+
+    def answer_text(self, value: Any) -> str:
+        """The same answer as a reader sees it."""
+        return "".join(segment.text for segment in self._answer(value))
+
+    def _answer(self, value: Any) -> list[Segment]:
+        return self._split(self.template.render_answer(_clean(value)))
 
     def _render(self, question: _Question, kept: int) -> Prompt:
         history, shots = question.history, question.known.shots or ()

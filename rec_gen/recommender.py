@@ -1,6 +1,5 @@
 """The Python API: histories in, catalog items out."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -8,11 +7,11 @@ from typing import SupportsIndex, get_args
 
 import torch
 
-from rec_gen.answers import Answer, Recommendation
+from rec_gen.answers import Answer, Recommendation, scaling
 from rec_gen.bundle import Bundle
-from rec_gen.calibration import Scale, shares
+from rec_gen.calibration import Scale
 from rec_gen.catalog import Catalog, Item
-from rec_gen.decoding.filters import EligibleLeaves
+from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.pool import Cap
 from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.runtimes import runtime_for
@@ -20,16 +19,15 @@ from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.search import Ranking, SearchResult, search
 from rec_gen.errors import (
-    BundleError,
     DataError,
     DecodingError,
     NoEligibleItemError,
     PromptError,
 )
-from rec_gen.index import Index
+from rec_gen.explaining import explain
+from rec_gen.index import Filters, Index
 from rec_gen.metrics import Floats
 from rec_gen.preferences import OwnScores, categories
-from rec_gen.prior import Prior
 from rec_gen.prompting import prompt_ids
 from rec_gen.rating import rate
 from rec_gen.respelling import Codes, Respeller
@@ -99,6 +97,7 @@ class Recommender:
         block: Iterable[str] = (),
         allow: Iterable[str] | None = None,
         where: str | None = None,
+        filters: Sequence[Filters] | None = None,
         score: Score | None = None,
         beam_width: int = 20,
         exact: bool = False,
@@ -120,6 +119,7 @@ class Recommender:
             allow: The only item ids that may be returned; None allows the whole catalog.
             where: A rule over the catalog's columns, such as `price < 20 and "Drama" in genres`;
                 see `rec_gen.rules.eligible_items`. A rule is remembered.
+            filters: For each request, what it alone may return; instead of block, allow and where.
             score: `lm` or `catalog`, see `rec_gen.decoding.search.search`; None is the one that the
                 bundle was trained by.
             beam_width: Prefixes that go on at once; more find likelier items.
@@ -156,23 +156,25 @@ class Recommender:
         """
         score = self._checked(score, k=k, beam_width=beam_width, batch_size=batch_size)
         index = self._index
-        prior = self._prior(prior_weight)
+        prior = self.bundle.prior_for(prior_weight)
         combined = item_scores is not None or prior is not None
-        scaled = self._scaled(scale, score, combined=combined)
+        scaled = scaling(self.bundle.manifest, scale, score, combined=combined)
         cap = None if max_per is None else _cap(index.catalog, max_per)
         own = None
         if item_scores is not None:
             own = OwnScores(index.catalog, item_scores, item_weight, len(histories))
         read = [index.positions(history) for history in histories]
-        shared = index.shared_filter(block, allow, where)
+        shared = Filters(block, allow, where)
+        own_filters, blocked = index.leaf_filters(len(read), filters, shared)
+        if exclude_seen:
+            blocked = [[*seen, *more] for seen, more in zip(read, blocked, strict=True)]
+        lengths: list[int] = []
         results: list[SearchResult] = []
         for start in range(0, len(read), batch_size):
             batch = read[start : start + batch_size]
-            try:
-                leaves = EligibleLeaves(shared, batch if exclude_seen else [[]] * len(batch))
-            except NoEligibleItemError as error:
-                raise NoEligibleItemError(start + error.request) from None
+            leaves = _leaves(own_filters, blocked, start, batch_size)
             prompts = [prompt_ids(index.renderer, start + n, seen) for n, seen in enumerate(batch)]
+            lengths += map(len, prompts)
             bonus = None if own is None else own.bonus(start, start + batch_size)
             if prior is not None:
                 counted = prior_weight * prior.log_probs(batch, index.offered)
@@ -188,7 +190,7 @@ class Recommender:
                 exact=exact,
                 ranking=Ranking(sampling, cap, bonus),
             )
-        return [_answer(index, result, scaled) for result in results]
+        return _answers(index, results, scaled, lengths)
 
     def search(
         self,
@@ -198,6 +200,7 @@ class Recommender:
         block: Iterable[str] = (),
         allow: Iterable[str] | None = None,
         where: str | None = None,
+        filters: Sequence[Filters] | None = None,
         score: Score | None = None,
         beam_width: int = 20,
         exact: bool = False,
@@ -211,6 +214,7 @@ class Recommender:
             block: As in `recommend`, and so are all that follow.
             allow: The only item ids that may be returned.
             where: A rule over the catalog's columns.
+            filters: For each request, instead of the three before.
             score: `lm` or `catalog`.
             beam_width: Prefixes that go on at once.
             exact: Search on until the likeliest items are found for certain.
@@ -229,22 +233,23 @@ class Recommender:
         score = self._checked(score, k=k, beam_width=beam_width, batch_size=batch_size)
         index = self._index
         renderer = index.renderer.using(self.bundle.task_template("search"))
-        shared = index.shared_filter(block, allow, where)
         if isinstance(requests, str):
             raise PromptError(f"'{requests}' stands where a list of requests belongs")
         for request, text in enumerate(requests):
             if not isinstance(text, str) or not clean_text(text):
                 raise PromptError(f"request {request}: {text!r} has no text; give it some words")
         prompts = [prompt_ids(renderer, n, text=text) for n, text in enumerate(requests)]
+        shared = Filters(block, allow, where)
+        own_filters, blocked = index.leaf_filters(len(prompts), filters, shared)
         results: list[SearchResult] = []
         for start in range(0, len(prompts), batch_size):
             batch = prompts[start : start + batch_size]
-            leaves = EligibleLeaves(shared, [[]] * len(batch))
+            leaves = _leaves(own_filters, blocked, start, batch_size)
             width = min(beam_width, len(index.catalog))
             results += search(
                 self._runtime, batch, index.trie, leaves, k, width, score, exact=exact
             )
-        return [_answer(index, result, list) for result in results]
+        return _answers(index, results, list, map(len, prompts))
 
     def rate(
         self, histories: Sequence[Sequence[str]], items: Sequence[str], *, batch_size: int = 32
@@ -275,6 +280,33 @@ class Recommender:
         self._checked(None, batch_size=batch_size)
         return rate(self._runtime, renderer, read, asked, batch_size)
 
+    def explain(
+        self, history: Sequence[str], items: Sequence[str], *, batch_size: int = 32
+    ) -> list[str | None]:
+        """Why items fit a history, where the bundle was trained with an `explanation` task.
+
+        Only what is true can be said: the model chooses among the things that an item shares with
+        those of the history that its prompt shows.
+
+        Args:
+            history: Item ids, oldest first.
+            items: The ids of the items that are asked about.
+            batch_size: Items that are asked about together.
+
+        Returns:
+            A sentence for each item; None where it shares nothing that few others have.
+
+        Raises:
+            BundleError: The bundle was trained without such a task.
+            DataError: An item id is not in the catalog.
+            PromptError: The template cannot render a question, or not within its budget.
+        """
+        index = self._index
+        renderer = index.renderer.using(self.bundle.task_template("explanation"))
+        read, asked = index.positions(history), index.positions(items)
+        self._checked(None, batch_size=batch_size)
+        return explain(self._runtime, renderer, index.reasons, read, asked, batch_size)
+
     def _checked(self, score: Score | None, **numbers: int) -> Score:
         """The score that is asked for, or else the one that the bundle was trained by."""
         score = score or self.bundle.manifest.score
@@ -286,40 +318,6 @@ class Recommender:
                 "at least 1 for the others"
             )
         return score
-
-    def _prior(self, weight: float) -> Prior | None:
-        """The bundle's prior where it has a weight."""
-        if not (math.isfinite(weight) and weight >= 0):
-            raise DecodingError(f"prior_weight is {weight}: give a number of at least 0")
-        if weight and self.bundle.prior is None:
-            raise BundleError(
-                f"the bundle '{self.bundle.manifest.name}' holds no prior: train it with a [prior] "
-                "table in its recipe, or leave prior_weight at 0"
-            )
-        return self.bundle.prior if weight else None
-
-    def _scaled(
-        self, scale: Scale, score: Score, *, combined: bool
-    ) -> Callable[[list[float]], list[float]]:
-        """What turns the scores of an answer into what was asked for."""
-        if scale not in get_args(Scale):
-            raise DecodingError(f"scale is '{scale}': give log, list or probability")
-        if scale == "log":
-            return list
-        if scale == "list":
-            return shares
-        if combined:
-            raise DecodingError(
-                "scale is probability, which knows nothing of item_scores and prior_weight: "
-                "leave one of them out"
-            )
-        calibration = self.bundle.manifest.calibration.get(score)
-        if calibration is None:
-            raise BundleError(
-                f"the bundle '{self.bundle.manifest.name}' holds no calibration of {score} scores: "
-                "train it again, or give the scale log or list"
-            )
-        return lambda scores: [calibration.probability(score) for score in scores]
 
     def put_items(self, items: Iterable[Item], *, codes: Codes | None = None) -> int:
         """Add items, or put them in the place of those with their ids; see `update`."""
@@ -335,6 +333,7 @@ class Recommender:
         put: Iterable[Item] = (),
         remove: Iterable[str] = (),
         codes: Codes | None = None,
+        commit: Callable[[], object] | None = None,
     ) -> int:
         """Change the catalog in one step while requests go on.
 
@@ -348,6 +347,8 @@ class Recommender:
             remove: Ids of items that are never returned from now on. Histories may name them.
             codes: Where the model spells by semantic IDs, the codes of every new item, from the
                 tokens that the model has; an edited item keeps its own unless others are given.
+            commit: Called once the change is known to fit, and before any request sees it; what it
+                raises is raised, and nothing changes then.
 
         Returns:
             The new version.
@@ -357,8 +358,11 @@ class Recommender:
             SpellingError: The model has no tokens to write an item.
         """
         with self._changing:
-            self._index = self._index.changed(self._respeller, put, remove, codes or {})
-            return self._index.version
+            index = self._index.changed(self._respeller, put, remove, codes or {})
+            if commit is not None:
+                commit()
+            self._index = index
+            return index.version
 
 
 def _cap(catalog: Catalog, max_per: tuple[str, int]) -> Cap:
@@ -370,9 +374,26 @@ def _cap(catalog: Catalog, max_per: tuple[str, int]) -> Cap:
     return Cap(categories(catalog, column), min(most, len(catalog)))
 
 
-def _answer(
-    index: Index, result: SearchResult, scaled: Callable[[list[float]], list[float]]
-) -> Answer:
-    pairs = zip(result.items, scaled(result.scores), strict=True)
-    found = tuple(Recommendation(index.catalog[item], score) for item, score in pairs)
-    return Answer(found, result.certified, index.version)
+def _leaves(
+    filters: Sequence[LeafFilter], excluded: Sequence[Sequence[int]], start: int, size: int
+) -> EligibleLeaves:
+    """What the requests of one batch may return; an error counts from the first of all."""
+    try:
+        return EligibleLeaves(filters[start : start + size], excluded[start : start + size])
+    except NoEligibleItemError as error:
+        raise NoEligibleItemError(start + error.request) from None
+
+
+def _answers(
+    index: Index,
+    results: Sequence[SearchResult],
+    scaled: Callable[[list[float]], list[float]],
+    lengths: Iterable[int],
+) -> list[Answer]:
+    answers = []
+    for result, length in zip(results, lengths, strict=True):
+        pairs = zip(result.items, scaled(result.scores), strict=True)
+        found = tuple(Recommendation(index.catalog[item], score) for item, score in pairs)
+        written = sum(len(index.spellings.tokens[item]) for item in result.items)
+        answers.append(Answer(found, result.certified, index.version, length, written))
+    return answers

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("prompts", "rec_gen", "training", "serving", "eval")
 SOURCES = sorted(file for name in PACKAGES for file in (ROOT / name).rglob("*.py"))
 HEAVY = {
-    "accelerate", "bitsandbytes", "datasets", "peft", "scipy", "sentence_transformers", "sklearn",
-    "torch", "transformers", "trl", "vllm",
+    "accelerate", "bitsandbytes", "datasets", "fastapi", "peft", "scipy", "sentence_transformers",
+    "sklearn", "sqlalchemy", "torch", "transformers", "trl", "uvicorn", "vllm",
 }  # fmt: skip
 
 
@@ -33,6 +33,8 @@ HEAVY = {
         "import rec_gen.prompting",
         "import training.recipe",
         "import eval.experiment_config",
+        "import serving.config",
+        "import serving.keys",
     ],
 )
 def test_light_modules_load_nothing_heavy(statement: str) -> None:

@@ -13,12 +13,12 @@ from rec_gen.errors import ConfigError
 from rec_gen.lint import check_answer
 from rec_gen.prompting import PromptRenderer
 from rec_gen.rating_pairs import draw, target_places, training_pairs
+from rec_gen.reasons import Reasons
 from rec_gen.spelling import Spellings, spell_titles
 from rec_gen.tasks import MAIN
 from rec_gen.templates import Template
 from training.augmentation import crop
 from training.examples import Row, answered, every_item, last_item
-from training.reasons import Reasons
 from training.recipe import Recipe, TaskConfig
 from training.requests import Requests
 

@@ -11,6 +11,7 @@ from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
 from rec_gen.cli.reporting import report
+from rec_gen.cli.serving import keys, serve
 from rec_gen.cli.training import compress, quickstart, refine, train
 
 
@@ -33,6 +34,7 @@ def main() -> None:
     recgen recommend runs/quickstart/bundle --history 50,172
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
     recgen report result.json runs/quickstart  look at results and runs on one page
+    recgen serve runs/quickstart/bundle        answer over HTTP
     recgen benchmark quickstart                train some seeds and measure them
     recgen prompts experiment my.toml          find out which prompt is better
     """
@@ -45,6 +47,8 @@ for command in (
     refine,
     compress,
     recommend,
+    serve,
+    keys,
     evaluate,
     report,
     benchmark,

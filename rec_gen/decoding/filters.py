@@ -36,38 +36,54 @@ class LeafFilter:
 
 
 class EligibleLeaves:
-    """A shared filter less a few items of each request, such as those it has seen.
+    """A filter less a few items of each request, such as those it has seen.
 
     Attributes:
         total: How many items are eligible, summed over the requests.
+        filter_of: int64 [requests], the row of each request in `shared`.
     """
 
-    def __init__(self, shared: LeafFilter, excluded: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, shared: LeafFilter | Sequence[LeafFilter], excluded: Sequence[Sequence[int]]
+    ) -> None:
         """Take the excluded items out.
 
         Args:
-            shared: The filter that all requests share.
+            shared: The filter that all requests share, or that of each; the same object is kept
+                once.
             excluded: For each request, catalog positions.
 
         Raises:
             NoEligibleItemError: A request has no eligible item.
         """
-        self._sums, sums = shared.sums, shared.sums_on_host
-        self._span = len(sums)
+        each = (shared,) * len(excluded) if isinstance(shared, LeafFilter) else shared
+        different = [shared] if isinstance(shared, LeafFilter) else list(dict.fromkeys(shared))
+        row_of = {one: row for row, one in enumerate(different)}
+        row = np.array([row_of[one] for one in each], np.int64)
+        first = different[0]
+        self._alone, self._span = len(different) == 1, len(first.sums)
+        self._sums, sums = first.sums, first.sums_on_host
+        if not self._alone:  # one after the other, so that a request adds where its own begins
+            self._sums = torch.cat([one.sums for one in different])
+            sums = np.concatenate([one.sums_on_host for one in different])
+        self.filter_of = torch.from_numpy(row).to(self._sums.device)
         sizes = [len(items) for items in excluded]
         requests = np.repeat(np.arange(len(excluded)), sizes)
-        leaves = shared.leaf_of[np.array(list(chain.from_iterable(excluded)), np.int64)]
-        keys = np.unique((requests * self._span + leaves)[sums[leaves + 1] > sums[leaves]])
+        leaves = first.leaf_of[np.array(list(chain.from_iterable(excluded)), np.int64)]
+        place = row[requests] * self._span + leaves
+        keys = np.unique((requests * self._span + leaves)[sums[place + 1] > sums[place]])
         self._excluded = torch.from_numpy(keys).to(self._sums.device)
-        totals = (sums[-1] - np.bincount(keys // self._span, minlength=len(excluded))).tolist()
+        whole = sums[(row + 1) * self._span - 1]
+        totals = (whole - np.bincount(keys // self._span, minlength=len(excluded))).tolist()
         if 0 in totals:
             raise NoEligibleItemError(totals.index(0))
         self.total = sum(totals)
 
     @property
     def shared(self) -> torch.Tensor:
-        """Which leaves are eligible before each request's are taken out, bool [leaves]."""
-        return self._sums[1:] > self._sums[:-1]
+        """Which leaves are eligible before each request's are taken out, bool [filters, leaves]."""
+        sums = self._sums.view(-1, self._span)
+        return sums[:, 1:] > sums[:, :-1]
 
     @property
     def excluded(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,7 +94,11 @@ class EligibleLeaves:
         self, requests: torch.Tensor, start: torch.Tensor, stop: torch.Tensor
     ) -> torch.Tensor:
         """Eligible leaves in `[start, stop)` for each row; all arguments [rows]."""
-        shared = (self._sums.index_select(0, stop) - self._sums.index_select(0, start)).long()
+        low, high = start, stop
+        if not self._alone:
+            begin = self.filter_of.index_select(0, requests) * self._span
+            low, high = begin + start, begin + stop
+        shared = (self._sums.index_select(0, high) - self._sums.index_select(0, low)).long()
         if not len(self._excluded):
             return shared
         base = requests * self._span

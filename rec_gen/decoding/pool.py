@@ -67,7 +67,7 @@ class Pool:
         if cap is not None:
             self._most = cap.most
             self._category = cap.category.to(trie.items.device)[trie.items]
-            self._size = _room(self._category, cap.most, leaves, requests).clamp(max=k)
+            self._size = _room(self._category, cap.most, leaves).clamp(max=k)
         self._bonus = self._top = None
         if bonus is not None:
             bonus = bonus.to(trie.items.device)
@@ -113,13 +113,13 @@ class Pool:
         return log_probs + self._top[self.rows.request % len(self._top), 0]
 
 
-def _room(category: torch.Tensor, most: int, leaves: EligibleLeaves, requests: int) -> torch.Tensor:
+def _room(category: torch.Tensor, most: int, leaves: EligibleLeaves) -> torch.Tensor:
     """How many items of each request the cap lets through, int64 [requests]."""
     count = len(category)
-    sizes = torch.bincount(category[leaves.shared], minlength=count)
+    sizes = torch.stack([torch.bincount(category[own], minlength=count) for own in leaves.shared])
     request, leaf = leaves.excluded
     pair, gone = torch.unique(request * count + category[leaf], return_counts=True)
-    before = sizes[pair % count]
+    before = sizes[leaves.filter_of[pair // count], pair % count]
     lost = before.clamp(max=most) - (before - gone).clamp(max=most)
-    room = sizes.clamp(max=most).sum().repeat(requests)
+    room = sizes.clamp(max=most).sum(1)[leaves.filter_of]
     return room.index_add_(0, pair // count, -lost)

@@ -133,6 +133,24 @@ def test_a_wrong_change_is_one_line_and_changes_nothing(
     assert offered(recommender) == {"a", "b", "c", "d"}
 
 
+def test_a_change_is_kept_before_it_is_seen_or_not_made() -> None:
+    recommender = films()
+    seen: list[set[str]] = []
+    recommender.update(put=[STALKER], commit=lambda: seen.append(offered(recommender)))
+    assert seen == [{"a", "b", "c", "d"}]
+    assert offered(recommender) == {"a", "b", "c", "d", "e"}
+
+    def refuse() -> None:
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        recommender.update(remove=["a"], commit=refuse)
+    with pytest.raises(DataError):
+        recommender.update(remove=["x"], commit=refuse)
+    assert offered(recommender) == {"a", "b", "c", "d", "e"}
+    assert recommender.version == 1
+
+
 def test_a_column_without_a_type_takes_no_values() -> None:
     catalog = Catalog(pl.DataFrame({"item": ["a"], "title": ["A"], "note": [None]}))
     assert catalog.put([Item("b", "B", {"note": None})]).ids == ["a", "b"]

@@ -8,6 +8,7 @@ from rec_gen.answers import Recommendation
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.score import Score
 from rec_gen.errors import DataError, DecodingError, NoEligibleItemError, RecGenError
+from rec_gen.index import Filters
 from rec_gen.recommender import Recommender
 from tests.toy import ITEMS, toy_dataset, toy_recipe
 from training.sft import train
@@ -52,6 +53,41 @@ def test_obeys_a_rule(recommender: Recommender) -> None:
     assert set(ids(answer)) == ALL - {"i1", "i5"}
     with pytest.raises(NoEligibleItemError):
         recommender.recommend([["i1"]], where='item == "i1"')
+
+
+def test_each_request_has_filters_of_its_own(recommender: Recommender) -> None:
+    filters = [
+        Filters(block=["i3"], where='item in {"i1", "i2", "i3"}'),
+        Filters(allow=["i1", "i4", "i9"]),
+        Filters(),
+    ]
+    histories = [["i1"], ["i1"], ["i2", "i5"]]
+    answers = recommender.recommend(histories, k=99, filters=filters)
+    assert [set(ids(answer)) for answer in answers] == [{"i2"}, {"i4", "i9"}, ALL - {"i2", "i5"}]
+    for number, one in enumerate(filters):
+        (alone,) = recommender.recommend([histories[number]], k=99, filters=[one])
+        assert ids(alone) == ids(answers[number])
+    capped = recommender.recommend(histories, k=99, filters=filters, max_per=("title", 1))
+    assert [set(ids(answer)) for answer in capped] == [set(ids(answer)) for answer in answers]
+    with pytest.raises(NoEligibleItemError, match="request 1: "):
+        recommender.recommend([["i2"], ["i1"]], filters=[Filters(), Filters(allow=["i1"])])
+
+
+@pytest.mark.parametrize(
+    "options", [{"filters": [Filters()]}, {"filters": [Filters()] * 2, "block": ["i1"]}]
+)
+def test_filters_are_of_each_request_or_of_all(
+    recommender: Recommender, options: dict[str, Any]
+) -> None:
+    with pytest.raises(DecodingError, match="give one for each, and neither"):
+        recommender.recommend([["i1"], []], **options)
+
+
+def test_an_answer_counts_its_tokens(recommender: Recommender) -> None:
+    short, long = recommender.recommend([["i1"], ["i1", "i2", "i3"]], k=2)
+    assert 0 < short.prompt_tokens < long.prompt_tokens
+    spelled = dict(zip(recommender.catalog.ids, recommender.bundle.spellings.tokens, strict=True))
+    assert short.answer_tokens == sum(len(spelled[item]) for item in ids(short))
 
 
 def test_an_empty_history_gets_an_answer(recommender: Recommender) -> None:

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from rec_gen.catalog import Catalog
-from training.reasons import LONGEST, Reason, Reasons
+from rec_gen.reasons import LONGEST, Reason, Reasons
 
 
 def reasons(titles: list[str], **columns: Any) -> Reasons:

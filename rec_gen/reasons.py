@@ -59,16 +59,18 @@ class Reasons:
             history: Catalog positions, oldest first.
             item: A catalog position.
         """
+        return next(iter(self.all(history, item)), None)
+
+    def all(self, history: Sequence[int], item: int) -> list[Reason]:
+        """All that an item shares with others of a history, the rarest first; see `find`."""
         latest = {
             fact: place
             for place in history
             if place != item
             for fact in self._facts[item] & self._facts[place]
         }
-        if not latest:
-            return None
-        field, value = min(latest, key=lambda fact: (self._counts[fact], fact))
-        return Reason(field, value, self._titles[latest[field, value]])
+        rarest_first = sorted(latest, key=lambda fact: (self._counts[fact], fact))
+        return [Reason(*fact, self._titles[latest[fact]]) for fact in rarest_first]
 
     def _tells(self, fact: _Fact) -> bool:
         share = COMMON_WORD if fact[0] == TITLE else COMMON

@@ -1,0 +1,170 @@
+"""Dynamic batching: requests that come close together are read by the model together."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rec_gen.answers import Answer
+from rec_gen.errors import RecGenError
+from serving.config import BatchingConfig
+from serving.engine import Engine, Query
+from serving.errors import ApiError
+from serving.metrics import Metrics
+
+SMOOTHING = 0.2
+"""The weight of the last batch in the measured time of a batch."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """An answer and where its time went.
+
+    Attributes:
+        answer: The answer.
+        queue: Seconds until its batch began.
+        search: Seconds that its batch took.
+    """
+
+    answer: Answer
+    queue: float
+    search: float
+
+
+@dataclass(eq=False)
+class _Job:
+    query: Query
+    deadline: float
+    result: asyncio.Future[Timed]
+    since: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """Gathers queries into batches and runs one batch at a time.
+
+    While the engine runs, those that come gather. Before the next batch they wait at most `wait_ms`
+    for the clients that were just answered to ask again, so that clients do not fall into two
+    halves that wait for each other. A query whose client has left, or whose deadline has passed, is
+    never run.
+    """
+
+    def __init__(self, engine: Engine, config: BatchingConfig, metrics: Metrics) -> None:
+        self._engine, self._config, self._metrics = engine, config, metrics
+        self._waiting: deque[_Job] = deque()
+        self._came = asyncio.Event()
+        self._batch_seconds, self._usual = 0.0, 1
+        self._runner = asyncio.create_task(self._run())
+
+    async def submit(self, query: Query, deadline_ms: int | None = None) -> Timed:
+        """Have a query answered.
+
+        Args:
+            query: The query.
+            deadline_ms: How long this may take; never more than the configured time.
+
+        Raises:
+            ApiError: 429 where the queue is full or too long for the deadline, 504 where the
+                deadline has passed.
+            RecGenError: The query is wrong.
+        """
+        limit = min(deadline_ms or self._config.deadline_ms, self._config.deadline_ms) / 1000
+        self.refuse_overload(limit)
+        job = _Job(query, time.monotonic() + limit, asyncio.get_running_loop().create_future())
+        self._waiting.append(job)
+        self._came.set()
+        self._metrics.queue.set(len(self._waiting))
+        try:
+            async with asyncio.timeout(limit):
+                return await job.result
+        except TimeoutError:
+            raise ApiError(
+                504, f"there was no answer within {limit * 1000:.0f} ms", "deadline_exceeded"
+            ) from None
+        finally:
+            job.result.cancel()
+
+    def refuse_overload(self, limit: float | None = None) -> None:
+        """Raise where a query would not be answered in time.
+
+        Args:
+            limit: Seconds that it has; by default all that the configuration gives.
+
+        Raises:
+            ApiError: 429, with a guess in `Retry-After` at how long the queue takes.
+        """
+        waiting = len(self._waiting)
+        seconds = -(-waiting // self._config.max_batch) * self._batch_seconds
+        most = self._config.deadline_ms / 1000 if limit is None else limit
+        if waiting >= self._config.queue or seconds > most:
+            raise ApiError(
+                429,
+                f"{waiting} requests are waiting: try again later",
+                "overloaded",
+                headers={"Retry-After": str(max(1, round(seconds)))},
+            )
+
+    async def close(self) -> None:
+        """Stop; what still waits is cancelled."""
+        self._runner.cancel()
+        await asyncio.gather(self._runner, return_exceptions=True)
+        for job in self._waiting:
+            job.result.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self._gather()
+            if jobs := self._next():
+                await self._answer(jobs)
+
+    async def _gather(self) -> None:
+        """Wait for a query, and then for as many as there were, but not for long."""
+        while not self._waiting:
+            self._came.clear()
+            await self._came.wait()
+        until = time.monotonic() + self._config.wait_ms / 1000
+        while len(self._waiting) < self._usual:
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            self._came.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._came.wait()
+            except TimeoutError:
+                return
+
+    def _next(self) -> list[_Job]:
+        """The oldest queries that somebody still waits for."""
+        jobs: list[_Job] = []
+        now = time.monotonic()
+        while self._waiting and len(jobs) < self._config.max_batch:
+            job = self._waiting.popleft()
+            if not job.result.done() and job.deadline > now:
+                jobs.append(job)
+            else:
+                self._metrics.dropped.inc()
+        self._metrics.queue.set(len(self._waiting))
+        return jobs
+
+    async def _answer(self, jobs: Sequence[_Job]) -> None:
+        began = time.monotonic()
+        self._metrics.batch_size.observe(len(jobs))
+        try:
+            answers = await self._engine.answer([job.query for job in jobs])
+        except Exception as error:  # noqa: BLE001 - who asked is told, and the server goes on
+            for job in jobs:
+                if not job.result.done():
+                    job.result.set_exception(error)
+            return
+        took = time.monotonic() - began
+        self._usual = min(len(jobs) + len(self._waiting), self._config.max_batch)
+        weight = SMOOTHING if self._batch_seconds else 1.0
+        self._batch_seconds += weight * (took - self._batch_seconds)
+        for job, answer in zip(jobs, answers, strict=True):
+            if job.result.done():
+                continue
+            if isinstance(answer, RecGenError):
+                job.result.set_exception(answer)
+            else:
+                job.result.set_result(Timed(answer, began - job.since, took))

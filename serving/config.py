@@ -1,0 +1,117 @@
+"""What `recgen serve` is told: one TOML file, flags and `--set`."""
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from rec_gen.config import Config
+
+
+class BatchingConfig(Config):
+    """How requests are gathered.
+
+    Attributes:
+        max_batch: Requests that the model reads at once, at most.
+        wait_ms: How long the model may idle before a batch, until there are as many requests as
+            were there when the last batch ended; a client that is alone does not wait.
+        queue: Requests that may wait; more are refused with 429.
+        deadline_ms: How long a request may take from its arrival; a client may ask for less.
+    """
+
+    max_batch: int = Field(default=32, ge=1, le=256)
+    wait_ms: float = Field(default=5.0, ge=0, le=1000)
+    queue: int = Field(default=256, ge=1)
+    deadline_ms: int = Field(default=10_000, ge=1)
+
+
+class LimitsConfig(Config):
+    """What one client may ask for.
+
+    Attributes:
+        rate: Requests of one key, such as `600/minute`; several limits are separated by `;`.
+        failures: Wrong keys from one address, in the same notation.
+        body_bytes: The size of a request's body.
+        body_seconds: How long a client may take to send it.
+        depth: How deep its JSON may be nested.
+        history: Interactions of a history; of a kept history the latest count.
+        k: Items of an answer.
+    """
+
+    rate: str = "6000/minute"
+    failures: str = "30/minute"
+    body_bytes: int = Field(default=1 << 20, ge=1024)
+    body_seconds: float = Field(default=10.0, gt=0)
+    depth: int = Field(default=16, ge=4)
+    history: int = Field(default=1000, ge=1)
+    k: int = Field(default=100, ge=1)
+
+
+class TlsConfig(Config):
+    """The files of TLS, both in PEM.
+
+    Attributes:
+        cert: The certificate, with its chain.
+        key: Its private key.
+    """
+
+    cert: Path
+    key: Path
+
+
+class ServeConfig(Config):
+    """One server.
+
+    Attributes:
+        bundle: The bundle's folder.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        device: Where the model runs, such as `cpu` or `cuda`; CUDA if there is one.
+        keys: The file of API keys. Without one whoever reaches the server may do everything, so
+            only a loopback address is served.
+        insecure: Serve another address without keys.
+        store: Where histories and changes of the catalog are kept: `sqlite:///FILE`,
+            `postgresql://…` or `redis://…`.
+        cors_origins: Origins whose pages may call the server from a browser.
+        tls: The files of TLS; plain HTTP without.
+        drain_seconds: How long `/readyz` says no before connections are closed, so that a load
+            balancer can look elsewhere first.
+        log_level: What is logged.
+        batching: How requests are gathered.
+        limits: What one client may ask for.
+    """
+
+    bundle: Path
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    device: str | None = None
+    keys: Path | None = None
+    insecure: bool = False
+    store: str = Field(
+        default="sqlite:///runs/serve/store.db",
+        pattern=r"^(sqlite:///.|postgresql://.|rediss?://.)",
+    )
+    cors_origins: tuple[str, ...] = ()
+    tls: TlsConfig | None = None
+    drain_seconds: float = Field(default=1.0, ge=0, le=300)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    batching: BatchingConfig = BatchingConfig()
+    limits: LimitsConfig = LimitsConfig()
+
+    @model_validator(mode="after")
+    def _refuse_open_doors(self) -> "ServeConfig":
+        if self.keys is None and not self.insecure and not self.is_loopback:
+            raise ValueError(
+                f"host '{self.host}' can be reached by others: give a file of API keys (recgen "
+                "keys create), or say --insecure"
+            )
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"

@@ -1,0 +1,126 @@
+"""The catalog as it changes: applied to the engine, kept in the store, replayed at the start."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+from rec_gen.answers import Answer
+from rec_gen.catalog import Catalog, Item
+from serving.engine import Commit, Engine
+from serving.errors import ApiError, StoreError
+from serving.metrics import Metrics
+from serving.store import Change, Store
+
+FOLLOW_SECONDS = 0.5
+"""How often a server looks for what others with the same store have changed."""
+logger = logging.getLogger(__name__)
+
+
+class LiveCatalog:
+    """Changes the engine's catalog, and keeps each change before it is acknowledged."""
+
+    def __init__(self, engine: Engine, store: Store, metrics: Metrics) -> None:
+        self._engine, self._store, self._metrics = engine, store, metrics
+        self._changing = asyncio.Lock()
+        self._number = 0
+        self._removed: dict[str, int] = {}
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items as they are now, with the removed ones."""
+        return self._engine.catalog
+
+    def offers(self, item: str) -> bool:
+        """Whether an item may be returned."""
+        return item in self.catalog.positions and item not in self._removed
+
+    def invalid(self, answer: Answer) -> int:
+        """How many items of an answer were not offered in its version of the catalog."""
+        known = self.catalog.positions
+        return sum(
+            found.item.id not in known
+            or self._removed.get(found.item.id, answer.version + 1) <= answer.version
+            for found in answer
+        )
+
+    async def put(self, items: Sequence[Item], codes: Mapping[str, Sequence[int]]) -> int:
+        """Add or replace items; the new version.
+
+        Raises:
+            RecGenError: An item does not fit the catalog or the model.
+            StoreError: The change cannot be kept; then nothing changes.
+        """
+        rows = [
+            {"title": item.title, "fields": dict(item.fields), "codes": codes.get(item.id)}
+            for item in items
+        ]
+        changes = [Change(item.id, row) for item, row in zip(items, rows, strict=True)]
+        return await self._change(changes)
+
+    async def remove(self, item: str) -> int:
+        """Stop returning an item; the new version.
+
+        Raises:
+            ApiError: It is not offered.
+            StoreError: The change cannot be kept; then nothing changes.
+        """
+        if not self.offers(item):
+            raise ApiError(404, f"item '{item}' is not offered", "item_not_found", "item")
+        return await self._change([Change(item, None)])
+
+    async def follow(self) -> None:
+        """Apply what other servers change, until this is cancelled."""
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            try:
+                async with self._changing:
+                    await self.catch_up()
+            except StoreError:
+                logger.warning("the store cannot be read for changes of the catalog")
+
+    async def catch_up(self) -> None:
+        """Apply the kept changes that the engine does not know.
+
+        Raises:
+            RecGenError: One does not fit the catalog or the model.
+            StoreError: They cannot be read.
+        """
+        changes, number = await self._store.changes(self._number)
+        if changes:
+            await self._apply(changes)
+        self._number = number
+        self._metrics.version.set(number)
+
+    async def _change(self, changes: Sequence[Change]) -> int:
+        async def keep() -> None:
+            number = await self._store.change_catalog(changes)
+            if number == self._number + len(changes):  # else others changed it in between
+                self._number = number
+                self._metrics.version.set(number)
+
+        async with self._changing:
+            await self.catch_up()
+            return await self._apply(changes, keep)
+
+    async def _apply(self, changes: Sequence[Change], keep: Commit | None = None) -> int:
+        """Apply changes in one step; the last of an item counts."""
+        last = {change.item: change.row for change in changes}
+        known = self.catalog.positions
+        put = {item: row for item, row in last.items() if row is not None}
+        remove = [item for item, row in last.items() if row is None and item in known]
+
+        async def commit() -> None:
+            if keep is not None:
+                await keep()
+            for item in put:  # before an answer can hold it
+                self._removed.pop(item, None)
+
+        version = await self._engine.update(
+            [Item(item, row["title"], row["fields"]) for item, row in put.items()],
+            remove,
+            {item: row["codes"] for item, row in put.items() if row["codes"] is not None},
+            commit,
+        )
+        for item in remove:
+            self._removed.setdefault(item, version)
+        return version

@@ -1,0 +1,59 @@
+"""The catalog: search it and change it while requests go on."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+
+from rec_gen.catalog import Item
+from serving.access import allowed
+from serving.errors import ApiError
+from serving.live_catalog import LiveCatalog
+from serving.responses import JsonAnswer, item_json
+from serving.routes.common import ERRORS, Parts, PathId
+from serving.schemas import CatalogAnswer, CatalogItems, PutItems
+
+router = APIRouter(tags=["catalog"], responses=ERRORS)
+CHANGERS = [Depends(allowed("catalog"))]
+
+
+@router.get("/v1/items", response_model=CatalogItems, dependencies=[Depends(allowed("recommend"))])
+async def search_items(
+    service: Parts,
+    query: Annotated[str, Query(max_length=256, description="A part of the title.")] = "",
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> JsonAnswer:
+    """Items whose title holds a text, in the catalog's order."""
+    found = await asyncio.to_thread(_found, service.catalog, query, limit)
+    return JsonAnswer({"items": found})
+
+
+def _found(catalog: LiveCatalog, query: str, limit: int) -> list[dict[str, Any]]:
+    items = catalog.catalog
+    titles = items.frame["title"].str.to_lowercase()
+    places = titles.str.contains(query.lower(), literal=True).arg_true()
+    found: list[dict[str, Any]] = []
+    for place in places:
+        if len(found) == limit:
+            break
+        if catalog.offers(items.ids[place]):
+            found.append(item_json(items[place]))
+    return found
+
+
+@router.put("/v1/items", response_model=CatalogAnswer, dependencies=CHANGERS)
+async def put_items(body: PutItems, service: Parts) -> JsonAnswer:
+    """Add items, or replace those with their ids. All or none; they can be recommended at once."""
+    ids = [item.id for item in body.items]
+    if len(set(ids)) < len(ids):
+        twice = next(item for item in ids if ids.count(item) > 1)
+        raise ApiError(400, f"item '{twice}' is put twice", "item_twice", "items")
+    items = [Item(item.id, item.title, item.fields) for item in body.items]
+    codes = {item.id: item.codes for item in body.items if item.codes is not None}
+    return JsonAnswer({"catalog_version": await service.catalog.put(items, codes)})
+
+
+@router.delete("/v1/items/{item:path}", response_model=CatalogAnswer, dependencies=CHANGERS)
+async def remove_item(item: PathId, service: Parts) -> JsonAnswer:
+    """Stop recommending an item; histories may still name it."""
+    return JsonAnswer({"catalog_version": await service.catalog.remove(item)})

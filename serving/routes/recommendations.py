@@ -1,0 +1,50 @@
+"""`POST /v1/recommendations`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from serving.access import Caller, allowed
+from serving.asking import ask
+from serving.errors import ApiError
+from serving.responses import JsonAnswer
+from serving.routes.common import ERRORS, Parts, items_json, usage_json
+from serving.schemas import RecommendationRequest, Recommendations
+
+router = APIRouter(tags=["recommendations"], responses=ERRORS)
+
+
+@router.post("/v1/recommendations", response_model=Recommendations)
+async def recommend(
+    body: RecommendationRequest,
+    request: Request,
+    service: Parts,
+    caller: Annotated[Caller, Depends(allowed("recommend"))],
+) -> JsonAnswer:
+    """Recommend items of the catalog after a history, or after what is kept of a user."""
+    engine = service.engine
+    if body.template is not None and body.template != engine.template:
+        raise ApiError(
+            400, f"the model was trained on the template '{engine.template}'", "other_template",
+            "template",
+        )  # fmt: skip
+    if body.adapter is not None and body.adapter not in engine.models:
+        raise ApiError(404, f"there is no adapter '{body.adapter}'", "model_not_found", "adapter")
+    if body.explain and "explanation" not in engine.tasks:
+        raise ApiError(400, "the model has not learnt to explain", "unsupported", "explain")
+    asked = await ask(service, request, caller, body, adapter=body.adapter)
+    answer = asked.timed.answer
+    items = items_json(answer)
+    if body.explain:
+        reasons = await engine.explain(asked.history, [item["id"] for item in items])
+        for item, reason in zip(items, reasons, strict=True):
+            item["explanation"] = reason
+    content = {
+        "id": f"rec-{request.state.request_id}",
+        "model": body.adapter or engine.name,
+        "items": items,
+        "certified": answer.certified,
+        "catalog_version": answer.version,
+        "usage": usage_json(answer),
+    }
+    return JsonAnswer(content, headers={"Server-Timing": asked.server_timing})

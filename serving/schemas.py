@@ -1,0 +1,188 @@
+"""The bodies of requests and answers, as OpenAPI describes them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Identity = Annotated[
+    str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+Text = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")]
+MANY = 10_000
+JsonValue = str | int | float | bool | None | list[Any] | dict[str, Any]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class MaxPer(_Body):
+    """At most so many items of each value of a column."""
+
+    column: Text
+    most: int = Field(ge=1, le=1_000_000)
+
+
+class Ask(_Body):
+    """What every request for items may say."""
+
+    history: list[Identity] | None = Field(
+        None, max_length=MANY, description="Item ids, oldest first; instead of `user`."
+    )
+    user: Identity | None = Field(None, description="Whose kept history is read.")
+    session: Identity | None = Field(None, description="Read this session of the user only.")
+    k: int = Field(10, ge=1, le=1000, description="Items to return.")
+    where: Text | None = Field(None, description="A rule such as `price < 20`.")
+    allow: list[Identity] | None = Field(None, max_length=MANY, description="Only these items.")
+    block: list[Identity] = Field([], max_length=MANY, description="None of these items.")
+    exclude_seen: bool = Field(True, description="No item of the history.")
+    max_per: MaxPer | None = None
+    temperature: float | None = Field(
+        None, ge=0, le=100, description="Above 0 items are drawn, at 0 the likeliest are taken."
+    )
+    seed: int | None = Field(
+        None, ge=-(2**63), lt=2**63, description="The same seed draws the same items."
+    )
+    deadline_ms: int | None = Field(None, ge=1, le=3_600_000, description="Give up after so long.")
+
+
+class RecommendationRequest(Ask):
+    """A request for recommendations."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"history": ["50", "172"], "k": 5},
+                {"user": "u42", "session": "s7", "where": 'price < 20 and "Drama" in genres'},
+            ]
+        }
+    )
+    template: Text | None = Field(None, description="Refuse unless this is the bundle's template.")
+    adapter: Text | None = Field(None, description="The adapter that answers, one of the models.")
+    explain: bool = Field(False, description="Say why each item fits, where the model can.")
+
+
+class RecommendedItem(BaseModel):
+    """A recommended item."""
+
+    id: str
+    title: str
+    score: float = Field(description="The log-probability.")
+    fields: dict[str, JsonValue]
+    explanation: str | None = Field(
+        None, description="What it shares with the history; null where that is nothing rare."
+    )
+
+
+class Usage(BaseModel):
+    """Tokens that were read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Recommendations(BaseModel):
+    """Recommended items, best first."""
+
+    id: str
+    model: str
+    items: list[RecommendedItem]
+    certified: bool = Field(description="No other item would rank higher than the last one.")
+    catalog_version: int
+    usage: Usage
+
+
+class EventRequest(_Body):
+    """Something that a user did with an item."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user": "u42", "item": "50", "kind": "purchase"}]}
+    )
+    user: Identity
+    item: Identity
+    kind: Literal["click", "view", "purchase", "rating", "other"] = "click"
+    session: Identity | None = None
+
+
+class EventAnswer(BaseModel):
+    """What became of an event."""
+
+    kept: bool = Field(description="False where the same event was kept before.")
+
+
+class PutItem(_Body):
+    """An item of the catalog."""
+
+    id: Identity
+    title: Text = Field(min_length=1)
+    fields: dict[Text, JsonValue] = Field({}, max_length=256)
+    codes: list[int] | None = Field(
+        None, max_length=64, description="The semantic ID, where the model spells by one."
+    )
+
+
+class PutItems(_Body):
+    """Items that are added, or that replace those with their ids."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [{"id": "new-1", "title": "A new film"}]}]}
+    )
+    items: list[PutItem] = Field(min_length=1, max_length=MANY)
+
+
+class CatalogAnswer(BaseModel):
+    """The version of the catalog after a change."""
+
+    catalog_version: int
+
+
+class CatalogItem(BaseModel):
+    """An item that may be recommended."""
+
+    id: str
+    title: str
+    fields: dict[str, JsonValue]
+
+
+class CatalogItems(BaseModel):
+    """Items that may be recommended."""
+
+    items: list[CatalogItem]
+
+
+class HistoryEvent(BaseModel):
+    """An event of a history."""
+
+    item: str
+    kind: str
+    time: float = Field(description="Seconds since 1970.")
+    session: str | None
+
+
+class History(BaseModel):
+    """What a user did, oldest first."""
+
+    user: str
+    events: list[HistoryEvent]
+
+
+class Erased(BaseModel):
+    """A user that was forgotten."""
+
+    events: int
+
+
+class ErrorDetail(BaseModel):
+    """What is wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorAnswer(BaseModel):
+    """Every error has this shape, which is that of OpenAI's API."""
+
+    error: ErrorDetail

@@ -1,0 +1,83 @@
+"""The process: listen, serve, and end without losing what was accepted."""
+
+import asyncio
+import logging
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+
+from rec_gen.recommender import Recommender
+from serving.app import create_app
+from serving.config import ServeConfig
+from serving.engine import Engine, TransformersEngine
+from serving.logs import set_up_logs
+from serving.service import Service, open_service
+from serving.tracing import sent_traces
+
+END_SECONDS = 5
+"""How much longer than a deadline the end waits for clients that are slow to read."""
+logger = logging.getLogger(__name__)
+
+
+class DrainingServer(uvicorn.Server):
+    """Says on a signal that it is about to end, serves on for a while, then answers what is left.
+
+    A second signal ends the while.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service, self._loop = service, asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal; the process ends with 0, so it is not raised again."""
+        if self._service.draining or sig == signal.SIGINT:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+        self._service.draining = True
+        seconds = self._service.config.drain_seconds
+        self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._end)
+
+    def _end(self) -> None:
+        self.should_exit = True
+
+
+def run(config: ServeConfig) -> None:
+    """Load the bundle and serve it until a signal comes.
+
+    Raises:
+        RecGenError: The bundle, the keys or the store cannot be used.
+        OSError: The address cannot be listened on.
+    """
+    set_up_logs(config.log_level)
+    engine = TransformersEngine(Recommender.load(config.bundle, device=config.device))
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
+    settings = uvicorn.Config(
+        "serving.app:create_app",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        timeout_graceful_shutdown=config.batching.deadline_ms // 1000 + END_SECONDS,
+        ssl_certfile=config.tls.cert if config.tls else None,
+        ssl_keyfile=config.tls.key if config.tls else None,
+    )
+    loop = settings.get_loop_factory()
+    with sent_traces(), asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(_serve(config, engine, settings, listener))
+
+
+async def _serve(
+    config: ServeConfig, engine: Engine, settings: uvicorn.Config, listener: socket.socket
+) -> None:
+    async with open_service(config, engine) as service:
+        settings.app = create_app(service)
+        host, port = listener.getsockname()[:2]
+        scheme = "https" if config.tls else "http"
+        logger.info("listening", extra={"fields": {"url": f"{scheme}://{host}:{port}"}})
+        await DrainingServer(settings, service).serve([listener])
+    logger.info("ended")

@@ -1,0 +1,71 @@
+"""The parts of one running server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from serving.batching import Batcher
+from serving.config import ServeConfig
+from serving.drift import PopularityDrift
+from serving.engine import Engine
+from serving.keys import KeyFile
+from serving.live_catalog import LiveCatalog
+from serving.metrics import Metrics
+from serving.store import Store, open_store
+
+
+@dataclass
+class Service:
+    """What the routes work with.
+
+    Attributes:
+        config: What the server was told.
+        engine: What runs the model.
+        batcher: Gathers requests for it.
+        catalog: The items as they change.
+        store: Keeps histories and changes.
+        metrics: Counts.
+        drift: Watches how popular recommended items are.
+        keys: The API keys; None where none are asked for.
+        draining: The server is about to end.
+    """
+
+    config: ServeConfig
+    engine: Engine
+    batcher: Batcher
+    catalog: LiveCatalog
+    store: Store
+    metrics: Metrics
+    drift: PopularityDrift
+    keys: KeyFile | None
+    draining: bool = field(default=False)
+
+
+@asynccontextmanager
+async def open_service(config: ServeConfig, engine: Engine) -> AsyncIterator[Service]:
+    """Open the store, bring the catalog up to date and start to gather requests.
+
+    Raises:
+        ConfigError: The file of API keys cannot be read.
+        StoreError: The store cannot be opened.
+        RecGenError: A kept change of the catalog does not fit the bundle.
+    """
+    keys = None if config.keys is None else KeyFile(config.keys)
+    store = await open_store(config.store)
+    try:
+        metrics = Metrics()
+        catalog = LiveCatalog(engine, store, metrics)
+        await catalog.catch_up()
+        batcher = Batcher(engine, config.batching, metrics)
+        follower = asyncio.create_task(catalog.follow())
+        drift = PopularityDrift(metrics.popularity)
+        try:
+            yield Service(config, engine, batcher, catalog, store, metrics, drift, keys)
+        finally:
+            follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
+            await batcher.close()
+    finally:
+        await store.close()
+        await engine.close()

@@ -1,0 +1,102 @@
+"""What the server remembers: the protocol of a store, and what is kept in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rec_gen.errors import MissingPackageError
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that a user did with an item.
+
+    Attributes:
+        tenant: Whose user it is.
+        user: The user's id.
+        item: The item's id.
+        kind: What was done, such as `click`.
+        time: When, in seconds since 1970.
+        session: The session in which it was done; empty for none.
+        key: Names the event, so that a retry is not counted twice; empty for none.
+    """
+
+    tenant: str
+    user: str
+    item: str
+    kind: str
+    time: float
+    session: str = ""
+    key: str = ""
+
+    def same(self, other: "Event") -> bool:
+        """Whether another event with this one's key is a retry of it, whatever its time."""
+        return (self.user, self.item, self.kind, self.session) == (
+            other.user, other.item, other.kind, other.session,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of one item of the catalog.
+
+    Attributes:
+        item: The item's id.
+        row: Its title, fields and codes; None where the item is removed.
+    """
+
+    item: str
+    row: dict[str, Any] | None
+
+
+class Store(Protocol):
+    """Keeps histories and changes of the catalog. What it has acknowledged is on disk.
+
+    Every method raises `StoreError` where the store cannot be used.
+    """
+
+    async def add_event(self, event: Event) -> bool:
+        """Keep an event; False where one with its key was kept before.
+
+        Raises:
+            ConflictError: The one with its key tells something else.
+        """
+
+    async def history(
+        self, tenant: str, user: str, last: int, session: str | None = None
+    ) -> list[Event]:
+        """The last events of a user, oldest first; of one session only where it is given."""
+
+    async def erase(self, tenant: str, user: str) -> int:
+        """Forget a user; how many events there were."""
+
+    async def change_catalog(self, changes: Sequence[Change]) -> int:
+        """Keep changes, all or none; the number of the last one."""
+
+    async def changes(self, after: int) -> tuple[list[Change], int]:
+        """The changes after a number in order, and the number of the last one."""
+
+    async def check(self) -> None:
+        """Raise where the store cannot be used."""
+
+    async def close(self) -> None:
+        """Let go of it."""
+
+
+async def open_store(url: str) -> Store:
+    """Open the store at a URL: `sqlite:///FILE`, `postgresql://…` or `redis://…`.
+
+    Raises:
+        MissingPackageError: Its driver is not installed.
+        StoreError: It cannot be opened.
+    """
+    try:
+        if url.startswith("redis"):
+            from serving.redis_store import RedisStore
+
+            return await RedisStore.open(url)
+        from serving.sql_store import SqlStore
+
+        return await SqlStore.open(url)
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "the driver", "serve") from error

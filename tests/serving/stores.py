@@ -1,0 +1,101 @@
+"""Real databases in processes of their own; tests that need one skip where it is not installed."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def redis(
+    folder: Path, *options: str, port: int = 0
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A Redis that writes before it answers, unless the options say otherwise."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    port = port or free_port()
+    durable = options or ("--appendonly", "yes", "--appendfsync", "always")
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *durable]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _wait(lambda: _listens(port))
+        yield f"redis://127.0.0.1:{port}/0", process
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+@contextmanager
+def postgres() -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A fresh PostgreSQL; as it refuses to run as root, it runs as its own user then."""
+    program = shutil.which("postgres")
+    if program is None:
+        pytest.skip("postgres is not installed")
+    with ExitStack() as stack:
+        data = Path(stack.enter_context(TemporaryDirectory()))
+        user = "postgres" if os.geteuid() == 0 else None
+        if user:
+            shutil.chown(data, user)
+        yield stack.enter_context(_postgres(Path(program).resolve().parent, data, user))
+
+
+@contextmanager
+def _postgres(
+    binaries: Path, data: Path, user: str | None
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    port = free_port()
+    options = ["--auth", "trust", "--username", "recgen", "-D", str(data)]
+    subprocess.run(
+        [binaries / "initdb", *options], user=user, cwd="/", check=True, capture_output=True
+    )
+    command = [
+        str(binaries / "postgres"),
+        "-D",
+        str(data),
+        "-p",
+        str(port),
+        "-h",
+        "127.0.0.1",
+        "-k",
+        "",
+    ]
+    process = subprocess.Popen(
+        command, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    ready = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    try:
+        _wait(lambda: subprocess.run(ready).returncode == 0)
+        yield f"postgresql://recgen@127.0.0.1:{port}/postgres", process
+    finally:
+        process.send_signal(signal.SIGINT)  # it ends without waiting for its clients
+        process.wait(30)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _wait(ready: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if ready():
+            return
+        time.sleep(0.05)
+    raise AssertionError("the database does not start")
