@@ -40,17 +40,21 @@ def shared_model(folder: Path, dtype: Dtype, held: nn.Module) -> PreTrainedModel
     }
     own = dict(model.named_parameters())
     sizes = {name: weight.shape for name, weight in own.items()}
-    for name, weight in own.items():
-        view = _view(name, sizes, weights, packed)
-        if view is None or view.shape != weight.shape or view.dtype != weight.dtype:
-            return None
+    views = {name: _view(name, sizes, weights, packed) for name in own}
+    plain = {
+        name: view
+        for name, view in views.items()
+        if view is not None and (view.shape, view.dtype) == (own[name].shape, own[name].dtype)
+    }
+    _refuse_other_weights(plain, folder)  # even where only a few can be compared
+    if len(plain) < len(own):
+        return None
+    for name, view in plain.items():
         layer, _, kind = name.rpartition(".")
         setattr(model.get_submodule(layer), kind, nn.Parameter(view, requires_grad=False))
         device = view.device
     model.tie_weights()
-    model.to(device)  # what is left to move are buffers
-    _refuse_other_weights(model, folder)
-    return model.eval()
+    return model.to(device).eval()  # what is left to move are buffers
 
 
 def _view(
@@ -72,12 +76,11 @@ def _view(
     return None if weight is None else weight[first : first + rows]
 
 
-def _refuse_other_weights(model: PreTrainedModel, folder: Path) -> None:
-    held = model.state_dict()
+def _refuse_other_weights(plain: dict[str, torch.Tensor], folder: Path) -> None:
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as saved:
-            for name in saved.keys():  # noqa: SIM118
-                if not torch.equal(held[name].cpu(), saved.get_tensor(name)):
+            for name in plain.keys() & set(saved.keys()):
+                if not torch.equal(plain[name].cpu(), saved.get_tensor(name)):
                     raise ModelError(
                         f"{folder}: vLLM holds other weights for {name}: start it with this model"
                     )

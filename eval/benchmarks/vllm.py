@@ -82,8 +82,8 @@ class Contest:
 
     def inside(self, histories: Sequence[Sequence[str]], **options: Any) -> Lists:
         """The search inside the worker."""
-        (answers,) = self.llm.collective_rpc("recgen_recommend", args=(histories, options))
-        return [list(zip(items, scores, strict=True)) for items, scores, _ in answers]
+        (said,) = self.llm.collective_rpc("recgen_call", args=("recommend", [histories], options))
+        return [list(zip(one["items"], one["scores"], strict=True)) for one in said["found"]]
 
     def halves(self) -> tuple[Recommender, Recommender]:
         """Transformers and the engine in bfloat16."""

@@ -5,11 +5,13 @@ the prompt of a request, forced tokens included, and vLLM's prefix caching knows
 again. vLLM scores up to 128 chosen tokens a request, so a node with more children takes several.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import torch
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from vllm import LLM, SamplingParams
     from vllm.config import VllmConfig
     from vllm.lora.request import LoRARequest
+    from vllm.v1.engine.async_llm import AsyncLLM
 
 MODE = "raw_logprobs"
 MOST = 128
@@ -67,15 +70,54 @@ class VLLMRuntime:
         Raises:
             ModelError: An option of the engine would change the scores.
         """
-        refuse_changed_scores(llm.llm_engine.vllm_config)
+        name = _checked(llm.llm_engine.vllm_config)
 
         def ask(asked: Sequence[Asked]) -> list[Scores]:
             prompts: Any = [{"prompt_token_ids": request.path} for request in asked]
-            sampling = [one_token(request) for request in asked]
-            outputs = llm.generate(prompts, sampling, lora_request=lora, use_tqdm=False)
-            return [scores_of(output) for output in outputs]
+            sampling = [_one_token(request) for request in asked]
+            try:
+                outputs = llm.generate(prompts, sampling, lora_request=lora, use_tqdm=False)
+            except ValueError as error:
+                raise _refusal(name, error) from error
+            return [_scores(output) for output in outputs]
 
-        return cls(llm.llm_engine.vllm_config.model_config.model, ask)
+        return cls(name, ask)
+
+    @classmethod
+    def online(
+        cls,
+        llm: "AsyncLLM",
+        loop: asyncio.AbstractEventLoop,
+        lora: "LoRARequest | None" = None,
+    ) -> "VLLMRuntime":
+        """Over an engine that others may use at the same time; searches run in other threads.
+
+        Args:
+            llm: The engine.
+            loop: The running loop that it belongs to.
+            lora: The adapter that all requests go to.
+
+        Raises:
+            ModelError: An option of the engine would change the scores.
+        """
+        name = _checked(llm.vllm_config)
+
+        async def one(request: Asked) -> Scores:
+            prompt: Any = {"prompt_token_ids": request.path}
+            sampling = _one_token(request)
+            stream = llm.generate(prompt, sampling, uuid4().hex, lora_request=lora)
+            try:
+                return [_scores(output) async for output in stream][-1]
+            except ValueError as error:
+                raise _refusal(name, error) from error
+
+        async def every(asked: Sequence[Asked]) -> list[Scores]:
+            return await asyncio.gather(*map(one, asked))
+
+        def ask(asked: Sequence[Asked]) -> list[Scores]:
+            return asyncio.run_coroutine_threadsafe(every(asked), loop).result()
+
+        return cls(name, ask)
 
     def read(self, prompts: Sequence[Sequence[int]]) -> "VLLMSession":
         """Remember the prompts."""
@@ -142,26 +184,24 @@ class VLLMSession:
         return [*self._prompts[slot], *reversed(path)]
 
 
-def refuse_changed_scores(config: "VllmConfig") -> None:
-    """Refuse an engine whose log-probabilities are not those of its model.
-
-    Raises:
-        ModelError: It is one.
-    """
+def _checked(config: "VllmConfig") -> str:
+    """The model's name, once its engine's log-probabilities are known to be those of the model."""
     model, cache = config.model_config, config.cache_config.cache_dtype
+    name: str = model.model
     if model.logprobs_mode != MODE:
         raise ModelError(
-            f"{model.model}: the engine's logprobs_mode is '{model.logprobs_mode}', whose scores "
+            f"{name}: the engine's logprobs_mode is '{model.logprobs_mode}', whose scores "
             f"sampling has changed: start it with '{MODE}'"
         )
     if cache not in {"auto", str(model.dtype).removeprefix("torch.")}:
         raise ModelError(
-            f"{model.model}: the engine keeps keys and values as {cache}, which changes scores: "
+            f"{name}: the engine keeps keys and values as {cache}, which changes scores: "
             "start it with kv_cache_dtype 'auto'"
         )
+    return name
 
 
-def one_token(request: Asked) -> "SamplingParams":
+def _one_token(request: Asked) -> "SamplingParams":
     """What the engine is told beside the path."""
     from vllm import SamplingParams
 
@@ -174,10 +214,14 @@ def one_token(request: Asked) -> "SamplingParams":
     )
 
 
-def scores_of(output: Any) -> Scores:
+def _scores(output: Any) -> Scores:
     """The log-probability of each token in the output of a one-token request."""
     (step,) = output.outputs[0].logprobs
     return {token: found.logprob for token, found in step.items()}
+
+
+def _refusal(name: str, error: ValueError) -> ModelError:
+    return ModelError(f"{name}: vLLM refuses a request: {str(error).splitlines()[0]}")
 
 
 def _frontier(start: int, stop: int) -> Frontier:

@@ -37,12 +37,10 @@ def said(bundle: Path) -> dict[str, Any]:
 def test_answers_as_transformers_do(weights: str, bundle: Path, said: dict[str, Any]) -> None:
     recommender = Recommender.load(bundle, device="cpu")
     for case, answers in zip(CASES, said[weights]["answers"], strict=False):
-        for one, (items, scores, certified) in zip(
-            recommender.recommend(HISTORIES, **case), answers, strict=True
-        ):
-            assert [found.item.id for found in one] == items
-            assert [found.score for found in one] == pytest.approx(scores, abs=1e-4)
-            assert one.certified == certified
+        for one, other in zip(recommender.recommend(HISTORIES, **case), answers, strict=True):
+            assert [found.item.id for found in one] == other["items"]
+            assert [found.score for found in one] == pytest.approx(other["scores"], abs=1e-4)
+            assert one.certified == other["certified"]
 
 
 def test_plain_weights_are_shared_and_packed_ones_are_not(said: dict[str, Any]) -> None:
@@ -52,5 +50,6 @@ def test_plain_weights_are_shared_and_packed_ones_are_not(said: dict[str, Any]) 
     assert said["packed"]["outside"] > 0
 
 
-def test_refuses_to_share_another_models_weights(said: dict[str, Any]) -> None:
-    assert "vLLM holds other weights" in said["plain"]["refused"]
+@pytest.mark.parametrize("weights", ["packed", "plain"])
+def test_refuses_the_bundle_of_another_model(weights: str, said: dict[str, Any]) -> None:
+    assert "vLLM holds other weights" in said[weights]["refused"]

@@ -40,7 +40,10 @@ def _ask(bundle: str, other: str) -> dict[str, Any]:
     )
     (shared,) = llm.collective_rpc("recgen_load", args=(bundle,))
     cases = [case for case in CASES if "sampling" not in case]
-    answers = [llm.collective_rpc("recgen_recommend", args=(HISTORIES, case))[0] for case in cases]
+    answers = [
+        llm.collective_rpc("recgen_call", args=("recommend", [HISTORIES], case))[0]["found"]
+        for case in cases
+    ]
     (outside,) = llm.collective_rpc(_bytes_outside)
     try:
         llm.collective_rpc("recgen_load", args=(other,))
