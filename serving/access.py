@@ -62,7 +62,7 @@ class Access:
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
         limits = service.config.limits
-        self._rates, self._failures = _parse(limits.rate), _parse(limits.failures)
+        self._rates, self._failures = parse_many(limits.rate), parse_many(limits.failures)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,13 +118,6 @@ def _known(headers: Headers, keys: KeyFile) -> Caller:
             headers={"WWW-Authenticate": "Bearer"},
         )
     return Caller(key.id, key.tenant, frozenset(key.scopes), key.user)
-
-
-def _parse(limits: str) -> list[RateLimitItem]:
-    try:
-        return parse_many(limits)
-    except ValueError:
-        raise ConfigError(f"limits: '{limits}': write it as 600/minute") from None
 
 
 _bearer = HTTPBearer(auto_error=False, description="An API key of `recgen keys create`.")

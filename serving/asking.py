@@ -67,7 +67,8 @@ async def ask(
         Options(body.k, _sampling(body), _cap(body)),
         adapter,
     )
-    timed = await _unless_left(request, service, query, body.deadline_ms)
+    left = (body.deadline_ms or service.config.batching.deadline_ms) - round(1000 * store_seconds)
+    timed = await _unless_left(request, service, query, max(1, left))
     _count(service, timed, store_seconds, time.perf_counter() - began)
     return Asked(timed, history, store_seconds)
 
@@ -120,9 +121,7 @@ def _cap(body: Ask) -> tuple[str, int] | None:
     return None if body.max_per is None else (body.max_per.column, body.max_per.most)
 
 
-async def _unless_left(
-    request: Request, service: Service, query: Query, deadline_ms: int | None
-) -> Timed:
+async def _unless_left(request: Request, service: Service, query: Query, deadline_ms: int) -> Timed:
     """Wait for the answer as long as the client does."""
     answering = asyncio.create_task(service.batcher.submit(query, deadline_ms))
     leaving = asyncio.create_task(_left(request))

@@ -1,24 +1,26 @@
 """OpenAI's chat completions, as far as a recommender can follow them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from serving.schemas import Ask, RecommendedItem, Text, Usage
+
+Words = Annotated[str, StringConstraints(max_length=4000)]
 
 
 class TextPart(BaseModel):
     """A part of a message."""
 
     type: Literal["text"]
-    text: Annotated[Text, Field()]
+    text: Words
 
 
 class Message(BaseModel):
     """A turn of the conversation; only the last of the user is read."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = None
+    content: Words | list[TextPart] | None = None
 
     @property
     def text(self) -> str:
@@ -103,6 +105,3 @@ class Models(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[Model]
-
-
-Chunk = dict[str, Any]

@@ -2,9 +2,9 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from rec_gen.config import Config
 
@@ -26,6 +26,10 @@ class BatchingConfig(Config):
     deadline_ms: int = Field(default=10_000, ge=1)
 
 
+_RATE = r"\d+/(second|minute|hour|day)"
+Rates = Annotated[str, StringConstraints(pattern=rf"^{_RATE}(;{_RATE})*$")]
+
+
 class LimitsConfig(Config):
     """What one client may ask for.
 
@@ -39,8 +43,8 @@ class LimitsConfig(Config):
         k: Items of an answer.
     """
 
-    rate: str = "6000/minute"
-    failures: str = "30/minute"
+    rate: Rates = "6000/minute"
+    failures: Rates = "30/minute"
     body_bytes: int = Field(default=1 << 20, ge=1024)
     body_seconds: float = Field(default=10.0, gt=0)
     depth: int = Field(default=16, ge=4)

@@ -40,6 +40,7 @@ def test_this_machine_needs_none(host: str) -> None:
     [
         {"store": "mysql://x"}, {"store": "sqlite:///"}, {"port": 70000}, {"tls": {"cert": "c"}},
         {"batching": {"max_batch": 0}}, {"unknown": 1}, {"log_level": "loud"},
+        {"limits": {"rate": "many"}}, {"limits": {"failures": "1/week;"}},
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused(table: dict[str, Any]) -> None:

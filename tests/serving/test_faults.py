@@ -62,6 +62,7 @@ async def test_without_its_database_a_server_refuses_what_it_cannot_keep(
                 assert service.catalog.catalog.titles[2] == "Renamed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "code", "message"),
     [

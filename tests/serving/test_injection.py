@@ -85,8 +85,12 @@ async def test_no_chat_leaves_the_catalog(
     service, client = api["words"]
     answer = await chat(client, text, block=["i3"])
     if answer.status_code != 200:
-        assert answer.json()["error"]["param"] in ("messages", "messages.0.content.str", None)
         assert answer.status_code in (400, 422)
+        assert answer.json()["error"]["code"] in (
+            "missing",
+            "string_unicode",
+            "unrenderable_prompt",
+        )
         return
     items = answer.json()["items"]
     assert {item["id"] for item in items} == set(service.catalog.catalog.ids) - {"i3"}

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.serving.server import Server, served
 
@@ -75,6 +76,7 @@ def test_items_come_and_go_under_load(server: Server) -> None:
     assert set(sizes) <= {11, 12}
 
 
+@pytest.mark.slow
 def test_overload_is_told_and_what_is_accepted_is_answered(bundle: Path, tmp_path: Path) -> None:
     settings = ["--set", "batching.max_batch=1", "--set", "batching.queue=2"]
     store = f"sqlite:///{tmp_path}/store.db"
@@ -89,6 +91,7 @@ def test_overload_is_told_and_what_is_accepted_is_answered(bundle: Path, tmp_pat
         assert int(refused.headers["retry-after"]) >= 1
 
 
+@pytest.mark.slow
 def test_the_end_loses_nothing_that_was_accepted(bundle: Path, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/store.db"
     with served(bundle, "--store", store, "--set", "drain_seconds=0.5") as server:
@@ -124,6 +127,7 @@ def test_the_end_loses_nothing_that_was_accepted(bundle: Path, tmp_path: Path) -
         assert set(kept[-900:]) <= {event["session"] for event in events}
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_is_not_waited_for(bundle: Path, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/store.db"
     settings = ["--set", "batching.max_batch=1"]

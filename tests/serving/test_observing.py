@@ -53,6 +53,7 @@ def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
         server.server_close()
 
 
+@pytest.mark.slow
 def test_logs_tell_what_happened_and_no_secret(tasks_bundle: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     secret = create_key(keys, "shop", SCOPES)
@@ -142,6 +143,7 @@ def test_drift_is_1_while_nothing_changes_and_falls_where_the_items_are_others()
     drift.observe([])
 
 
+@pytest.mark.slow
 def test_tls_and_cors(bundle: Path, tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     openssl = shutil.which("openssl")

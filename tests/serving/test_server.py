@@ -76,6 +76,7 @@ def test_items_are_put_found_and_removed(server: Server) -> None:
         assert (gone.status_code, gone.json()["error"]["code"]) == (422, "no_eligible_item")
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_a_kill(bundle: Path, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/store.db"
     with served(bundle, "--store", store) as server, server.client() as client:
@@ -118,6 +119,7 @@ def test_openai_client(server: Server) -> None:
         assert caught.value.param == "model"
 
 
+@pytest.mark.slow
 def test_openai_client_searches_for_words(tasks_bundle: Path, tmp_path: Path) -> None:
     with (
         served(tasks_bundle, "--store", f"sqlite:///{tmp_path}/store.db") as server,

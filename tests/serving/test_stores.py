@@ -98,6 +98,7 @@ async def test_a_database_that_went_away_is_told_and_found_again(tmp_path: Path)
     await store.close()
 
 
+@pytest.mark.slow
 async def test_postgresql_that_went_away_is_told() -> None:
     with postgres() as (url, _):
         store = await open_store(url)
