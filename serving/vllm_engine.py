@@ -10,7 +10,7 @@ from rec_gen.answers import Answer
 from rec_gen.bundle import MODEL, TOKENIZER, Bundle
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.vllm_runtime import VLLMRuntime
-from rec_gen.errors import BundleError, ModelError, RecGenError
+from rec_gen.errors import BundleError, MissingPackageError, ModelError, RecGenError
 from rec_gen.recommender import Recommender
 from rec_gen.respelling import Codes
 from rec_gen.vllm_worker import EXTENSION, InsideRecommender, found
@@ -57,11 +57,15 @@ class VLLMEngine:
 
         Raises:
             BundleError: The bundle is incomplete, was changed, or holds an adapter itself.
-            ModelError: vLLM cannot serve it, or an adapter has the model's name.
+            ModelError: vLLM holds another model, or an adapter has the model's name.
+            MissingPackageError: vLLM is not installed.
         """
-        from vllm import AsyncEngineArgs
-        from vllm.lora.request import LoRARequest
-        from vllm.v1.engine.async_llm import AsyncLLM
+        try:
+            from vllm import AsyncEngineArgs
+            from vllm.lora.request import LoRARequest
+            from vllm.v1.engine.async_llm import AsyncLLM
+        except ImportError as error:
+            raise MissingPackageError("vllm", "vllm") from error
 
         adapters = adapters or {}
         bundle = await asyncio.to_thread(Bundle.load, path, weights=False)

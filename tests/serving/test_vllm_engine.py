@@ -16,6 +16,8 @@ from peft import LoraConfig, get_peft_model
 from rec_gen.bundle import Bundle
 from rec_gen.recommender import Recommender
 from serving.engine import TransformersEngine
+from tests.rec_gen.decoding.vllm_search import VLLM
+from tests.serving.server import served
 from tests.serving.vllm_engine_run import ADAPTER, NEW, QUERIES, told
 from tests.toy import EVERY_TASK, SCRATCH, rated, toy_dataset, toy_recipe
 from training.sft import train
@@ -114,3 +116,32 @@ def test_a_change_reaches_every_model(both: Both) -> None:
 
 def test_refuses_to_serve_another_model_than_the_bundles(both: Both) -> None:
     assert "vLLM holds other weights" in both[1]["other"]
+
+
+def test_the_server_answers_on_vllm_as_on_transformers(tmp_path: Path) -> None:
+    path = trained(tmp_path / "run", 0)
+    adapted(Bundle.load(path), tmp_path / "adapter")
+    settings = [
+        "runtime=vllm", f'adapters={{{ADAPTER}="{tmp_path}/adapter"}}',
+        "vllm={enforce_eager=true, max_lora_rank=8}",
+    ]  # fmt: skip
+    sets = [part for setting in settings for part in ("--set", setting)]
+    answers = []
+    for name, options in (("plain", []), ("vllm", sets)):
+        store = f"sqlite:///{tmp_path}/{name}.db"
+        environment = VLLM | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+        with served(path, "--store", store, *options, **environment) as server:
+            client = server.client()
+            models = [model["id"] for model in client.get("/v1/models").json()["data"]]
+            body = {"history": ["i1", "i2"], "k": 5}
+            mine = client.post("/v1/recommendations", json=body).json()
+            other = client.post("/v1/recommendations", json={**body, "adapter": ADAPTER})
+            answers.append((models, mine["items"], other.status_code, other.json().get("model")))
+            assert server.stop() == 0
+    plain, vllm = answers
+    assert plain[0] == ["toy"]
+    assert vllm[0] == ["toy", ADAPTER]
+    assert (plain[2], vllm[2:]) == (404, (200, ADAPTER))
+    for one, two in zip(plain[1], vllm[1], strict=True):
+        assert one["id"] == two["id"]
+        assert one["score"] == pytest.approx(two["score"], abs=1e-4)
