@@ -13,6 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -166,35 +167,58 @@ def rival(contest: Contest, size: int) -> dict[str, float]:
 
 
 def halved(contest: Contest) -> dict[str, float]:
-    """How the lists in bfloat16 differ, and how near the float32 scores of swapped items are."""
-    options: dict[str, Any] = {"k": K, "score": "catalog"}
-    plain, engine = contest.halves()
-    mine, theirs = (lists(one.recommend(contest.histories, **options)) for one in (plain, engine))
-    exact = lists(contest.plain.recommend(contest.histories, DEEP, score="catalog"))
-    same, shared, beyond = 0, 0, 0
-    swapped: list[float] = []
-    steps: list[float] = []
+    """How the lists in bfloat16 differ, and how near the float32 scores of swapped items are.
+
+    All searches are exact, so that no beam decides. A swap is explained where the float32 scores
+    are no further apart than the errors of both runtimes on both items together.
+    """
+    plain, engine, exact = (
+        lists(one.recommend(contest.histories, DEEP, score="catalog", exact=True))
+        for one in (*contest.halves(), contest.plain)
+    )
+    same, shared, unexplained = 0, 0, 0
+    gaps: list[float] = []
     errors: list[float] = []
-    for one, two, deep in zip(mine, theirs, exact, strict=True):
-        scores = dict(deep)
-        same += [item for item, _ in one] == [item for item, _ in two]
-        shared += len({item for item, _ in one} & {item for item, _ in two})
-        for (a, _), (b, _) in zip(one, two, strict=True):
-            if a in scores and b in scores and a != b:
-                swapped.append(abs(scores[a] - scores[b]))
-            beyond += a not in scores or b not in scores
-        steps += [float(gap) for gap in -np.diff([score for _, score in deep[:K]])]
-        errors += [abs(score - scores[item]) for item, score in one + two if item in scores]
+    for one, two, deep in zip(plain, engine, exact, strict=True):
+        scores, known = dict(deep), [dict(one), dict(two)]
+        mine, theirs = ([item for item, _ in each[:K]] for each in (one, two))
+        same += mine == theirs
+        shared += len(set(mine) & set(theirs))
+        wrong = {
+            item: [abs(own[item] - scores[item]) for own in known]
+            for item in scores
+            if all(item in own for own in known)
+        }
+        errors += [error for item in {*mine, *theirs} & wrong.keys() for error in wrong[item]]
+        for pair in swapped(mine, theirs):
+            if not all(item in wrong for item in pair):
+                unexplained += 1
+                continue
+            gaps.append(abs(scores[pair[0]] - scores[pair[1]]))
+            unexplained += gaps[-1] > sum(sum(wrong[item]) for item in pair)
+    neighbours = np.concatenate([-np.diff([score for _, score in deep[:K]]) for deep in exact])
     return {
         "bf16_same_lists": same,
-        "bf16_shared_items": round(shared / (K * len(mine)), 4),
-        "bf16_swapped_gap_median": median(swapped) if swapped else 0.0,
-        "bf16_swapped_gap_largest": max(swapped, default=0.0),
-        "bf16_swapped_beyond_50": beyond,
+        "bf16_shared_items": shared / (K * len(plain)),
+        "bf16_swapped_pairs": len(gaps),
+        "bf16_swaps_unexplained": unexplained,
+        "bf16_swapped_gap_median": median(gaps) if gaps else 0.0,
+        "bf16_swapped_gap_largest": max(gaps, default=0.0),
         "bf16_score_error_median": median(errors),
         "bf16_score_error_largest": max(errors),
-        "float32_gap_of_neighbours_median": median(steps),
+        "float32_gap_of_neighbours_median": float(np.median(neighbours)),
     }
+
+
+def swapped(mine: list[str], theirs: list[str]) -> list[tuple[str, str]]:
+    """The pairs of items that two lists put in opposite orders; what a list lacks comes last."""
+    places = [{item: place for place, item in enumerate(one)} for one in (mine, theirs)]
+    items = sorted({*mine, *theirs})
+    return [
+        (one, two)
+        for one, two in combinations(items, 2)
+        if np.prod([each.get(one, K) - each.get(two, K) for each in places]) < 0
+    ]
 
 
 def race(contest: Contest, rounds: int, size: int) -> dict[str, float]:
