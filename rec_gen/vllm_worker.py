@@ -48,7 +48,9 @@ class SearchWorker:
         if bundle.manifest.base is None and not bundle.manifest.quantized:
             model = shared_model(folder / MODEL, bundle.manifest.dtype, worker.get_model())
         if model is None:
-            logging.getLogger(__name__).warning("%s: vLLM's weights are packed; a copy", path)
+            logging.getLogger(__name__).warning(
+                "%s: vLLM keeps its weights in another form: a copy is loaded", path
+            )
             bundle = Bundle.load(folder)
             bundle.model.to(worker.device)
         else:
