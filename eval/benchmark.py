@@ -87,7 +87,7 @@ def benchmark(
         exclude_seen=exclude_seen,
         users=len(set(users)),
         examples=len(examples),
-        protocol=protocol(exclude_seen),
+        protocol=protocol(exclude_seen, means),
         leaks=leaks,
         left_out=left_out,
         seeds=[recommender.bundle.manifest.seed for recommender in recommenders],

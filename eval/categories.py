@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from eval.beyond_accuracy import Categories, Lists, category_shares
+from eval.labels import unused_label
 from rec_gen.catalog import Catalog
 from rec_gen.errors import ConfigError
 from rec_gen.metrics import Floats
@@ -16,7 +17,7 @@ MOST_CATEGORIES = 2000
 """A column with more is one of names, and shares of it would fill the memory."""
 SHOWN = 25
 OTHER = "other"
-"""Stands for all categories that are not shown."""
+"""Stands for all categories that are not shown; in brackets where a category has this name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,9 @@ def mean_shares(
     def cut(shares: Floats) -> list[float]:
         return [*shares[kept].tolist(), *([float(shares[rest].sum())] if len(rest) else [])]
 
-    names = [categories.names[place] for place in kept] + [OTHER] * bool(len(rest))
+    names = [categories.names[place] for place in kept]
+    if len(rest):
+        names.append(unused_label(OTHER, categories.names))
     lists_cut = {system: cut(shares) for system, shares in shown.items()}
     return CategoryShares(categories.column, names, cut(wanted), lists_cut)
 

@@ -43,6 +43,7 @@ class CountedRatings:
 
         Raises:
             ConfigError: The data has no ratings, or every user chose every item.
+            MissingPackageError: scikit-learn is not installed.
         """
         counts = item_popularity(dataset)
         if liked_from is None:

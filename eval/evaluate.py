@@ -8,6 +8,7 @@ import polars as pl
 from eval.background import Background
 from eval.baselines import default_baselines
 from eval.categories import CategoryShares, mean_shares
+from eval.counted_ratings import CountedRatings
 from eval.intervals import LEVEL, RESAMPLES
 from eval.leaks import check_leaks
 from eval.lists import RankedLists, list_rows
@@ -16,10 +17,12 @@ from eval.ranking import Lister, rank_baselines, rank_recommender
 from eval.ratings import Questions, evaluate_ratings
 from eval.reliability import list_reliability
 from eval.report import HYBRID, MODEL, Evaluation
+from eval.sasrec import SASRec
 from eval.significance import FLIPS
 from eval.slices import measure_slice, slices
 from eval.unconstrained import FreeGeneration, generate_freely
 from rec_gen.data.dataset import Dataset, Split
+from rec_gen.errors import ConfigError
 from rec_gen.versions import installed_versions
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ PROTOCOL = (
     f"{FLIPS:,} random sign flips of users, corrected by Holm for the number of systems; slices "
     "are not corrected for how many there are. "
 )
+CHOSEN = "SASRec keeps the epoch that ranks best on the validation split. "
 SEEN_EXCLUDED = "Items of the history are excluded, and a target among them is a miss."
 SEEN_KEPT = "Items of the history may be recommended again."
 
@@ -75,18 +79,25 @@ def evaluate(
     Raises:
         BundleError: The bundle's model did not learn to say yes or no.
         ConfigError: A column cannot slice or has no categories, a leak that is allowed has no
-            check, or ratings are all a yes or all a no.
+            check, ratings are all a yes or all a no, or SASRec is asked for on the split that it
+            chooses its epoch on.
         DataError: The split holds no interaction, a leak is found, or a baseline refuses the
             catalog.
-        MissingPackageError: The package of a baseline is not installed.
+        MissingPackageError: The package of a baseline, or of counted ratings, is not installed.
     """
+    if split is Split.VALID and "sasrec" in (baselines or ()):
+        raise ConfigError(
+            "--baselines sasrec: chooses its epoch on the validation split, so its numbers there "
+            "say nothing: leave it out, or choose --split test"
+        )
     leaks = check_leaks(dataset, bundle, allowed_leaks)
     background = Background.of(dataset, split, categories)
     parts = slices(background, columns)
     names, left_out = default_baselines(dataset) if baselines is None else (baselines, {})
     examples, users = background.examples, background.users
+    # first, since what cannot be had is told in minutes, and a model may take hours
     questions = Questions.of(bundle, dataset, examples) if bundle and ratings else None
-    # first, since a baseline that cannot be had is told in minutes, and a model may take hours
+    counted = CountedRatings.fit(dataset, questions.liked_from, seed) if questions else None
     others = rank_baselines(names, dataset, examples, exclude_seen, seed)
     listers = {MODEL: recommender} | ({} if hybrid is None else {HYBRID: hybrid})
     lists = {
@@ -106,7 +117,7 @@ def evaluate(
         seed=seed,
         users=len(set(users)),
         examples=len(examples),
-        protocol=protocol(exclude_seen),
+        protocol=protocol(exclude_seen, lists),
         versions=installed_versions(),
         leaks=leaks,
         left_out=left_out,
@@ -121,11 +132,11 @@ def evaluate(
         slices=[measure_slice(part, values, MODEL, users, seed) for part in parts],
         unconstrained=free,
         categories=_category_shares(background, lists),
-        ratings=evaluate_ratings(bundle, dataset, questions, MODEL, seed)
-        if bundle and questions
+        ratings=evaluate_ratings(bundle, questions, counted, MODEL, seed)
+        if bundle and questions and counted
         else None,
         reliability=list_reliability(lists[MODEL], examples, calibration, exclude_seen)
-        if calibration
+        if calibration and split is not Split.VALID
         else [],
         rows=pl.concat(
             list_rows(system, lists[system], dataset.catalog, examples) for system in lists
@@ -142,6 +153,7 @@ def _category_shares(
     return mean_shares(background.categories, background.histories, first)
 
 
-def protocol(exclude_seen: bool) -> str:
-    """How the numbers come about, in words."""
-    return PROTOCOL + (SEEN_EXCLUDED if exclude_seen else SEEN_KEPT)
+def protocol(exclude_seen: bool, systems: Collection[str]) -> str:
+    """How the numbers of some systems come about, in words."""
+    chosen = CHOSEN if SASRec.name in systems else ""
+    return PROTOCOL + chosen + (SEEN_EXCLUDED if exclude_seen else SEEN_KEPT)

@@ -13,6 +13,7 @@ from eval.experiment_blocks import Answered, ArmRunner, read_block, write_block
 from eval.experiment_config import Arm, ExperimentConfig
 from eval.experiment_model import load_subject, refuse_other_data
 from eval.experiment_report import Experiment, report
+from eval.experiment_slices import slice_examples
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.data.prepare import load_dataset
 from rec_gen.errors import ConfigError
@@ -37,12 +38,13 @@ def run_experiment(config: ExperimentConfig, folder: Path) -> Experiment:
         folder: Where answers are kept.
 
     Raises:
-        ConfigError: The split holds too few users.
+        ConfigError: The split holds too few users, or a column cannot slice them.
         RecGenError: A model, a template or a slot is not to be had; nothing is measured before all
             templates were rendered for all users.
     """
     dataset = load_dataset(config.data)
     examples = draw_examples(dataset, config)
+    parts = slice_examples(config, dataset, examples)
     for model in config.models:
         refuse_other_data(model, dataset)
     clock = _Clock(len(config.arms) * len(_blocks(examples, config.block)))
@@ -54,13 +56,14 @@ def run_experiment(config: ExperimentConfig, folder: Path) -> Experiment:
         for arm in arms:
             runner = ArmRunner(arm, subject, dataset, config)
             runners[arm.name] = runner
-            parts = _blocks(examples, config.block)
-            paths = [folder / "blocks" / f"{runner.key(part)}.json" for part in parts]
-            blocks = [_Block(part, path) for part, path in zip(parts, paths, strict=True)]
+            blocks = [
+                _Block(block, folder / "blocks" / f"{runner.key(block)}.json")
+                for block in _blocks(examples, config.block)
+            ]
             planned.append((arm, runner, blocks))
         for arm, runner, blocks in planned:
             answers[arm.name] = _ask(arm, runner, blocks, clock)
-    return report(config, dataset, examples, answers, runners)
+    return report(config, dataset, examples, parts, answers, runners)
 
 
 def draw_examples(dataset: Dataset, config: ExperimentConfig) -> list[Example]:

@@ -118,6 +118,8 @@ class ExperimentConfig(Config):
         templates: The templates.
         models: The models.
         baseline: The arm that the others are compared with; default: the first.
+        slices: Columns of the catalog, or of the users as in `user.age`, that slice the examples
+            too.
     """
 
     name: str = Field(pattern=r"^[\w.-]+$")
@@ -137,6 +139,7 @@ class ExperimentConfig(Config):
     templates: tuple[TemplateConfig, ...] = Field(min_length=1)
     models: tuple[ModelConfig, ...] = Field(min_length=1)
     baseline: str = Field(default_factory=lambda values: _arm_names(values)[0])
+    slices: tuple[str, ...] = ()
 
     @field_validator("history")
     @classmethod

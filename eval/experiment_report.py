@@ -16,13 +16,15 @@ from rich.table import Table
 from eval.evaluate import SEEN_EXCLUDED, SEEN_KEPT
 from eval.experiment_blocks import Answered, ArmRunner, K
 from eval.experiment_config import Arm, ExperimentConfig
+from eval.experiment_slices import measure_arms
 from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
-from eval.report import format_interval, format_number, verdict
+from eval.report import format_interval, format_number, print_slices, verdict
 from eval.significance import FLIPS, Comparison, compare
+from eval.slices import Slice, SliceResult
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.files import new_file, write_text
 from rec_gen.metrics import Floats, Ranks, mrr, ndcg, recall
-from rec_gen.versions import installed_versions
+from rec_gen.versions import machine
 
 METRICS = {f"HR@{K}": recall, f"NDCG@{K}": ndcg, f"MRR@{K}": mrr}
 """The hit rate is the recall of a single held-out item."""
@@ -109,10 +111,12 @@ class Experiment:
         examples: How many held-out interactions.
         protocol: How the numbers came about, in words.
         config: The experiment as it was read.
+        machine: Where the times were taken.
         versions: Python and the packages that the numbers rest on.
         baseline: The arm that the others are compared with.
         arms: The results by arm.
         groups: By group of wordings, how far they lie apart.
+        slices: For whom an arm is better or worse; differences are of an arm less the baseline.
         verdict: What follows, in a sentence or two.
         rows: One row an example and arm, see `_rows`; beside the JSON, not in it.
     """
@@ -124,10 +128,12 @@ class Experiment:
     examples: int
     protocol: str
     config: dict[str, Any]
+    machine: str
     versions: dict[str, str]
     baseline: str
     arms: dict[str, ArmResult]
     groups: dict[str, Spread]
+    slices: list[SliceResult]
     verdict: str
     rows: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
 
@@ -153,6 +159,7 @@ class Experiment:
             if table.row_count:
                 console.print(table)
                 console.print()
+        print_slices(console, self.slices, DECIDING, f"better than {self.baseline}")
         lines = [
             f"wordings '{group}', {DECIDING}: {format_number(spread.low)} to "
             f"{format_number(spread.high)}, mean {format_number(spread.mean)}"
@@ -197,6 +204,7 @@ def report(
     config: ExperimentConfig,
     dataset: Dataset,
     examples: Sequence[Example],
+    parts: Sequence[Slice],
     answers: Mapping[str, Sequence[Answered]],
     runners: Mapping[str, ArmRunner],
 ) -> Experiment:
@@ -206,11 +214,13 @@ def report(
         config: The experiment.
         dataset: The data.
         examples: The n examples.
+        parts: Parts of them that are looked at by themselves.
         answers: By arm, n answers.
         runners: By arm, what asked it.
     """
     users = [example.user for example in examples]
     values = {arm: _values(answered) for arm, answered in answers.items()}
+    frames = {arm: pl.DataFrame(each, schema=list(METRICS)) for arm, each in values.items()}
     differences = compare(values, config.baseline, users, config.seed)
     arms = {
         arm: _arm_result(
@@ -229,10 +239,11 @@ def report(
         examples=len(examples),
         protocol=PROTOCOL + (SEEN_EXCLUDED if config.exclude_seen else SEEN_KEPT),
         config=config.model_dump(mode="json"),
-        versions=installed_versions(),
+        **machine(),
         baseline=config.baseline,
         arms=arms,
         groups=_spreads(config.arms, arms),
+        slices=[measure_arms(part, frames, config.baseline, users, config.seed) for part in parts],
         verdict=_sentence(arms, config.baseline, len(set(users))),
         rows=pl.concat(
             _rows(arm, answered, values[arm], dataset, examples)

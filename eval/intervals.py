@@ -6,7 +6,8 @@ of Davison and Hinkley, "Bootstrap Methods and their Application", 1997).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,10 @@ class Interval:
     mean: float
     low: float
     high: float
+
+    def reversed(self) -> Self:
+        """Of a difference, the second system less the first."""
+        return replace(self, mean=-self.mean, low=-self.high, high=-self.low)
 
 
 def mean_intervals(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ from eval.page_experiment import experiment_document
 from eval.page_parts import Cell, Document, Section, Table, count_cell, number_cell
 from eval.plots import line_plot
 from rec_gen.files import write_text
+
+GENERATOR = b'<meta name="generator" content="rec_gen">'
+"""What every page holds, as the template writes it."""
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is there and is a page of results."""
+    return path.is_file() and GENERATOR in path.read_bytes()
 
 
 def write_page(
@@ -97,7 +106,7 @@ def _curves_document(runs: Mapping[str, RunCurves]) -> Document:
         line_plot("NDCG@10 in validation", ranked, (label, NDCG)),
     ]
     best = [
-        f"{name} reached {number_cell(max(values)).text}"
+        f"{name} reached {number_cell(max(filter(isfinite, values), default=nan)).text}"
         for name, (_, values) in ranked.items()
         if values
     ]

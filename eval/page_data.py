@@ -25,11 +25,15 @@ def _among(name: str, found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _has_verdict(part: SliceResult) -> SliceResult:
+def _holds(part: SliceResult, metric: str) -> SliceResult:
     for metrics in (*part.systems.values(), *part.differences.values()):
-        _among(VERDICT, metrics)
-    _among(MODEL, part.systems)
+        _among(metric, metrics)
     return part
+
+
+def _has_verdict(part: SliceResult) -> SliceResult:
+    _among(MODEL, part.systems)
+    return _holds(part, VERDICT)
 
 
 def _as_long(found: CategoryShares) -> CategoryShares:
@@ -92,6 +96,8 @@ class ExperimentResult(Result):
     baseline: str
     arms: dict[str, Annotated[ArmResult, AfterValidator(_has_deciding)]] = Field(min_length=1)
     groups: dict[str, Spread] = {}
+    slices: list[Annotated[SliceResult, AfterValidator(lambda part: _holds(part, DECIDING))]] = []
+    machine: str = ""
     verdict: str
 
 

@@ -6,7 +6,6 @@ from eval.categories import CategoryShares
 from eval.intervals import Interval
 from eval.page_data import EvaluationResult
 from eval.page_parts import (
-    MARKS,
     NOTHING,
     Cell,
     Document,
@@ -23,11 +22,12 @@ from eval.page_parts import (
     metrics_table,
     number_cell,
 )
+from eval.page_slices import slicing, slicings
 from eval.plots import forest_plot, interval_plot, line_plot, share_plot
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
 from eval.report import COLUMNS, HYBRID, LOG_LOSS, MINUS, MODEL, VERDICT, verdict
-from eval.slices import FEWEST, POPULARITY, SliceResult
+from eval.slices import POPULARITY, SliceResult
 from rec_gen.metrics import CUTOFFS
 from rec_gen.text import clean_text
 
@@ -43,8 +43,7 @@ LISTS = {
 }
 """What is measured of lists apart from their hits, in this order."""
 
-OPEN = 5
-"""A slicing with more parts is folded."""
+NOTE = f"A system's cell has a + where the {MODEL} is better, and a {MINUS} where it is worse."
 
 
 def evaluation_document(result: EvaluationResult, file: str) -> Document:
@@ -105,9 +104,8 @@ def quality_section(systems: Mapping[str, Mapping[str, Interval]]) -> Section:
     return Section("Ranking quality", plots, tables)
 
 
-def _by_system(title: str, rows: Mapping[str, Interval], end: float | None = None) -> Plot:
-    label = title.partition(" by ")[0] if end is None else NDCG
-    return interval_plot(title, rows, label, accent=OURS, end=end)
+def _by_system(title: str, rows: Mapping[str, Interval]) -> Plot:
+    return interval_plot(title, rows, title.partition(" by ")[0], accent=OURS)
 
 
 def _differences(result: EvaluationResult) -> Section:
@@ -145,51 +143,12 @@ def _popularity(result: EvaluationResult) -> Iterator[Section]:
         yield Section("Popularity and spread of the lists", plots, [table])
     parts = [part for part in result.slices if part.by == POPULARITY]
     if parts:
-        yield _slicing("NDCG@10 by popularity of the target", parts)
+        yield slicing("NDCG@10 by popularity of the target", parts, VERDICT, NOTE, OURS)
 
 
 def _slicings(slices: list[SliceResult]) -> Iterator[Section]:
-    for by in dict.fromkeys(part.by for part in slices):
-        if by != POPULARITY:
-            parts = [part for part in slices if part.by == by]
-            yield _slicing(f"NDCG@10 by {clean_text(by)}", parts, folded=len(parts) > OPEN)
-
-
-def _slicing(title: str, parts: list[SliceResult], *, folded: bool = False) -> Section:
-    """A plot a slice on one axis, and a table of all."""
-    highs = [metrics[VERDICT].high for part in parts for metrics in part.systems.values()]
-    end = axis_end(highs)
-    plots = [
-        _by_system(
-            f"{clean_text(part.value)}: {part.examples:,} examples",
-            {system: metrics[VERDICT] for system, metrics in part.systems.items()},
-            end,
-        )
-        for part in parts
-    ]
-    systems = list(parts[0].systems)
-    rows = [
-        [
-            Cell(clean_text(part.value)),
-            count_cell(part.examples),
-            *(_slice_cell(part, system) for system in systems),
-        ]
-        for part in parts
-    ]
-    notes = [
-        f"A system's cell has a + where the {MODEL} is better, and a {MINUS} where it is worse."
-    ]
-    if any(part.examples < FEWEST for part in parts):
-        notes.append(f"Under {FEWEST} examples there is no verdict.")
-    table = Table(title, ["slice", "examples", *systems], rows)
-    return Section(title, plots, [table], notes, folded)
-
-
-def _slice_cell(part: SliceResult, system: str) -> Cell:
-    difference = part.differences.get(system)
-    said = verdict(difference[VERDICT]) if difference else ""
-    found = part.systems.get(system, {}).get(VERDICT)
-    return interval_cell(found, mark=said if said in MARKS else "")
+    others = [part for part in slices if part.by != POPULARITY]
+    return slicings(others, VERDICT, NOTE, OURS)
 
 
 def _categories(found: CategoryShares) -> Iterator[Section]:

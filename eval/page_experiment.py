@@ -16,7 +16,9 @@ from eval.page_parts import (
     metrics_table,
     number_cell,
 )
+from eval.page_slices import slicings
 from eval.plots import forest_plot, interval_plot
+from eval.report import MINUS
 
 
 def experiment_document(result: ExperimentResult, file: str) -> Document:
@@ -31,6 +33,7 @@ def experiment_document(result: ExperimentResult, file: str) -> Document:
         for metric in METRICS
         if all(metric in each for each in metrics.values())
     ]  # fmt: skip
+    note = f"An arm's cell has a + where {baseline} is worse, and a {MINUS} where it is better."
     return Document(
         title=result.name,
         kind=f"experiment with prompts, {file}",
@@ -45,6 +48,7 @@ def experiment_document(result: ExperimentResult, file: str) -> Document:
             "fingerprint": result.fingerprint,
             "users": f"{result.users:,}",
             "held-out examples": f"{result.examples:,}",
+            **({"machine": result.machine} if result.machine else {}),
             **{key: str(result.config[key]) for key in ("split", "seed") if key in result.config},
         },
         sections=[
@@ -54,6 +58,7 @@ def experiment_document(result: ExperimentResult, file: str) -> Document:
                 [metrics_table("metrics", metrics, {m: m for m in METRICS}, name="arm")],
             ),
             *_differences(compared, baseline),
+            *slicings(result.slices, DECIDING, note, [baseline]),
             _cost(result),
             *_wordings(result),
             _arms(result),

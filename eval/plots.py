@@ -170,16 +170,17 @@ def line_plot(title: str, lines: Lines, labels: tuple[str, str], *,
         if diagonal:
             end = max(max(*places, *values) for places, values in lines.values())
             axes.plot([0, end], [0, end], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
-        colors, color = cycle(SERIES), ACCENT
+        colors, color, handles = cycle(SERIES), ACCENT, []
         for name, (places, values) in lines.items():
             color = color if name in dashed else next(colors)
             style = (0, (4, 2)) if name in dashed else "-"
-            axes.plot(places, values, "o", linestyle=style, color=color, markersize=3.5,
-                      label=_tail(clean_text(name)))  # fmt: skip
+            handles += axes.plot(places, values, "o", linestyle=style, color=color, markersize=3.5)
         axes.set(xlabel=labels[0], ylabel=labels[1])
         if axes.get_xlim()[1] >= LARGE:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.figure.legend(loc="outside upper left")
+        # named here, since matplotlib takes a line whose own label begins with _ for one to hide
+        shown = [_tail(clean_text(name)) for name in lines]
+        axes.figure.legend(handles, shown, loc="outside upper left")
     return done[0]
 
 
@@ -212,14 +213,16 @@ def _drawing(
         extra: Inches more than the rows need.
     """
     try:
-        from matplotlib import rc_context
+        from matplotlib import rc_context, rcdefaults, rcParams
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingPackageError("matplotlib", "train") from error
     labels = [textwrap.fill(clean_text(name), LABEL, max_lines=2, placeholder="…") for name in rows]
     height = MARGIN + ROW * sum(1 + 0.7 * label.count("\n") for label in labels) + extra
     done: list[Plot] = []
-    with rc_context(_STYLE), warnings.catch_warnings():
+    with rc_context(), warnings.catch_warnings():
+        rcdefaults()  # the reader's own settings are of no page
+        rcParams.update(_STYLE)
         warnings.filterwarnings("ignore", "Glyph")  # the reader's own fonts may have it
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots()
@@ -240,12 +243,14 @@ def _inline(title: str, svg: str) -> Markup:
     """The drawing as a part of a page: with a name, without a size, ids that are its own."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r"#[01]\d[01]\d[01]\d\b", lambda m: _variable(m[0]), svg)
+    svg = re.sub(r'(<\w[^>]* style=")([^"]*)', lambda m: m[1] + _in_variables(m[2]), svg)
     head, _, rest = svg.partition(">")
     view = re.search(r'viewBox="[^"]*"', head)
     name = escape(clean_text(title))
     return Markup(f'<svg role="img" aria-label="{name}" {view[0] if view else ""}>{rest}')  # noqa: S704
 
 
-def _variable(color: str) -> str:
-    return f"var(--{VARIABLES[color]})" if color in VARIABLES else color
+def _in_variables(style: str) -> str:
+    """An attribute whose colours are variables of the page's style."""
+    colors = "|".join(VARIABLES)
+    return re.sub(rf"({colors})\b", lambda m: f"var(--{VARIABLES[m[0]]})", style)

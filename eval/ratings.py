@@ -72,21 +72,20 @@ class Questions:
 
 
 def evaluate_ratings(
-    bundle: Bundle, dataset: Dataset, questions: Questions, name: str, seed: int
+    bundle: Bundle, questions: Questions, counted: CountedRatings, name: str, seed: int
 ) -> RatingEvaluation:
     """Let a bundle's model and counting answer.
 
     Args:
         bundle: The model.
-        dataset: What is counted, in its training interactions.
         questions: What is asked.
+        counted: What counting answers.
         name: The model's name among the systems.
-        seed: Of the resamples, and of what the counted chances are fitted on.
+        seed: Of the resamples.
 
     Raises:
         PromptError: The template cannot render a pair, or not within its budget.
     """
-    counted = CountedRatings.fit(dataset, questions.liked_from, seed)
     chances = {
         name: rate_pairs(bundle, questions.pairs),
         counted.name: counted.chances([pair.item for pair in questions.pairs]),

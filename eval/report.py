@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rich.table import Table
 from eval.categories import CategoryShares
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
-from eval.measures import RANK_METRICS
+from eval.measures import RANK_METRICS, K
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
 from eval.significance import SIZE, Comparison
@@ -57,7 +58,8 @@ class Evaluation:
         unconstrained: What the model wrote without constraints, where that was asked for.
         categories: What part of histories and of lists each category has, where asked for.
         ratings: How well yes and no are told apart, where asked for.
-        reliability: Whether the chances of the model's bundle come true; empty where it has none.
+        reliability: Whether the chances of the model's bundle come true; empty where it has none,
+            and on the validation split, which they were fitted on.
         rows: One row an example and system, see `eval.lists.list_rows`; beside the JSON, not in it.
     """
 
@@ -109,8 +111,7 @@ class Evaluation:
         self._print_comparisons(console)
         self._print_others(console)
         if slices:
-            for by in dict.fromkeys(part.by for part in self.slices):
-                _print_slices(console, [part for part in self.slices if part.by == by])
+            print_slices(console, self.slices, VERDICT, f"the {MODEL} is better")
         if self.unconstrained:
             _print_free(console, self.unconstrained)
         if self.ratings:
@@ -138,7 +139,7 @@ class Evaluation:
         console.print(table)
 
     def _print_others(self, console: Console) -> None:
-        """What is no metric of a rank: a row each, a column for each system.
+        """What is no metric of a rank: a column each, a row for each system.
 
         Of one held-out item average precision is the reciprocal rank, and precision and F1 are
         recall on another scale, so these stand in the JSON alone.
@@ -151,9 +152,9 @@ class Evaluation:
         }
         names = list(means[MODEL])
         if names:
-            table = _table("lists", *means, no_wrap=False)
-            for name in names:
-                table.add_row(name, *(format_number(means[system][name]) for system in means))
+            table = _table(f"lists of {K}", *(name.removesuffix(f"@{K}") for name in names))
+            for system, numbers in means.items():
+                table.add_row(system, *(format_number(numbers[name]) for name in names))
             console.print(table)
 
 
@@ -166,25 +167,38 @@ def _table(title: str, *columns: str, no_wrap: bool = True) -> Table:
     return table
 
 
-def _print_slices(console: Console, parts: list[SliceResult]) -> None:
-    """One row a slice: NDCG@10 of each system, and where the model is better or worse."""
-    title = f"NDCG@10 by {_plain(parts[0].by)}; + the model is better, {MINUS} it is worse"
+def print_slices(console: Console, slices: Sequence[SliceResult], metric: str, plus: str) -> None:
+    """Print a table for each slicing: a row a slice.
+
+    Args:
+        console: Where to.
+        slices: The slices.
+        metric: What is shown of each system.
+        plus: What a + at a system's number says; a minus says the opposite.
+    """
+    for by in dict.fromkeys(part.by for part in slices):
+        parts = [part for part in slices if part.by == by]
+        console.print(_slices_table(parts, metric, plus))
+        if any(part.examples < FEWEST for part in parts):
+            line = f"few: under {FEWEST} examples, and no verdict"
+            console.print(line, highlight=False)
+
+
+def _slices_table(parts: Sequence[SliceResult], metric: str, plus: str) -> Table:
+    title = f"{metric.upper()} by {_plain(parts[0].by)}; + {_plain(plus)}, {MINUS} worse"
     table = _table(title, "examples", *parts[0].systems, no_wrap=False)
     for part in parts:
         few = f"{BLANK}(few)" if part.examples < FEWEST else ""
         cells = (
-            format_number(metrics[VERDICT].mean) + _sign(part.differences.get(system))
+            format_number(metrics[metric].mean) + _sign(part.differences.get(system), metric)
             for system, metrics in part.systems.items()
         )
         table.add_row(_plain(part.value), f"{part.examples:,}{few}", *cells)
-    console.print(table)
-    if any(part.examples < FEWEST for part in parts):
-        line = f"few: under {FEWEST} examples, and no verdict"
-        console.print(line, highlight=False)
+    return table
 
 
-def _sign(difference: dict[str, Interval] | None) -> str:
-    words = verdict(difference[VERDICT]) if difference else ""
+def _sign(difference: dict[str, Interval] | None, metric: str) -> str:
+    words = verdict(difference[metric]) if difference else ""
     return BLANK + {"better": "+", "worse": MINUS}.get(words, BLANK)
 
 

@@ -4,7 +4,7 @@ Users are the units of every test, since the examples of one user are not indepe
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -35,10 +35,6 @@ class Comparison(Interval):
     p: float
     p_holm: float
     detectable: float
-
-    def reversed(self) -> "Comparison":
-        """The second system less the first."""
-        return replace(self, mean=-self.mean, low=-self.high, high=-self.low)
 
 
 def compare(

@@ -1,6 +1,6 @@
 """Parts of the examples that are looked at by themselves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ import polars as pl
 
 from eval.background import Background
 from eval.intervals import Interval
+from eval.labels import unused_label
 from eval.measures import differences, metric_intervals
 from rec_gen.errors import ConfigError
 
@@ -90,7 +91,7 @@ def slices(background: Background, columns: Sequence[str]) -> list[Slice]:
 
 
 def measure_slice(
-    part: Slice, values: dict[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
+    part: Slice, values: Mapping[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
 ) -> SliceResult:
     """The means of a slice with their intervals, and its differences where it is large enough.
 
@@ -159,13 +160,13 @@ def _column(background: Background, column: str) -> Parts:
     if isinstance(values.dtype, pl.List):
         rows = rows.explode("value", empty_as_null=True)
     try:
-        rows = rows.sort("value", nulls_last=True).with_columns(
-            pl.col("value").cast(pl.String).fill_null("none")
-        )
+        rows = rows.sort("value", nulls_last=True).with_columns(pl.col("value").cast(pl.String))
     except pl.exceptions.PolarsError as error:
         raise ConfigError(
             f"--slice {column}: holds {values.dtype}, which has no text: choose another column"
         ) from error
+    missing = unused_label("none", set(rows["value"]))
+    rows = rows.with_columns(pl.col("value").fill_null(missing))
     if rows["value"].n_unique() > MOST_VALUES:
         raise ConfigError(
             f"--slice {column}: the examples have {rows['value'].n_unique():,} values; choose a "
@@ -204,7 +205,13 @@ def _quarters(values: pl.Series, whole: pl.Series) -> pl.Series:
     """The quarter of all values of a column in which each of some values lies."""
     known = whole.cast(pl.Float64).drop_nulls().drop_nans()
     cuts = np.unique(np.quantile(known.to_numpy(), (0.25, 0.5, 0.75)))
-    names = [*(f"up to {cut:g}" for cut in cuts), f"above {cuts[-1]:g}"]
+    # 17 digits tell any two numbers of 64 bits apart
+    texts = next(
+        texts
+        for digits in range(6, 18)
+        if len(set(texts := [f"{cut:.{digits}g}" for cut in cuts])) == len(cuts)
+    )
+    names = [*(f"up to {text}" for text in texts), f"above {texts[-1]}"]
     numbers = values.cast(pl.Float64).fill_nan(None)
     places = pl.Series(np.searchsorted(cuts, numbers.to_numpy())).set(numbers.is_null(), None)
     return pl.Series(names, dtype=pl.Enum(names)).gather(places)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from rec_gen.config import Config
+from rec_gen.errors import MissingPackageError
 from rec_gen.metrics import Floats
 
 Scale = Literal["log", "list", "probability"]
@@ -35,8 +36,14 @@ class Calibration(Config):
         Args:
             scores: float64 [n], finite, at least one.
             hits: bool [n], whether what was scored came true.
+
+        Raises:
+            MissingPackageError: scikit-learn is not installed.
         """
-        from sklearn.linear_model import LogisticRegression
+        try:
+            from sklearn.linear_model import LogisticRegression
+        except ImportError as error:
+            raise MissingPackageError("scikit-learn", "train") from error
 
         sure = (hits.sum() + 1) / (hits.sum() + 2)
         target = np.where(hits, sure, 1 / ((~hits).sum() + 2))

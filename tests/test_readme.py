@@ -72,6 +72,22 @@ def execute(folder: Path, command: list[str]) -> str:
     return done.stdout
 
 
+def serve_for_a_while(folder: Path, command: list[str]) -> str:
+    """Start a server on a free port, and end it as soon as it listens; what it logged."""
+    tool = Path(sys.executable).with_name(command[0])
+    with subprocess.Popen(
+        [tool, *command[1:], "--port", "0"], cwd=folder, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stderr is not None
+        lines = []
+        for line in server.stderr:
+            lines.append(line)
+            if '"listening"' in line:
+                server.terminate()
+    assert server.returncode == 0, "".join(lines)
+    return "".join(lines)
+
+
 def on_few_items(folder: Path, command: list[str]) -> list[str]:
     """The command with its recipe's data set replaced by a small one, where that is large."""
     if len(command) < 3 or command[1] != "benchmark" or command[2] not in LARGE:
@@ -95,6 +111,9 @@ def test_commands_and_code_run(place: Path) -> None:
     others = [command for command in commands if command[0] not in (*tools, "make")]
     assert others == [["source", ".venv/bin/activate"]]
     for command in ran:
+        if command[1] == "serve":
+            assert '"listening"' in serve_for_a_while(place, command)
+            continue
         job = command[2] if command[1] == "prompts" else command[1]
         assert execute(place, on_few_items(place, [*command, *SHORTER.get(job, [])]))
     code = "\n".join(blocks("python"))

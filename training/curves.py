@@ -1,14 +1,15 @@
 """The curves of a training run: its losses and what each validation found."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Self
 
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from rich import box
 from rich.table import Table
 
-from rec_gen.errors import ConfigError, MissingPackageError
+from rec_gen.errors import ConfigError, DataError, MissingPackageError
 from rec_gen.files import new_file
 from training.ranking import NDCG, RECALL
 from training.run_folder import last_checkpoint
@@ -65,37 +66,70 @@ class Curves:
         return all(line.tokens is not None for line in lines)
 
 
+class _Log(BaseModel):
+    """A line of a trainer's log, as far as it is read."""
+
+    step: int
+    tokens: int | None = Field(None, alias="num_input_tokens_seen")
+    loss: float | None = None
+    validation_loss: float | None = Field(None, alias="eval_loss")
+    ndcg: Annotated[float | None, Field(alias=f"eval_{NDCG}")] = None
+    recall: Annotated[float | None, Field(alias=f"eval_{RECALL}")] = None
+
+    @model_validator(mode="after")
+    def _rank_whole(self) -> Self:
+        if (self.ndcg is None) != (self.recall is None):
+            raise ValueError(f"holds one of eval_{NDCG} and eval_{RECALL} without the other")
+        return self
+
+
+class _State(BaseModel):
+    """A trainer's state, as far as it is read."""
+
+    log_history: list[_Log]
+
+
 def read_curves(folder: Path) -> Curves:
     """Read the curves of a run, finished or not.
 
     Raises:
         ConfigError: The folder holds no checkpoint.
+        DataError: The log of the last checkpoint is none of a training run.
     """
     checkpoint = last_checkpoint(folder)
     if checkpoint is None:
         raise ConfigError(f"{folder}: holds no run that reached a validation")
-    state = json.loads(Path(checkpoint, "trainer_state.json").read_text(encoding="utf-8"))
     losses: list[Loss] = []
     validations: list[Validation] = []
     since = 0
-    for log in state["log_history"]:
-        step, tokens = log["step"], log.get("num_input_tokens_seen")
-        if "loss" in log:
-            losses.append(Loss(step, tokens, log["loss"]))
-        if f"eval_{NDCG}" in log:
+    for log in _read_log(Path(checkpoint, "trainer_state.json")):
+        if log.loss is not None:
+            losses.append(Loss(log.step, log.tokens, log.loss))
+        if log.ndcg is not None and log.recall is not None:
             recent = [line.value for line in losses[since:]]
             since = len(losses)
             validations.append(
                 Validation(
-                    step,
-                    tokens,
+                    log.step,
+                    log.tokens,
                     loss=sum(recent) / len(recent) if recent else None,
-                    validation_loss=log.get("eval_loss"),
-                    ndcg=log[f"eval_{NDCG}"],
-                    recall=log[f"eval_{RECALL}"],
+                    validation_loss=log.validation_loss,
+                    ndcg=log.ndcg,
+                    recall=log.recall,
                 )
             )
     return Curves(losses, validations)
+
+
+def _read_log(file: Path) -> list[_Log]:
+    try:
+        return _State.model_validate_json(file.read_bytes()).log_history
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"])) or "(top level)"
+        raise DataError(
+            f"{file}: key '{key}': {first['msg']}: remove this checkpoint, or train again"
+        ) from error
 
 
 def curves_table(name: str, curves: Curves) -> Table:

@@ -29,6 +29,8 @@ def tracking(track: Sequence[Tracker]) -> Iterator[None]:
 
     Raises:
         ConfigError: A tracker failed.
+        MissingPackageError: A tracker lacks a package, as MLflow may for the database that it keeps
+            where no server is named.
     """
     refusals: list[type[Exception]] = []
     if "wandb" in track:
@@ -41,6 +43,10 @@ def tracking(track: Sequence[Tracker]) -> Iterator[None]:
         refusals.append(MlflowException)
     try:
         yield
+    except ImportError as error:
+        if track and error.name:
+            raise MissingPackageError(error.name.partition(".")[0], "track") from error
+        raise
     except tuple(refusals) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(

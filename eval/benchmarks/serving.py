@@ -149,7 +149,9 @@ async def load_figures(url: str, items: list[str], count: int, seconds: float) -
     }
 
 
-async def overload_figures(url: str, items: list[str], room: int) -> dict[str, float]:
+async def overload_figures(
+    url: str, items: list[str], room: int, seconds: float
+) -> dict[str, float]:
     """Ten times as many clients as there is room for, after as many as there is."""
     p99, refused = [], 0
     for count in (room, 10 * room):
@@ -157,7 +159,7 @@ async def overload_figures(url: str, items: list[str], room: int) -> dict[str, f
         async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
             clients = Clients(client, items)
             async with clients.asking(count):
-                await asyncio.sleep(20)
+                await asyncio.sleep(seconds)
             p99.append(clients.percentile(99))
             refused = clients.refused
     return {"overload_p99_ratio": p99[1] / p99[0], "overload_refused": refused}
@@ -207,7 +209,7 @@ def main(json_path: Path | None, clients: int, seconds: float) -> None:
             figures |= asyncio.run(load_figures(url, items, clients, seconds))
         room = ["--set", "batching.max_batch=4", "--set", "batching.queue=4"]
         with served(bundle, folder, *room) as url:
-            figures |= asyncio.run(overload_figures(url, items, 8))
+            figures |= asyncio.run(overload_figures(url, items, 8, min(seconds, 20)))
     figures = {name: round(value, 2) for name, value in figures.items()}
     Console().print_json(json.dumps(figures))
     if json_path:

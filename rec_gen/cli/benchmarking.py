@@ -7,6 +7,7 @@ import click
 
 from rec_gen.cli.common import ALLOW_LEAK, OVERRIDES, quiet
 from rec_gen.cli.evaluation import refuse_unwritable
+from rec_gen.cli.reporting import write_beside
 from rec_gen.cli.training import load_recipe, run_training
 from rec_gen.errors import ConfigError
 
@@ -69,4 +70,5 @@ def benchmark(
     result.render(Console())
     if json_path:
         result.save(json_path, text, overrides)
+        write_beside(json_path)
         click.echo(f"result: {json_path}")

@@ -1,5 +1,6 @@
 """`recgen evaluate`."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,7 +101,7 @@ def evaluate(
     names = None if baselines is None else parse_baselines(baselines)
     quiet()
     refuse_unwritable(json_path)
-    _refuse_others_files(json_path)
+    _refuse_others_rows(json_path)
     recommender = Recommender.load(bundle)
     dataset = recipe_dataset(recommender.bundle)
     result = compare(
@@ -120,28 +121,48 @@ def evaluate(
 
 
 def refuse_unwritable(json_path: Path | None) -> None:
-    """Say at once that a result could not be written, and not after the work.
+    """Say at once that a result or its page could not be written, and not after the work.
 
     Raises:
-        ConfigError: The path is no file in an existing folder.
+        ConfigError: The path is no file in an existing folder, or something else is where the page
+            goes.
     """
-    if json_path and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
+    from eval.page import is_page
+
+    if json_path is None:
+        return
+    if json_path.is_dir() or not json_path.absolute().parent.is_dir():
         raise ConfigError(f"--json {json_path}: is not a file in an existing folder")
+    page = json_path.with_suffix(".html")
+    _refuse_taken(json_path, page, "the page", is_ours=is_page(page))
 
 
-def _refuse_others_files(json_path: Path | None) -> None:
-    """Do not write the Parquet file or the page where something else has its name."""
-    for suffix, what in ((".parquet", "each example's lists"), (".html", "the page")):
-        beside = json_path and json_path.with_suffix(suffix)
-        if (
-            json_path
-            and beside
-            and (beside == json_path or (beside.exists() and not json_path.exists()))
-        ):
-            raise ConfigError(
-                f"--json {json_path}: {what} would be written to {beside}, which is "
-                "something else: choose another name"
-            )
+def _refuse_others_rows(json_path: Path | None) -> None:
+    """Do not write the Parquet file where something else has its name.
+
+    Raises:
+        ConfigError: A folder has, or a file that no evaluation wrote.
+    """
+    if json_path:
+        rows = json_path.with_suffix(".parquet")
+        ours = rows.is_file() and _is_evaluation(json_path)
+        _refuse_taken(json_path, rows, "each example's lists", is_ours=ours)
+
+
+def _refuse_taken(json_path: Path, beside: Path, what: str, *, is_ours: bool) -> None:
+    if beside == json_path or (beside.exists() and not is_ours):
+        raise ConfigError(
+            f"--json {json_path}: {what} would be written to {beside}, which is "
+            "something else: choose another name"
+        )
+
+
+def _is_evaluation(json_path: Path) -> bool:
+    try:
+        table = json.loads(json_path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(table, dict) and "systems" in table
 
 
 def compare(

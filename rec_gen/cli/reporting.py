@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rec_gen.errors import ConfigError, MissingPackageError
+from rec_gen.errors import ConfigError, DataError, MissingPackageError
 
 
 @click.command()
@@ -39,26 +39,33 @@ def report(paths: Sequence[Path], out: Path) -> None:
 def write_beside(json_path: Path, run: Path | None = None) -> None:
     """Write the page of a result beside its JSON, or say in a line why there is none.
 
+    A page of what the JSON held before is then removed.
+
     Args:
         json_path: The JSON; the page gets its name with the suffix `.html`.
         run: A folder that may be a training run's, whose curves are then shown.
     """
-    from eval.page import write_page
+    from eval.page import is_page, write_page
     from eval.page_data import read_result
 
     page = json_path.with_suffix(".html")
     try:
         write_page(page, {json_path.name: read_result(json_path)}, _run_around(run))
     except MissingPackageError as error:
+        if is_page(page):
+            page.unlink()
         click.echo(f"{page} is left out: {error}", err=True)
 
 
 def _run_around(folder: Path | None) -> Mapping[str, Mapping[str, Any]]:
-    """The curves of a run by its name; nothing where the folder is none."""
+    """The curves of a run by its name; nothing where the folder is none, or has a broken log."""
     try:
         return {folder.resolve().name: _curves(folder)} if folder else {}
+    except DataError as error:
+        click.echo(f"the training curves are left out: {error}", err=True)
     except ConfigError:
-        return {}
+        pass
+    return {}
 
 
 def _curves(run: Path) -> Mapping[str, Any]:
@@ -66,6 +73,7 @@ def _curves(run: Path) -> Mapping[str, Any]:
 
     Raises:
         ConfigError: The folder holds no run that reached a validation.
+        DataError: The log of the run is broken.
         MissingPackageError: A package that only training needs is not installed.
     """
     try:

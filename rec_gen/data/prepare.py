@@ -21,7 +21,7 @@ from rec_gen.files import cache_folder, new_folder
 Counts = dict[str, dict[str, int]]
 """What was left out, by users, items, interactions or user rows, and by reason."""
 
-_REVISION = 3
+_REVISION = 4
 """Raised when the same input is prepared differently, so that stored data is prepared anew."""
 
 
@@ -80,7 +80,10 @@ def summarize(dataset: Dataset) -> list[str]:
         for what, reasons in manifest["left_out"].items()
         for reason, count in reasons.items()
     ]
-    return lines + (left_out or ["nothing was left out"])
+    lines += left_out or ["nothing was left out"]
+    if unknown := manifest.get("unknown_users", 0):
+        lines.append(f"empty columns: {_count('users', unknown)}: no row in the table of users")
+    return lines
 
 
 def _count(what: str, count: int) -> str:
@@ -144,16 +147,18 @@ def _assemble(tables: Tables, config: DataConfig) -> Dataset:
         pl.Series("split", SPLITS, dtype=SPLIT).gather(codes),
         pl.col("^(rating|weight|place)$"),
     )
-    known = None
+    known, unknown = None, 0
     if tables.users is not None:
-        known = _fit_users(tables.users, users, frame["user"], config, left_out)
+        known, unknown = _fit_users(tables.users, users, frame["user"], config, left_out)
     manifest = _manifest(config, frame, catalog, description, left_out)
+    if unknown:
+        manifest["unknown_users"] = unknown
     return Dataset(catalog, frame, manifest, known)
 
 
 def _fit_users(
     known: pl.DataFrame, seen: pl.Series, kept: pl.Series, config: DataConfig, left_out: Counts
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, int]:
     """What is known of the users that are kept, a row each in their order; the rest is counted.
 
     Args:
@@ -162,6 +167,9 @@ def _fit_users(
         kept: The users of the interactions that are kept, in order.
         config: Says what happens to a user without a row.
         left_out: The counts.
+
+    Returns:
+        The rows, and the number of those that were missing and are empty.
 
     Raises:
         DataError: A user has no row, and `bad_rows` is `error`.
@@ -177,9 +185,9 @@ def _fit_users(
     rows = left_out.setdefault("user rows", {})
     if unseen := len(known.filter(~pl.col("user").is_in(seen.implode()))):
         rows["user has no interaction"] = unseen
-    if len(absent):
-        rows["missing, so the user's columns are empty"] = len(absent)
-    return users.join(known, on="user", how="left", maintain_order="left")
+    if short := len(known) - unseen - (len(users) - len(absent)):
+        rows[f"of users with fewer than {config.min_interactions} interactions"] = short
+    return users.join(known, on="user", how="left", maintain_order="left"), len(absent)
 
 
 def _drop_short(frame: pl.DataFrame, config: DataConfig, left_out: Counts) -> pl.DataFrame:

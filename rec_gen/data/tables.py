@@ -15,6 +15,7 @@ from rec_gen.data.times import time_reader
 from rec_gen.errors import DataError
 
 SPLIT = pl.Enum(Split)
+_BLANK = "#blank"
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,14 @@ def read_users(config: UserTable, bad_rows: BadRows) -> tuple[pl.DataFrame, dict
     metadata = _metadata(table, config.columns, roles, "users")
     user = pl.col("user")
     faults = [
-        Fault(config.id, pl.all_horizontal(pl.all().exclude(ROW).is_null()), BLANK),
+        Fault(config.id, pl.col(_BLANK), BLANK),
         Fault(config.id, user.is_null(), "user id is empty"),
         _repeated("user", config.id, user.is_first_distinct()),
     ]
-    frame = table.frame.select(ROW, _text(table, config.id).alias("user"), *metadata)
+    named = _text(table, config.id).alias("user")
+    frame = table.frame.select(ROW, _blank(table), named, *metadata)
     rows, left_out = sift(table, frame, faults, bad_rows)
-    return rows.drop(ROW), left_out
+    return rows.drop(ROW, _BLANK), left_out
 
 
 def _metadata(
@@ -140,17 +142,17 @@ def sift_items(
     item, title = pl.col("item"), pl.col("title")
     first = pl.when(item.is_not_null() & title.is_not_null()).then(item).is_first_distinct()
     faults = [
-        Fault(roles["item"], pl.all_horizontal(pl.all().exclude(ROW).is_null()), BLANK),
+        Fault(roles["item"], pl.col(_BLANK), BLANK),
         Fault(roles["item"], item.is_null(), "item id is empty"),
         Fault(roles["title"], title.is_null(), "title is empty"),
         _repeated("item", roles["item"], first),
     ]
     named = [_text(table, column).alias(role) for role, column in roles.items()]
-    frame = table.frame.select(ROW, *named, *metadata)
+    frame = table.frame.select(ROW, _blank(table), *named, *metadata)
     rows, left_out = sift(table, frame, faults, bad_rows)
     if rows.is_empty():
         raise DataError(f"{table.path}: no item is left; mend its rows")
-    return Catalog(rows.drop(ROW)), left_out
+    return Catalog(rows.drop(ROW, _BLANK)), left_out
 
 
 def read_interactions(
@@ -176,10 +178,9 @@ def read_interactions(
         table.require([column], f"set {key} to one of its columns")
     user, item = _text(table, roles["user"]), _text(table, roles["item"])
     place = item.cast(pl.Enum(catalog.ids), strict=False).to_physical().cast(pl.UInt32)
-    blank = pl.all_horizontal(pl.col(column).is_null() for column in roles.values())
-    parsed = {"user": user, "item": place, "blank": blank, "unnamed": item.is_null()}
+    parsed = {"user": user, "item": place, "unnamed": item.is_null()}
     faults = [
-        Fault(roles["item"], pl.col("blank"), BLANK),
+        Fault(roles["item"], pl.col(_BLANK), BLANK),
         Fault(roles["user"], pl.col("user").is_null(), "user id is empty"),
         Fault(roles["item"], pl.col("unnamed"), "item id is empty"),
         Fault(
@@ -192,9 +193,9 @@ def read_interactions(
             parsed[role], expected = _value(table, role, column)
             reason, problem = f"{role} is empty or unreadable", f"'{{value}}' is not {expected}"
             faults.append(Fault(column, pl.col(role).is_null(), reason, f"{problem}; correct it"))
-    frame = table.frame.select(ROW, **parsed)
+    frame = table.frame.select(ROW, _blank(table), **parsed)
     rows, left_out = sift(table, frame, faults, bad_rows)
-    return rows.drop(ROW, "blank", "unnamed"), left_out
+    return rows.drop(ROW, _BLANK, "unnamed"), left_out
 
 
 def _value(table: RawTable, role: str, column: str) -> tuple[pl.Expr, str]:
@@ -211,6 +212,17 @@ def _value(table: RawTable, role: str, column: str) -> tuple[pl.Expr, str]:
         raise DataError(f"{table.path}: column '{column}' is {dtype}; write it as numbers")
     number = cell.cast(pl.Float32, strict=False)
     return pl.when(number.is_finite()).then(number), "a number"
+
+
+def _blank(table: RawTable) -> pl.Expr:
+    """Whether no column of the file, kept or not, holds anything in a row."""
+
+    def is_empty(name: str, dtype: pl.DataType) -> pl.Expr:
+        cell = pl.col(name)
+        blanks = cell.str.strip_chars() == "" if dtype == pl.String else False
+        return cell.is_null() | blanks
+
+    return pl.all_horizontal(is_empty(*column) for column in table.schema.items()).alias(_BLANK)
 
 
 def _text(table: RawTable, column: str) -> pl.Expr:

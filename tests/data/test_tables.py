@@ -7,10 +7,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from rec_gen.catalog import Catalog
 from rec_gen.data.config import ItemTable
 from rec_gen.data.readers import open_table
 from rec_gen.data.tables import read_catalog, read_interactions
 from rec_gen.data.times import time_reader
+from rec_gen.errors import DataError
 
 NOON = 1_704_110_400
 """2024-01-01 12:00 in UTC, in seconds."""
@@ -93,6 +95,18 @@ def test_windows_text_and_blank_lines(tmp_path: Path) -> None:
     catalog, left_out = read_catalog(ItemTable(path=tmp_path / "items.csv"), "error")
     assert catalog.frame.rows() == [("a", "A"), ("b", "B")]
     assert left_out == {"blank line": 2}
+
+
+def test_a_row_with_only_a_column_that_is_not_kept_is_not_blank(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item,title,price\na,A,3\n,,4\n")
+    with pytest.raises(DataError, match=r"row 3, column 'item': is empty"):
+        read_catalog(ItemTable(path=tmp_path / "items.csv", columns=()), "error")
+    (tmp_path / "log.csv").write_text("user,item,note\nu,a,\n,,late\n")
+    catalog = Catalog(pl.DataFrame({"item": ["a"], "title": ["A"]}))
+    with pytest.raises(DataError, match=r"row 3, column 'user': is empty"):
+        read_interactions(
+            open_table(tmp_path / "log.csv"), {"user": "user", "item": "item"}, catalog, "error"
+        )
 
 
 def test_metadata_columns_can_be_limited(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from rec_gen.config import parse_config
 from rec_gen.data.config import DataConfig, SourceName, UserTable
 from rec_gen.data.dataset import USERS, Dataset
 from rec_gen.data.prepare import load_dataset, prepare, summarize
+from rec_gen.data.tables import read_users
 from rec_gen.errors import ConfigError, DataError
 from tests.data.shop import INTERACTIONS, shop
 
@@ -116,8 +117,29 @@ def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
         "left out: 1 user row: user id is empty",
         "left out: 1 user row: user id stands twice",
         "left out: 2 user rows: user has no interaction",
-        "left out: 1 user row: missing, so the user's columns are empty",
+        "left out: 1 user row: of users with fewer than 3 interactions",
+        "empty columns: 1 user: no row in the table of users",
     ]
+    counted = json.loads((tmp_path / "out" / "dataset.json").read_text())["left_out"]["user rows"]
+    assert sum(counted.values()) + 1 == len(people.splitlines()[1:])
+
+
+def test_a_user_without_a_row_is_nothing_left_out(tmp_path: Path) -> None:
+    config = shop(tmp_path, users="user,city\nu,Oslo\n", bad_rows="skip")
+    assert summarize(prepare(config, tmp_path / "out"))[2:] == [
+        "nothing was left out",
+        "empty columns: 1 user: no row in the table of users",
+    ]
+
+
+def test_a_row_is_blank_only_where_the_whole_file_has_nothing(tmp_path: Path) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("user,city,mail\nu,Oslo,\n ,,\n\nv,,\n")
+    rows, left_out = read_users(UserTable(path=people, columns=("city",)), "error")
+    assert (rows.rows(), left_out) == ([("u", "Oslo"), ("v", None)], {"blank line": 2})
+    people.write_text("user,city,mail\nu,Oslo,\n,,a@b\n")
+    with pytest.raises(DataError, match=r"row 3, column 'user': is empty; fill it in"):
+        read_users(UserTable(path=people, columns=("city",)), "error")
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,14 @@ def test_what_is_not_shown_is_one_share() -> None:
     assert sum(found.lists["one"]) == pytest.approx(1)
 
 
+def test_what_is_not_shown_is_no_category_of_that_name() -> None:
+    members, names = random_members(50, SHOWN + 2), [f"c{place}" for place in range(SHOWN)]
+    named = ItemCategories("kind", [*names, OTHER, f"({OTHER})"], members)
+    found = mean_shares(named, [np.arange(50)], {"one": np.arange(50, dtype=np.int32)[None]})
+    assert found.names[-1] == f"(({OTHER}))"
+    assert len(set(found.names)) == SHOWN + 1
+
+
 def test_diversity_and_miscalibration_are_measures_where_a_column_is_given(
     dataset: Dataset,
 ) -> None:
@@ -139,7 +147,9 @@ def test_categories_stand_in_the_json_and_in_the_table(dataset: Dataset) -> None
         assert sum(shares) == pytest.approx(1)
     text = StringIO()
     found.render(Console(file=text, width=80))
-    for name in ("diversity@10", "miscalibration@10"):
-        row = next(line.split() for line in text.getvalue().splitlines() if name in line)
-        means = [metrics[name].mean for metrics in found.systems.values()]
-        assert [float(cell) for cell in row[1:]] == pytest.approx(means, abs=1e-4)
+    rows = [line.split() for line in text.getvalue().splitlines()]
+    header = next(row for row in rows if "diversity" in row)
+    shown = dict(zip(header, rows[rows.index(header) + 2][1:], strict=True))
+    for name in ("diversity", "miscalibration"):
+        mean = found.systems["model"][f"{name}@10"].mean
+        assert float(shown[name]) == pytest.approx(mean, abs=1e-4)

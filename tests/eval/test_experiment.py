@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from rich.console import Console
 
@@ -141,6 +142,37 @@ def test_differences_are_paired_with_the_baseline(found: Experiment) -> None:
             assert difference.mean == pytest.approx(one.mean - other.mean)
             assert difference.low <= difference.mean <= difference.high
             assert 0 < difference.p <= difference.p_holm <= 1
+
+
+def test_slices_say_for_whom_an_arm_is_better(
+    place: Path, tmp_path: Path, found: Experiment
+) -> None:
+    assert {part.by for part in found.slices} == {"target's popularity"}
+    whole = run_experiment(config(place, users=None, slices=["brand"]), tmp_path)
+    parts = [part for part in whole.slices if part.by == "brand"]
+    assert {part.value for part in parts} == {"Brand A", "Brand B", "Brand C"}
+    assert sum(part.examples for part in parts) == whole.examples
+    for part in parts:
+        listed = Dataset.load(place / "data").catalog.frame.filter(brand=part.value)["item"]
+        rows = whole.rows.filter(pl.col("target").is_in(listed.implode()))
+        for arm, metrics in part.systems.items():
+            mean = rows.filter(arm=arm)["NDCG@10"].mean()
+            assert metrics["NDCG@10"].mean == pytest.approx(mean)
+        for arm, gains in part.differences.items():
+            one, other = (part.systems[name]["NDCG@10"].mean for name in (arm, "next_item"))
+            assert gains["NDCG@10"].mean == pytest.approx(one - other)
+            assert gains["NDCG@10"].low <= gains["NDCG@10"].mean <= gains["NDCG@10"].high
+    text = StringIO()
+    whole.render(Console(file=text, width=100))
+    assert "NDCG@10 by brand; + better than next_item" in text.getvalue()
+
+
+def test_a_column_that_cannot_slice_is_told_before_anything_is_measured(
+    place: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"^key 'slices': colour: the catalog has item, title"):
+        run_experiment(config(place, slices=["colour"]), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_costs_are_those_of_the_prompts(place: Path, found: Experiment) -> None:

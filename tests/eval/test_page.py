@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import subprocess
 import sys
@@ -128,6 +129,17 @@ def test_curves_stand_over_tokens_only_where_all_runs_count_them(curves: dict[st
     assert "tokens read" not in render_page({}, {"a": curves, "b": uncounted})
     nothing = {"losses": curves["losses"], "validations": []}
     assert "No validation was run" in render_page({}, {"a": nothing})
+
+
+@pytest.mark.parametrize(
+    ("found", "told"), [([math.nan, 0.2, 0.1], ".2000"), ([math.nan] * 3, "-")]
+)
+def test_the_best_of_a_run_is_a_number(
+    curves: dict[str, Any], found: list[float], told: str
+) -> None:
+    for point, value in zip(curves["validations"], found, strict=True):
+        point["ndcg"] = value
+    assert f"a reached {told}." in render_page({}, {"a": curves})
 
 
 def test_the_verdict_names_every_system() -> None:

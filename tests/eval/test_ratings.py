@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
@@ -18,7 +19,7 @@ from eval.ratings import Questions, score_ratings
 from eval.report import Evaluation
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset, Split
-from rec_gen.errors import BundleError, ConfigError
+from rec_gen.errors import BundleError, ConfigError, MissingPackageError
 from rec_gen.metrics import Floats
 from rec_gen.rating_pairs import Pair, held_out_pairs
 from rec_gen.recommender import Recommender
@@ -129,6 +130,20 @@ def test_asks_clearly_for_what_is_missing(bundle: Bundle, data: Dataset) -> None
         Questions.of(bundle, data, alike)
     with pytest.raises(ConfigError, match="the data has no ratings"):
         Questions.of(bundle, data, [replace(example, rating=None) for example in examples])
+
+
+def test_a_missing_package_is_told_before_any_list_is_ranked(
+    bundle: Bundle, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    asked: list[str] = []
+    monkeypatch.setattr("eval.evaluate.rank_baselines", lambda *_: asked.append("baselines"))
+    with pytest.raises(MissingPackageError, match=r"'scikit-learn' .*rec_gen\[train\]"):
+        evaluate(
+            Recommender(bundle), data, Split.TEST, False, 0,
+            baselines=["popularity"], bundle=bundle, ratings=True,
+        )  # fmt: skip
+    assert not asked
 
 
 def drawn(seed: int, count: int = 120) -> tuple[Questions, Floats]:

@@ -72,10 +72,10 @@ def test_an_evaluation_bins_the_chances_that_a_recommender_gives(exclude_seen: b
     bundle = replace(bundle, manifest=bundle.manifest.model_copy(update=changes))
     recommender = Recommender(bundle)
 
-    def measured(kept: bool) -> list[tuple[float, float, int]]:
+    def measured(kept: bool, split: Split = Split.TEST) -> list[tuple[float, float, int]]:
         given = bundle if kept else None
         found = evaluate(
-            recommender, dataset, Split.TEST, exclude_seen, 0, baselines=["popularity"],
+            recommender, dataset, split, exclude_seen, 0, baselines=["popularity"],
             bundle=given,
         )  # fmt: skip
         return [(each.predicted, each.observed, each.pairs) for each in found.reliability]
@@ -99,3 +99,4 @@ def test_an_evaluation_bins_the_chances_that_a_recommender_gives(exclude_seen: b
     assert [each[2] for each in found] == [each.pairs for each in expected]
     assert [each[0] for each in found] == pytest.approx([each.predicted for each in expected])
     assert measured(kept=False) == []
+    assert measured(kept=True, split=Split.VALID) == []  # the line was fitted there

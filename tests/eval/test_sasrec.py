@@ -10,13 +10,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from eval.baselines import COUNTED, Popularity
+from eval.baselines import BASELINES, COUNTED, Popularity
+from eval.evaluate import CHOSEN, evaluate
 from eval.ranking import rank_baseline
+from eval.report import Evaluation
 from eval.sasrec import SASRec
 from eval.sasrec_model import IGNORED, SelfAttention, Windows, sampled_softmax
 from rec_gen.data.dataset import Dataset, Sequence, Split
-from rec_gen.errors import DataError, ModelError
+from rec_gen.errors import ConfigError, DataError, ModelError
 from rec_gen.metrics import recall
+from rec_gen.recommender import Recommender
+from rec_gen.testing import random_bundle
 from tests.eval.conftest import Draw
 from tests.toy import toy_dataset
 
@@ -119,6 +123,21 @@ def test_what_cannot_be_trained_is_an_error_that_says_the_mend(draw: Draw) -> No
         small().fit(resplit(draw(0), Split.VALID, Split.CONTEXT))
     with pytest.raises(ModelError, match=r"random: SASRec: the loss of epoch \d is nan: lower its"):
         small(learning_rate=1e30, batch_size=16).fit(draw(0))
+
+
+def test_that_an_epoch_was_chosen_is_told(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BASELINES, "sasrec", lambda: small(epochs=1))
+    dataset = draw(0)
+    recommender = Recommender(random_bundle(dataset.catalog, "item"))
+
+    def evaluated(name: str, split: Split) -> Evaluation:
+        return evaluate(recommender, dataset, split, False, 0, baselines=["popularity", name])
+
+    assert CHOSEN in evaluated("sasrec", Split.TEST).protocol
+    assert CHOSEN not in evaluated("markov", Split.TEST).protocol
+    assert CHOSEN not in evaluated("markov", Split.VALID).protocol
+    with pytest.raises(ConfigError, match=r"--baselines sasrec: chooses its epoch on the valid"):
+        evaluated("sasrec", Split.VALID)
 
 
 def test_it_is_asked_for_by_name() -> None:

@@ -115,6 +115,35 @@ def test_numbers_with_many_values_are_cut_into_quarters(
     assert all(one[1] < other[0] for one, other in pairwise(spans))
 
 
+@pytest.mark.parametrize(
+    ("first", "step", "names"),
+    [
+        (1_700_000_000.0, 1.0, ["1700000006", "1700000012", "1700000018"]),
+        (1.0, 2**-52, ["1.000000000000001", "1.000000000000003", "1.000000000000004"]),
+    ],
+)
+def test_quarters_of_close_numbers_have_names_of_their_own(
+    draw: Draw, monkeypatch: pytest.MonkeyPatch, first: float, step: float, names: list[str]
+) -> None:
+    monkeypatch.setattr("eval.slices.MOST_VALUES", 10)
+    whole = draw(0)
+    frame = whole.catalog.frame.with_columns(at=first + np.arange(ITEMS) * step)
+    dataset = Dataset(Catalog(frame), whole.frame, whole.manifest)
+    parts = parts_of(Background.of(dataset, Split.TEST), "at", "at")
+    assert list(parts) == [*(f"up to {name}" for name in names), f"above {names[-1]}"]
+
+
+def test_what_has_no_value_is_no_value_of_that_name(draw: Draw) -> None:
+    whole = draw(0)
+    kinds = pl.Series("kind", ["none", None, "(none)", None, "x"] * (ITEMS // 5))
+    dataset = Dataset(Catalog(whole.catalog.frame.with_columns(kinds)), whole.frame, whole.manifest)
+    background = Background.of(dataset, Split.TEST)
+    parts = parts_of(background, "kind", "kind")
+    assert list(parts) == ["(none)", "none", "x", "((none))"]
+    assert (parts["((none))"] == np.isin(background.targets % 5, [1, 3])).all()
+    assert (parts["none"] == (background.targets % 5 == 0)).all()
+
+
 def test_columns_of_users_slice_by_whom_an_example_is_of(
     background: Background, monkeypatch: pytest.MonkeyPatch
 ) -> None:

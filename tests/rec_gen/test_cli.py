@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from eval.page import is_page
 from rec_gen.catalog import Catalog
 from rec_gen.cli import main
 from rec_gen.testing import random_bundle
@@ -123,7 +124,7 @@ def test_evaluate_takes_its_options(shop: Path, tmp_path: Path) -> None:
     assert "NDCG@10 by shelf" in result.output
     report = json.loads(file.read_text())
     assert list(report["systems"]) == ["model", "EASE", "popularity"]
-    assert (report["categories"]["column"], "diversity@10" in result.output) == ("shelf", True)
+    assert (report["categories"]["column"], "diversity" in result.output) == ("shelf", True)
     assert {part["value"] for part in report["slices"] if part["by"] == "shelf"} == {"a", "b"}
     assert [found["examples"] for found in report["unconstrained"]] == [3, 3]
     assert {check["status"] for check in report["leaks"]} == {"passed", "not applicable"}
@@ -166,6 +167,7 @@ def test_benchmark_trains_each_seed_once(recipe: Path, tmp_path: Path) -> None:
     result = run(*asked)
     assert result.exit_code == 0, result.output
     assert "model \N{MINUS SIGN} Markov + KNN" in result.output
+    assert is_page(file.with_suffix(".html"))
     report = json.loads(file.read_text())
     assert (report["seeds"], report["exclude_seen"], report["examples"]) == ([0, 1], False, 12)
     assert (report["recipe"], report["overrides"]) == (recipe.read_text(), ["max_steps=2"])

@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from eval.experiment_report import METRICS
+from eval.page import write_page
+from eval.page_data import read_result
 from tests.rec_gen.command import error, run
 from tests.toy import rated, tiny_base, toy_dataset
 
@@ -34,6 +36,15 @@ def test_evaluate_writes_a_page_with_the_curves_of_the_run(trained: Path, tmp_pa
     assert run("evaluate", trained / "bundle", *ask).exit_code == 0
     assert "Training curves" in page.read_text(encoding="utf-8")
     shutil.copytree(trained / "bundle", tmp_path / "alone" / "bundle")
+    shutil.copytree(trained / "checkpoints", tmp_path / "alone" / "checkpoints")
+    for state in (tmp_path / "alone").glob("checkpoints/*/trainer_state.json"):
+        state.write_text("{}")
+    broken = run("evaluate", tmp_path / "alone" / "bundle", *ask)
+    assert broken.exit_code == 0, broken.output
+    assert "the training curves are left out: " in broken.stderr
+    assert "Training curves" not in page.read_text(encoding="utf-8")
+    assert error("report", tmp_path / "alone", "--out", tmp_path / "none.html")[0] == 1
+    shutil.rmtree(tmp_path / "alone" / "checkpoints")
     assert run("evaluate", tmp_path / "alone" / "bundle", *ask).exit_code == 0
     alone = page.read_text(encoding="utf-8")
     assert "Training curves" not in alone
@@ -48,6 +59,7 @@ def test_evaluate_goes_without_a_page_where_training_is_not_installed(
     trained: Path, tmp_path: Path, missing: str
 ) -> None:
     file, page = tmp_path / "result.json", tmp_path / "result.html"
+    write_page(page, {"old.json": read_result(QUICKSTART)}, {})
     script = (
         "import sys; sys.modules[sys.argv[1]] = None\n"
         "from rec_gen.cli import main; main(sys.argv[2:])"
@@ -60,6 +72,27 @@ def test_evaluate_goes_without_a_page_where_training_is_not_installed(
     assert sorted(tmp_path.iterdir()) == [file, file.with_suffix(".parquet")]
     assert f"{page} is left out: the package '{missing}" in done.stderr
     assert "pip install 'rec_gen[train]'" in done.stderr
+
+
+def test_evaluate_overwrites_what_an_evaluation_wrote_alone(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.html").mkdir()
+    for name in ("folder", "page", "rows", "list"):
+        (tmp_path / f"{name}.json").write_text('["systems"]' if name == "list" else "{}")
+    (tmp_path / "page.html").write_text("<html>mine</html>")
+    for name in ("rows", "list"):
+        (tmp_path / f"{name}.parquet").write_text("mine")
+    before = {file: file.is_file() and file.read_text() for file in tmp_path.iterdir()}
+    for name, taken in (
+        ("folder", "html"),
+        ("page", "html"),
+        ("rows", "parquet"),
+        ("list", "parquet"),
+    ):
+        file = tmp_path / f"{name}.json"
+        found, line = error("evaluate", trained / "bundle", "--json", file)
+        told = f"written to {tmp_path / name}.{taken}, which is something else" in line
+        assert (found, told) == (2, True), line
+    assert {file: file.is_file() and file.read_text() for file in tmp_path.iterdir()} == before
 
 
 def test_an_experiment_leaves_json_rows_and_a_page(tmp_path: Path) -> None:

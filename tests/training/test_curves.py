@@ -1,11 +1,15 @@
+import json
+import math
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from rec_gen.bundle import Bundle
 from rec_gen.cli import main
-from rec_gen.errors import ConfigError
+from rec_gen.errors import ConfigError, DataError
 from tests.toy import toy_dataset, toy_recipe
 from training.curves import Curves, Validation, curves_table, draw_curves, read_curves
 from training.refine import refine
@@ -82,6 +86,39 @@ def test_the_command_prints_and_draws(run: Path, tmp_path: Path) -> None:
     assert first == second
     draw_curves({"run": read_curves(run)}, tmp_path / "a.pdf")
     assert b"/CreationDate" not in (tmp_path / "a.pdf").read_bytes()
+
+
+def written(run: Path, state: Any) -> Path:
+    """The state of a trainer, as the checkpoint of a run has it."""
+    checkpoint = run / "checkpoints" / "checkpoint-3"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "rng_state.pth").touch()
+    file = checkpoint / "trainer_state.json"
+    file.write_text(json.dumps(state))
+    return file
+
+
+def test_a_loss_that_is_no_number_is_read(tmp_path: Path) -> None:
+    written(tmp_path, {"log_history": [{"step": 2, "loss": math.nan, "grad_norm": math.inf}]})
+    (line,) = read_curves(tmp_path).losses
+    assert math.isnan(line.value)
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ({}, "key 'log_history': Field required"),
+        ([], r"key '\(top level\)': "),
+        ({"log_history": [{"loss": 1.0}]}, r"key 'log_history\.0\.step': Field required"),
+        ({"log_history": [{"step": 1, "loss": "much"}]}, r"key 'log_history\.0\.loss': "),
+        ({"log_history": [{"step": 1, "eval_ndcg@10": 0.1}]}, "holds one of eval_ndcg@10 and "),
+    ],
+)
+def test_a_broken_log_is_one_line_that_names_it(tmp_path: Path, state: Any, told: str) -> None:
+    file = written(tmp_path, state)
+    with pytest.raises(DataError, match=f"^{re.escape(str(file))}: .*{told}") as caught:
+        read_curves(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_says_what_is_wrong(run: Path, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from tests.toy import toy_dataset, toy_recipe
 from training.refine import refine
 from training.refine_config import RefineConfig
 from training.sft import train
+from training.tracking import tracking
 
 
 @pytest.fixture
@@ -36,6 +39,27 @@ def test_mlflow_is_told_of_training_and_refinement(mlflow_store: str, tmp_path: 
     config = RefineConfig(method="dpo", max_steps=2, every_steps=1, track=("mlflow",))
     refine(bundle, config, toy_dataset(), tmp_path / "refined")
     assert len(logged(mlflow_store, "refined")) == 2
+
+
+def test_without_a_uri_mlflow_keeps_a_database_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    bundle = Bundle.load(train(toy_recipe(track=["mlflow"]), toy_dataset(), tmp_path / "run"))
+    found = logged(f"sqlite:///{tmp_path / 'mlflow.db'}", "run")
+    assert max(found) == bundle.manifest.metrics["ndcg@10"]
+
+
+def test_a_package_that_a_tracker_lacks_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    with (
+        pytest.raises(MissingPackageError, match=r"'alembic' .*rec_gen\[track\]"),
+        tracking(["mlflow"]),
+    ):
+        import_module("alembic")
+    with pytest.raises(ImportError), tracking([]):
+        import_module("alembic")
 
 
 @pytest.mark.usefixtures("mlflow_store")
