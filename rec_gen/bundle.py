@@ -19,7 +19,14 @@ from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
 from rec_gen.errors import BundleError, DataError, DecodingError, MissingPackageError, ModelError
 from rec_gen.files import file_sha256, new_folder
-from rec_gen.models import Dtype, Quantization, load_model, load_quantized, load_tokenizer
+from rec_gen.models import (
+    Dtype,
+    Quantization,
+    empty_model,
+    load_model,
+    load_quantized,
+    load_tokenizer,
+)
 from rec_gen.prior import Prior
 from rec_gen.prompting import PromptConfig, PromptRenderer
 from rec_gen.spelling import Scheme, Spellings
@@ -246,12 +253,15 @@ class Bundle:
             (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path, template: str | None = None) -> "Bundle":
+    def load(cls, path: Path, template: str | None = None, *, weights: bool = True) -> "Bundle":
         """Read a bundle and check that it is what was trained.
 
         Args:
             path: The bundle's folder.
             template: A template that the caller means to use; it must be the bundle's own.
+            weights: Whether to load the model. Without, it stands on torch's meta device and
+                computes nothing, for a runtime that holds the weights itself; those of an
+                adapter's base are then not compared with the ones of training.
 
         Raises:
             BundleError: A file is missing or was changed, or the template is another one.
@@ -269,7 +279,7 @@ class Bundle:
             CatalogTrie.load(path / TRIE),
             Template.parse(manifest.prompt.template, manifest.template_text),
             tokenizer,
-            _load_model(path, manifest, len(tokenizer)),
+            _load_model(path, manifest, len(tokenizer)) if weights else _empty(path, manifest),
             Prior.load(path / PRIOR, len(catalog)) if PRIOR in manifest.files else None,
             tuple(starmap(Template.parse, manifest.task_templates.items())),
         )
@@ -368,6 +378,10 @@ def _load_model(path: Path, manifest: Manifest, tokens: int) -> "PreTrainedModel
         )
     fit_vocabulary(base, tokens)
     return PeftModel.from_pretrained(base, path / ADAPTER).eval()
+
+
+def _empty(path: Path, manifest: Manifest) -> "PreTrainedModel":
+    return empty_model(manifest.base or str(path / MODEL), manifest.dtype)
 
 
 def fit_vocabulary(model: "PreTrainedModel", tokens: int) -> None:

@@ -72,6 +72,32 @@ def load_quantized(folder: Path, dtype: Dtype) -> "PreTrainedModel":
     return _load(str(folder), dtype=getattr(torch, dtype))
 
 
+def empty_model(base: str, dtype: Dtype, device: str = "meta") -> "PreTrainedModel":
+    """A causal language model without its weights, for one whose weights are somewhere else.
+
+    Args:
+        base: A hub name, a local folder, or `smollm2-135m`.
+        dtype: The type of the weights.
+        device: On `meta`, nothing can be computed; elsewhere the weights are whatever stood in the
+            memory, until others are put in their place, and buffers are right.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
+
+    try:
+        config = AutoConfig.from_pretrained(_resolve(base))
+    except (OSError, ValueError) as error:
+        raise _not_found(base, error) from error
+    with torch.device(device), no_init_weights():
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    model.tie_weights()  # which is left out with the weights
+    return model.eval()
+
+
 def cast_weights(model: "PreTrainedModel", dtype: "torch.dtype") -> "PreTrainedModel":
     """Give a model's parameters another type, in place, as saving and loading them in it does.
 

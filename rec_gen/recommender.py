@@ -13,6 +13,7 @@ from rec_gen.calibration import Scale
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.pool import Cap
+from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.score import Score
@@ -36,14 +37,18 @@ from rec_gen.text import clean_text
 class Recommender:
     """Recommends items of a bundle's catalog.
 
+    Args:
+        bundle: What was trained.
+        runtime: What runs the bundle's model, where that is not transformers.
+
     Example:
         >>> recommender = Recommender.load("runs/quickstart/bundle")  # doctest: +SKIP
         >>> recommender.recommend([["50", "172"]], k=3)  # doctest: +SKIP
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, runtime: Runtime | None = None) -> None:
         self.bundle = bundle
-        self._runtime = runtime_for(bundle.model)
+        self._runtime = runtime or runtime_for(bundle.model)
         self._respeller = Respeller(bundle.spellings, bundle.tokenizer)
         self._changing = Lock()
         # a request reads this once, a change replaces it: neither waits for the other

@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -71,7 +71,11 @@ class ServeConfig(Config):
         bundle: The bundle's folder.
         host: The address to listen on.
         port: The port; 0 takes a free one.
-        device: Where the model runs, such as `cpu` or `cuda`; CUDA if there is one.
+        device: Where the model runs, such as `cpu` or `cuda`; CUDA if there is one. vLLM decides
+            that itself.
+        runtime: What runs the model.
+        adapters: For vLLM, folders of LoRA adapters by the name that requests ask for.
+        vllm: Options of `vllm.AsyncEngineArgs`.
         keys: The file of API keys. Without one whoever reaches the server may do everything, so
             only a loopback address is served.
         insecure: Serve another address without keys.
@@ -90,6 +94,9 @@ class ServeConfig(Config):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     device: str | None = None
+    runtime: Literal["transformers", "vllm"] = "transformers"
+    adapters: dict[str, Path] = Field(default_factory=dict)
+    vllm: dict[str, Any] = Field(default_factory=dict)
     keys: Path | None = None
     insecure: bool = False
     store: str = Field(
@@ -110,6 +117,12 @@ class ServeConfig(Config):
                 f"host '{self.host}' can be reached by others: give a file of API keys (recgen "
                 "keys create), or say --insecure"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_options_of_another_runtime(self) -> "ServeConfig":
+        if self.runtime != "vllm" and (self.adapters or self.vllm):
+            raise ValueError("adapters and vllm belong to another runtime: say runtime = 'vllm'")
         return self
 
     @property

@@ -15,6 +15,7 @@ from serving.engine import Engine, TransformersEngine
 from serving.logs import set_up_logs
 from serving.service import Service, open_service
 from serving.tracing import sent_traces
+from serving.vllm_engine import VLLMEngine
 
 END_SECONDS = 5
 """How much longer than a deadline the end waits for clients that are slow to read."""
@@ -52,9 +53,6 @@ def run(config: ServeConfig) -> None:
         OSError: The address cannot be listened on.
     """
     set_up_logs(config.log_level)
-    engine = TransformersEngine(Recommender.load(config.bundle, device=config.device))
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
     settings = uvicorn.Config(
         "serving.app:create_app",
         log_config=None,
@@ -68,12 +66,13 @@ def run(config: ServeConfig) -> None:
     )
     loop = settings.get_loop_factory()
     with sent_traces(), asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(_serve(config, engine, settings, listener))
+        runner.run(_serve(config, settings))
 
 
-async def _serve(
-    config: ServeConfig, engine: Engine, settings: uvicorn.Config, listener: socket.socket
-) -> None:
+async def _serve(config: ServeConfig, settings: uvicorn.Config) -> None:
+    engine = await _engine(config)
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
     async with open_service(config, engine) as service:
         settings.app = create_app(service)
         host, port = listener.getsockname()[:2]
@@ -81,3 +80,9 @@ async def _serve(
         logger.info("listening", extra={"fields": {"url": f"{scheme}://{host}:{port}"}})
         await DrainingServer(settings, service).serve([listener])
     logger.info("ended")
+
+
+async def _engine(config: ServeConfig) -> Engine:
+    if config.runtime == "vllm":
+        return await VLLMEngine.start(config.bundle, config.adapters, **config.vllm)
+    return TransformersEngine(Recommender.load(config.bundle, device=config.device))

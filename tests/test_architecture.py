@@ -63,7 +63,11 @@ def test_public_names_import_and_are_listed_once() -> None:
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_modules_import_and_public_names_are_documented(file: Path) -> None:
     parts = file.relative_to(ROOT).with_suffix("").parts
-    importlib.import_module(".".join(parts).removesuffix(".__init__"))
+    try:
+        importlib.import_module(".".join(parts).removesuffix(".__init__"))
+    except ModuleNotFoundError as error:
+        if error.name != "vllm":
+            raise
     tree = ast.parse(file.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     for node in ast.walk(tree):

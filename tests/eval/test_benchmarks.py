@@ -1,6 +1,7 @@
 """The benchmarks run; what they measure is not looked at."""
 
 import json
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,8 @@ from rec_gen.decoding.search import SearchResult, search
 from rec_gen.decoding.transformers_runtime import TransformersRuntime
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.testing import tiny_model
-from tests.toy import toy_dataset
+from tests.toy import SCRATCH, toy_dataset, toy_recipe
+from training.sft import train
 
 
 def figures(command: Any, file: Path, *options: str) -> dict[str, float]:
@@ -134,3 +136,26 @@ def test_memory_is_compared_with_copies_of_the_cache(movielens: Dataset, tmp_pat
     found = figures(memory.main, tmp_path / "f.json", *options)
     assert found["unshared_beams"] == BEAMS
     assert found["peak_mb_unshared"] > found["unshared_kv_mb"] > found["shared_kv_mb"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
+def test_vllm_finds_the_same_lists(movielens: Dataset, tmp_path: Path) -> None:
+    recipe = toy_recipe(
+        spelling={"scheme": "semantic", "codes": 32},
+        train={"max_steps": 2},
+        model={"scratch": {**SCRATCH, "head_dim": 32}},
+    )
+    bundle = train(recipe, movielens, tmp_path / "run")
+    options = ["--users", "8", "--batch", "4", "--rounds", "1", "--json", str(tmp_path / "f.json")]
+    command = [sys.executable, "-m", "eval.benchmarks.vllm", str(bundle), *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads((tmp_path / "f.json").read_text())
+    assert {"machine", "versions"} <= set(report)
+    found = report["figures"]
+    assert found["users"] == 8
+    assert not any(value for name, value in found.items() if name.endswith("_beyond_ties"))
+    assert found["beam_search_invalid_items"] == 0
+    assert found["vllm_over_beam_search_rps"] > 0
+    assert report["milliseconds_a_request"]["engine"]["asked"] > 1

@@ -56,6 +56,15 @@ def test_saves_to_the_same_files(bundle: Path, tmp_path: Path) -> None:
         assert before[name] == after[name]
 
 
+def test_loads_without_weights_and_verifies_them_all_the_same(bundle: Path) -> None:
+    bare = Bundle.load(bundle, weights=False)
+    assert {weight.device.type for weight in bare.model.parameters()} == {"meta"}
+    with (bundle / "model" / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(BundleError, match=r"model\.safetensors was changed"):
+        Bundle.load(bundle, weights=False)
+
+
 def test_names_the_changed_lines_of_a_template(bundle: Path) -> None:
     file = bundle / "template.jinja"
     file.write_text(file.read_text() + "Next:\n")

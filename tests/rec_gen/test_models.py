@@ -6,7 +6,8 @@ import torch
 from bitsandbytes.nn import Linear4bit, modules
 
 from rec_gen.decoding.runtimes import SUPPORTED
-from rec_gen.models import cast_weights, load_model, load_quantized
+from rec_gen.errors import ModelError
+from rec_gen.models import cast_weights, empty_model, load_model, load_quantized
 from rec_gen.testing import tiny_model
 
 
@@ -52,3 +53,19 @@ def test_any_width_is_read_and_saved_in_4_bits(width: int, tmp_path: Path) -> No
     model.save_pretrained(tmp_path / "nf4", save_original_format=False)
     assert torch.equal(logits(model), found)
     assert torch.equal(logits(load_quantized(tmp_path / "nf4", "float32").eval()), found)
+
+
+@pytest.mark.parametrize("model_type", SUPPORTED)
+def test_a_model_without_weights_is_whole_once_it_has_some(tmp_path: Path, model_type: str) -> None:
+    model = tiny_model(32, model_type=model_type)
+    model.save_pretrained(tmp_path)
+    nowhere = empty_model(str(tmp_path), "float32")
+    assert {weight.device.type for weight in nowhere.parameters()} == {"meta"}
+    empty = empty_model(str(tmp_path), "float32", "cpu")
+    empty.load_state_dict(model.state_dict())
+    assert torch.equal(logits(empty), logits(model))
+
+
+def test_refuses_a_model_that_is_not_there() -> None:
+    with pytest.raises(ModelError, match="not a local folder"):
+        empty_model("nowhere", "float32")

@@ -74,3 +74,10 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     )
     assert "'scopes" in error("keys", "create", "--file", file, "--scope", "all")[1]
     assert "recgen keys create" in error("keys", "list", "--file", tmp_path / "none.json")[1]
+
+
+def test_adapters_are_vllms() -> None:
+    with pytest.raises(ConfigError, match="say runtime = 'vllm'"):
+        parse(adapters={"spring": "folder"})
+    told = parse(runtime="vllm", adapters={"spring": "folder"}, vllm={"enforce_eager": True})
+    assert told.adapters == {"spring": Path("folder")}
