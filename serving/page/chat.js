@@ -32,7 +32,7 @@ export function listenToChat(options, add, failed) {
         best ??= item.score;
         items.append(card(item, best, add));
       }
-      log.scrollTop = turn.offsetTop;
+      log.scrollTop = turn.previousElementSibling.offsetTop;
     }
     messages.push({ role: "assistant", content: said });
   }

@@ -4,7 +4,7 @@ import { findItems, getInfo, getModels, hasKey, keepKey } from "./api.js";
 import { listenToChat } from "./chat.js";
 import { byId, element } from "./dom.js";
 import { History } from "./history.js";
-import { showRecommendations } from "./results.js";
+import { clearRecommendations, showRecommendations } from "./results.js";
 import { listenToSearch } from "./search.js";
 
 const PAUSE_MS = 200;
@@ -48,13 +48,19 @@ async function refresh() {
   byId("seed").disabled = !(byId("temperature").valueAsNumber > 0);
   byId("failure").textContent = byId("filter-error").textContent = "";
   byId("filter").removeAttribute("aria-invalid");
-  if (!byId("options").reportValidity()) return;
+  const wrong = byId("options").querySelector("input:invalid");
+  if (wrong) {
+    clearRecommendations();
+    byId("failure").textContent = `${wrong.labels[0].textContent}: ${wrong.validationMessage}`;
+    return;
+  }
   const body = { ...options(), adapter: byId("model").value, template: byId("template").value };
   const explained = info.tasks.includes("explanation") && byId("reasons").checked && history.ids.length > 0;
-  const asked = { body, where: filter(), explained, offered: info.offered, add };
+  const asked = { body, where: filter(), explained, add };
   try {
     await showRecommendations(asked, asking.signal);
   } catch (error) {
+    if (error.name !== "AbortError") clearRecommendations();
     fail(error, byId("failure"));
   }
 }
@@ -104,11 +110,13 @@ function tellInfo(models, item) {
 async function start() {
   byId("failure").textContent = "";
   try {
-    const [told, models, first] = await Promise.all([getInfo(), getModels(), findItems({ limit: 1 })]);
+    const told = await getInfo();  // alone, since each wrong key is counted
+    const [models, first] = await Promise.all([getModels(), findItems({ limit: 1 })]);
     info = told;
     tellInfo(models, first.items[0]);
     byId("key-form").hidden = true;
     byId("main").hidden = false;
+    byId("more").open = !matchMedia("(max-width: 52rem)").matches;
     history.replace([]);
   } catch (error) {
     fail(error, byId("failure"));
@@ -128,10 +136,11 @@ byId("key-form").addEventListener("submit", (event) => {
 byId("options").addEventListener("input", refreshSoon);
 byId("options").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
 byId("example").addEventListener("click", () => example().catch((error) => fail(error, byId("failure"))));
-listenToSearch(add, (error, message) => {
-  byId("search-status").textContent = message ?? "";
-  if (error) fail(error, byId("search-status"));
-});
+listenToSearch(
+  add,
+  (message) => { byId("search-status").textContent = message; },
+  (error) => fail(error, byId("search-status")),
+);
 listenToChat(() => {
   const where = filter();
   return { ...options(), model: byId("model").value, ...(where && { where }) };

@@ -11,26 +11,35 @@ const items = (number) => `${COUNT.format(number)} ${number === 1 ? "item" : "it
  * @param body the request without a filter.
  * @param where the filter; empty for none.
  * @param explained whether to ask for reasons.
- * @param offered how many items the catalog offers.
  * @param add puts an item into the history.
  */
-export async function showRecommendations({ body, where, explained, offered, add }, signal) {
+export async function showRecommendations({ body, where, explained, add }, signal) {
   const lists = byId("lists");
   lists.setAttribute("aria-busy", "true");
   try {
-    const { total } = where ? await findItems({ where, limit: 1 }, signal) : { total: offered };
-    const [all, some] = await Promise.all([
-      recommend(body, signal), where ? recommend({ ...body, where }, signal) : null,
+    const passed = where && (await findItems({ where, limit: 1 }, signal)).total;
+    const [all, some, { total }] = await Promise.all([
+      recommend(body, signal),
+      where && (passed ? recommend({ ...body, where }, signal) : { items: [], timing: [] }),
+      findItems({ limit: 1 }, signal),
     ]);
-    const shown = some ?? all;
+    signal.throwIfAborted();
+    const shown = some || all;
     lists.replaceChildren(...(some ? both(all.items, some.items, add) : [list(all.items, add)]));
     tell(body.history.length, shown);
-    tellEffect(where && { total, offered, all: all.items, some: some.items });
+    tellEffect(where && { passed, total, all: all.items, some: some.items });
     lists.setAttribute("aria-busy", "false");
     if (explained) await explain({ ...body, ...(where && { where }) }, shown.items, signal);
   } finally {
     if (!signal.aborted) lists.setAttribute("aria-busy", "false");
   }
+}
+
+/** Take away what no longer answers what is asked. */
+export function clearRecommendations() {
+  byId("lists").replaceChildren();
+  byId("status").textContent = byId("timing").textContent = "";
+  byId("effect").hidden = true;
 }
 
 function list(found, add, mark = () => null, best = found[0]?.score) {
@@ -66,22 +75,28 @@ function tellEffect(effect) {
   const line = byId("effect");
   line.hidden = !effect;
   if (!effect) return;
-  const { total, offered, all, some } = effect;
+  const { passed, total, all, some } = effect;
   const kept = new Set(some.map(({ id }) => id));
   const dropped = all.filter(({ id }) => !kept.has(id)).length;
-  const share = offered ? ` (${Math.round((100 * total) / offered)} %)` : "";
-  line.textContent = `The filter leaves ${COUNT.format(total)} of ${items(offered)}${share}; `
+  const share = total ? ` (${Math.round((100 * passed) / total)} %)` : "";
+  line.textContent = `The filter leaves ${COUNT.format(passed)} of ${items(total)}${share}; `
     + `${dropped} of ${all.length} dropped out of the list.`;
 }
 
 /** Ask for the reasons one by one, so that each is shown as soon as it is found. */
 async function explain({ history, adapter, template }, found, signal) {
+  const status = byId("status"), told = status.textContent;
+  let reasons = 0;
+  status.textContent = `${told} Looking for reasons …`;
   for (const { id } of found) {
     const ask = { history, adapter, template, allow: [id], k: 1, explain: true };
     const { explanation } = (await recommend(ask, signal)).items[0] ?? {};
+    signal.throwIfAborted();
     const place = byId("lists").querySelector(`.card[data-id="${CSS.escape(id)}"] .reason`);
     place.textContent = explanation ?? "It shares nothing rare with the history.";
     place.classList.toggle("none", !explanation);
     place.hidden = false;
+    reasons += explanation ? 1 : 0;
   }
+  status.textContent = `${told} ${reasons} of them with a reason.`;
 }

@@ -5,15 +5,19 @@ import { byId, element, tags } from "./dom.js";
 
 const PAUSE_MS = 120;
 
-/** Search while somebody types; `add` takes the item that is chosen, `failed` what went wrong. */
-export function listenToSearch(add, failed) {
+/**
+ * Search while somebody types; `add` takes the item that is chosen, `tell` a message,
+ * `failed` what went wrong.
+ */
+export function listenToSearch(add, tell, failed) {
   const input = byId("search"), list = byId("found");
-  let found = [], at = -1, timer = 0, asking = null;
+  let found = [], answered = "", at = -1, timer = 0, asking = null;
 
   function close() {
     clearTimeout(timer);
     asking?.abort();
     found = [];
+    answered = "";
     at = -1;
     list.replaceChildren();
     show();
@@ -41,18 +45,18 @@ export function listenToSearch(add, failed) {
     asking?.abort();
     asking = new AbortController();
     const query = input.value.trim();
+    tell("");
     if (!query) return close();
     try {
-      const answer = await findItems({ query, limit: 12 }, asking.signal);
-      found = answer.items;
+      found = (await findItems({ query, limit: 12 }, asking.signal)).items;
+      answered = query;
       at = found.length ? 0 : -1;
       list.replaceChildren(...found.map((item, place) => element("li", {
         id: `found-${place}`, role: "option", onmousedown: (event) => event.preventDefault(),
         onclick: () => choose(item),
       }, element("span", { class: "title" }, item.title), tags(item, 3))));
       show();
-      const { total } = answer;
-      failed(null, total ? "" : `Nothing is called “${query}”.`);
+      if (!found.length) tell(`Nothing is called “${query}”.`);
     } catch (error) {
       failed(error);
     }
@@ -63,13 +67,19 @@ export function listenToSearch(add, failed) {
     timer = setTimeout(ask, PAUSE_MS);
   });
   input.addEventListener("blur", close);
+  async function chooseAnswered() {
+    clearTimeout(timer);
+    if (input.value.trim() !== answered) await ask();  // Enter came before the answer did
+    if (found.length) choose(found[at]);
+  }
+
   input.addEventListener("keydown", (event) => {
     const steps = { ArrowDown: 1, ArrowUp: -1 };
     if (event.key === "Escape") close();
     else if (event.key in steps && found.length) {
       at = (at + steps[event.key] + found.length) % found.length;
       show();
-    } else if (event.key === "Enter" && found.length) choose(found[at]);
+    } else if (event.key === "Enter") chooseAnswered();
     else return;
     event.preventDefault();
   });
