@@ -26,7 +26,7 @@ export async function showRecommendations({ body, where, explained, add }, signa
     signal.throwIfAborted();
     const shown = some || all;
     lists.replaceChildren(...(some ? both(all.items, some.items, add) : [list(all.items, add)]));
-    tell(body.history.length, shown);
+    tell(body, shown);
     tellEffect(where && { passed, total, all: all.items, some: some.items });
     lists.setAttribute("aria-busy", "false");
     if (explained) await explain({ ...body, ...(where && { where }) }, shown.items, signal);
@@ -62,11 +62,11 @@ function both(all, some, add) {
   ];
 }
 
-function tell(length, { items: found, certified, timing }) {
+function tell({ history: { length }, temperature }, { items: found, certified, timing }) {
   const after = length ? `after a history of ${items(length)}` : "for an empty history";
   byId("status").textContent = `${items(found.length)} ${after}.`;
   const stages = timing.map(([stage, spent]) => `${stage} ${spent.toFixed(1)} ms`).join(" · ");
-  const sure = certified ? " No other item would rank higher." : "";
+  const sure = certified && !temperature ? " No other item would rank higher." : "";
   byId("timing").textContent = found.length
     ? `Scores are log-probabilities, bars the chance beside the first item's.${sure} ${stages}` : "";
 }

@@ -317,13 +317,20 @@ def test_a_chat_that_is_refused_says_why(browser: Any, keyed: Any) -> None:
 
 def test_reasons_come_after_the_items(browser: Any, keyed: Any) -> None:
     server, key = keyed
+    asked: list[dict[str, Any]] = []
     with opened(browser, server, key=key) as page:
-        add(page, "amber", "dawn")
+        add(page, "amber")
+        wait_for(page, "#status", "with a reason.")
+        page.on("request", lambda request: asked.append(json.loads(request.post_data or "{}")))
+        add(page, "dawn")
         wait_for(page, "#status", "with a reason.")
         items = recommended(server, key, history=["i0", "i3"], explain=True)
         reasons = [item["explanation"] for item in items]
         assert any(reasons)
         shown = page.eval_on_selector_all(".reason", "all => all.map(one => one.textContent)")
+        assert "explain" not in next(body for body in asked if "history" in body)
+        explained = [body["allow"] for body in asked if body.get("explain")]
+        assert explained == [[item["id"]] for item in items]
         nothing = "It shares nothing rare with the history."
         assert shown == [reason or nothing for reason in reasons]
         page.uncheck("#reasons")
