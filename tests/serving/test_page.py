@@ -102,6 +102,12 @@ def add(page: Any, *queries: str) -> None:
     wait_for(page, "#status", f"history of {length} item")
 
 
+def say(page: Any, words: str) -> None:
+    """Send a message to the chat."""
+    page.fill("#message", words)
+    page.press("#message", "Enter")
+
+
 def recommended(server: Server, key: str | None = None, **body: Any) -> list[dict[str, Any]]:
     """What the API answers to the same request."""
     with server.client(key) as client:
@@ -265,8 +271,7 @@ def test_a_hostile_title_stays_text(browser: Any, shop: Server) -> None:
     with opened(browser, shop) as page:
         page.fill("#k", "13")
         wait_for(page, "#status", "13 items")
-        page.fill("#message", HOSTILE)
-        page.press("#message", "Enter")
+        say(page, HOSTILE)
         wait_for(page, "#chat .cards", HOSTILE)
         assert HOSTILE in page.inner_text("#chat .user")
         page.fill("#search", "RUBY")
@@ -282,9 +287,8 @@ def test_the_chat_streams_items_that_can_be_added(browser: Any, keyed: Any) -> N
     with opened(browser, server, key=key) as page:
         add(page, "iris")
         page.fill("#filter", 'brand == "Brand A"')
-        page.fill("#message", "cedar film")
         with page.expect_response("**/v1/chat/completions") as caught:
-            page.press("#message", "Enter")
+            say(page, "cedar film")
         asked = json.loads(caught.value.request.post_data)
         assert caught.value.headers["content-type"].startswith("text/event-stream")
         page.wait_for_selector("#chat-form button:enabled")
@@ -296,8 +300,7 @@ def test_the_chat_streams_items_that_can_be_added(browser: Any, keyed: Any) -> N
         assert "toy" in page.inner_text("#chat .assistant .who")
         page.click("#chat .card button >> nth=1")
         assert ids(page, "#history li") == ["i8", order[1]]
-        page.fill("#message", "and a grove")
-        page.press("#message", "Enter")
+        say(page, "and a grove")
         page.wait_for_selector("#chat .turn:nth-child(4) .card")
 
 
@@ -306,12 +309,10 @@ def test_a_chat_that_is_refused_says_why(browser: Any, keyed: Any) -> None:
     with opened(browser, server, key=key, refused=2) as page:
         page.fill("#filter", "nope")
         wait_for(page, "#filter-error", "there is no column 'nope'")
-        page.fill("#message", "amber")
-        page.press("#message", "Enter")
+        say(page, "amber")
         wait_for(page, "#chat .error", "there is no column 'nope'")
         page.fill("#filter", "")
-        page.fill("#message", "cedar")
-        page.press("#message", "Enter")
+        say(page, "cedar")
         page.wait_for_selector("#chat .card")
 
 
@@ -365,8 +366,7 @@ def test_light_and_dark_can_both_be_read(browser: Any, shop: Server, scheme: str
         add(page, "birch")
         page.fill("#filter", 'brand == "Brand A"')
         wait_for(page, "#effect", "The filter leaves")
-        page.fill("#message", "hello")
-        page.press("#message", "Enter")
+        say(page, "hello")
         page.wait_for_selector("#chat-form button:enabled")
         page.fill("#search", "film")
         page.wait_for_selector("#found li")
@@ -387,8 +387,7 @@ def test_the_page_is_never_wider_than_the_screen(browser: Any, shop: Server, wid
             page.click("summary")
         page.fill("#filter", 'brand == "Brand A"')
         wait_for(page, "#effect", "The filter leaves")
-        page.fill("#message", "long" * 100)
-        page.press("#message", "Enter")
+        say(page, "long" * 100)
         page.wait_for_selector("#chat .card")
         assert page.evaluate("document.documentElement.scrollWidth") == width
         lefts = page.eval_on_selector_all(
