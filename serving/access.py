@@ -18,10 +18,11 @@ from rec_gen.errors import ConfigError
 from serving.errors import ApiError, unavailable
 from serving.keys import SCOPES, KeyFile
 from serving.keys import Scope as KeyScope
+from serving.page_files import FILES
 from serving.responses import error_response
 from serving.service import Service
 
-OPEN = frozenset({"/healthz", "/readyz", "/openapi.json"})
+OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", *FILES})
 """Paths that need no key."""
 LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 

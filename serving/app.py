@@ -15,7 +15,7 @@ from serving.bodies import Bodies
 from serving.errors import ApiError
 from serving.observing import Observing
 from serving.responses import JsonAnswer, error_response
-from serving.routes import chat, health, items, recommendations, users
+from serving.routes import chat, health, info, items, page, recommendations, users
 from serving.service import Service
 from serving.shedding import Shedding
 
@@ -53,7 +53,7 @@ def create_app(service: Service) -> FastAPI:
         },
     )
     app.state.service = service
-    for part in (recommendations, chat, users, items, health):
+    for part in (recommendations, chat, users, items, info, health, page):
         app.include_router(part.router)
     return app
 

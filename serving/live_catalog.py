@@ -4,8 +4,12 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from rec_gen.answers import Answer
 from rec_gen.catalog import Catalog, Item
+from rec_gen.rules import eligible_items
 from serving.engine import Commit, Engine
 from serving.errors import ApiError, StoreError
 from serving.metrics import Metrics
@@ -33,6 +37,19 @@ class LiveCatalog:
     def offers(self, item: str) -> bool:
         """Whether an item may be returned."""
         return item in self.catalog.positions and item not in self._removed
+
+    def offered(self, where: str | None = None) -> tuple[Catalog, npt.NDArray[np.bool_]]:
+        """The items as they are now, and which of them may be returned; bool [items].
+
+        Raises:
+            RuleError: The rule `where` is wrong.
+        """
+        catalog, removed = self.catalog, list(self._removed)
+        known = [catalog.positions[item] for item in removed if item in catalog.positions]
+        passed = np.ones(len(catalog), bool) if where is None else eligible_items(catalog, where)
+        passed = passed.copy()  # a column's own memory cannot be written
+        passed[known] = False
+        return catalog, passed
 
     def invalid(self, answer: Answer) -> int:
         """How many items of an answer were not offered in its version of the catalog."""

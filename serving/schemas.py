@@ -149,6 +149,27 @@ class CatalogItems(BaseModel):
     """Items that may be recommended."""
 
     items: list[CatalogItem]
+    total: int = Field(description="How many there are, those beyond `limit` too.")
+
+
+class AskLimits(BaseModel):
+    """What one request may ask for."""
+
+    k: int
+    history: int
+
+
+class Info(BaseModel):
+    """What is served."""
+
+    name: str = Field(description="The model's name.")
+    template: str = Field(description="The template of its prompt; a model has one.")
+    tasks: list[str] = Field(description="What the model has learnt.")
+    catalog_version: int
+    columns: list[str] = Field(description="The columns that `where` may name.")
+    items: int = Field(description="Items that histories may name.")
+    offered: int = Field(description="Items that may be recommended.")
+    limits: AskLimits
 
 
 class HistoryEvent(BaseModel):

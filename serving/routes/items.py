@@ -11,7 +11,7 @@ from serving.errors import ApiError
 from serving.live_catalog import LiveCatalog
 from serving.responses import JsonAnswer, item_json
 from serving.routes.common import ERRORS, Parts, PathId
-from serving.schemas import CatalogAnswer, CatalogItems, PutItems
+from serving.schemas import CatalogAnswer, CatalogItems, PutItems, Text
 
 router = APIRouter(tags=["catalog"], responses=ERRORS)
 CHANGERS = [Depends(allowed("catalog"))]
@@ -21,24 +21,22 @@ CHANGERS = [Depends(allowed("catalog"))]
 async def search_items(
     service: Parts,
     query: Annotated[str, Query(max_length=256, description="A part of the title.")] = "",
+    where: Annotated[Text | None, Query(description="A rule such as `price < 20`.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> JsonAnswer:
-    """Items whose title holds a text, in the catalog's order."""
-    found = await asyncio.to_thread(_found, service.catalog, query, limit)
-    return JsonAnswer({"items": found})
+    """Items whose title holds a text and that a rule lets through, in the catalog's order."""
+    return JsonAnswer(await asyncio.to_thread(_found, service.catalog, query, where, limit))
 
 
-def _found(catalog: LiveCatalog, query: str, limit: int) -> list[dict[str, Any]]:
-    items = catalog.catalog
-    titles = items.frame["title"].str.to_lowercase()
-    places = titles.str.contains(query.lower(), literal=True).arg_true()
-    found: list[dict[str, Any]] = []
-    for place in places:
-        if len(found) == limit:
-            break
-        if catalog.offers(items.ids[place]):
-            found.append(item_json(items[place]))
-    return found
+def _found(live: LiveCatalog, query: str, where: str | None, limit: int) -> dict[str, Any]:
+    catalog, passed = live.offered(where)
+    titles = catalog.frame["title"].str.to_lowercase()
+    passed &= titles.str.contains(query.lower(), literal=True).to_numpy()
+    places = passed.nonzero()[0]
+    return {
+        "items": [item_json(catalog[int(place)]) for place in places[:limit]],
+        "total": len(places),
+    }
 
 
 @router.put("/v1/items", response_model=CatalogAnswer, dependencies=CHANGERS)

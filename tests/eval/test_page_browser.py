@@ -2,7 +2,6 @@
 
 import math
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,41 +13,11 @@ from eval.page import write_page
 from eval.page_data import parse_result
 from eval.report import format_interval
 from eval.significance import Comparison
+from tests.browser import CONTRAST, NEEDS_CHROMIUM, launched
 from tests.eval.conftest import every_section, run_curves
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-
-OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
-
-CONTRAST = """() => {
-  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  const light = (color) => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((part) => part / 255)
-      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (element) => {
-    for (let each = element; each; each = each.parentElement) {
-      const color = getComputedStyle(each).backgroundColor;
-      if (color !== "rgba(0, 0, 0, 0)") return color;
-    }
-  };
-  const all = "p, li, dt, dd, h1, h2, h3, th, td, small, a, summary, figcaption, text, .badge";
-  return [...document.querySelectorAll(all)].map((text) => {
-    const style = getComputedStyle(text), color = text.closest("svg") ? style.fill : style.color;
-    const one = light(color), other = light(behind(text));
-    return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-  });
-}"""
-"""The contrast ratio of every text with what is behind it, as WCAG 2 counts it."""
+pytestmark = NEEDS_CHROMIUM
+TEXTS = "p, li, dt, dd, h1, h2, h3, th, td, small, a, summary, figcaption, text, .badge"
 
 SORTED = """(table, column) => {
   const cells = [...table.tBodies[0].rows].map((row) => row.cells[column]);
@@ -65,10 +34,8 @@ SORTED = """(table, column) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as engine:
-        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +169,7 @@ def test_light_and_dark_can_both_be_read(browser: Any, page_file: Path) -> None:
     for scheme in ("light", "dark"):
         with opened(browser, page_file, color_scheme=scheme) as page:
             backgrounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-            contrasts = page.evaluate(CONTRAST)
+            contrasts = page.evaluate(CONTRAST, TEXTS)
             assert len(contrasts) > 500
             assert min(contrasts) > 4.5
     light, dark = (int(re.findall(r"\d+", background)[0]) for background in backgrounds)

@@ -43,7 +43,7 @@ async def test_a_key_that_holds_is_let_in(api: Api) -> None:
     assert (await api.ask(api.secret)).status_code == 200
     lower = {"Authorization": f"bearer {api.secret}"}
     assert (await api.client.get("/v1/models", headers=lower)).status_code == 200
-    for path in ("/healthz", "/readyz", "/openapi.json"):
+    for path in ("/healthz", "/readyz", "/openapi.json", "/", "/page/page.js"):
         assert (await api.client.get(path)).status_code == 200
 
 
@@ -99,6 +99,7 @@ async def test_nothing_else_is_let_in(api: Api) -> None:
         "//v1/models", "/V1/models", "/v1//models", "/healthz/../v1/models", "/v1/%6dodels",
         "/healthz%2f..%2fv1/models", "/v1/models/", "/v1/models;x=/healthz", "/metrics",
         "/healthz/", "/openapi.json/../v1/models", "/v1/models%00/healthz",
+        "/page/../v1/models", "/page/%2e%2e/v1/models", "/page/page.js/../../v1/models",
     ],
 )  # fmt: skip
 async def test_no_path_leads_around_the_keys(api: Api, path: str) -> None:

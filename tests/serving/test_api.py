@@ -131,11 +131,55 @@ async def test_a_slow_body_is_given_up(api: tuple[Service, httpx.AsyncClient]) -
     assert sent[0]["status"] == 408
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/nope", "/docs", "/v1/items/../../etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["/v1", "/v1/nope", "/docs", "/page/", "/page/index.html", "/page/../app.py"]
+)
 async def test_other_paths_are_not_found(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert (answer.status_code, assert_shape(answer)["code"]) == (404, "not_found")
     assert (await client.delete(ASK)).status_code == 405
+
+
+async def test_what_is_served_is_told(client: httpx.AsyncClient) -> None:
+    told = (await client.get("/v1/info")).json()
+    version = told.pop("catalog_version")
+    assert told == {
+        "name": "toy", "template": "sequence", "tasks": ["next_item"],
+        "columns": ["item", "title", "brand"], "items": 12, "offered": 12,
+        "limits": {"k": 50, "history": 20},
+    }  # fmt: skip
+    (await client.delete("/v1/items/i9")).raise_for_status()
+    less = (await client.get("/v1/info")).json()
+    assert (less["items"], less["offered"], less["catalog_version"]) == (12, 11, version + 1)
+    item = {"id": "i9", "title": "Film 9 jade", "fields": {"brand": "Brand A"}}
+    await client.put("/v1/items", json={"items": [item]})
+    assert (await client.get("/v1/info")).json()["offered"] == 12
+
+
+@pytest.mark.parametrize(
+    ("params", "found", "total"),
+    [
+        ({}, [f"i{item}" for item in range(12)], 12),
+        ({"limit": "2"}, ["i0", "i1"], 12),
+        ({"query": "FILM 1"}, ["i1", "i10", "i11"], 3),
+        ({"where": 'brand == "Brand A"', "limit": "1"}, ["i0"], 4),
+        ({"query": "film 1", "where": 'brand == "Brand B"'}, ["i1", "i10"], 2),
+        ({"query": "film.1"}, [], 0),
+        ({"where": 'brand == "none"'}, [], 0),
+    ],
+)
+async def test_items_are_found_by_title_and_rule(
+    client: httpx.AsyncClient, params: dict[str, str], found: list[str], total: int
+) -> None:
+    answer = (await client.get("/v1/items", params=params)).json()
+    assert [item["id"] for item in answer["items"]] == found
+    assert answer["total"] == total
+
+
+async def test_a_wrong_rule_names_its_parameter(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/items", params={"where": "price < 3"})
+    error = assert_shape(answer)
+    assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_rule", "where")
 
 
 async def test_answers_carry_headers_of_safety_and_an_id(client: httpx.AsyncClient) -> None:
