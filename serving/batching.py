@@ -51,6 +51,7 @@ class Batcher:
 
     def __init__(self, engine: Engine, config: BatchingConfig, metrics: Metrics) -> None:
         self._engine, self._config, self._metrics = engine, config, metrics
+        metrics.queue_limit.set(config.queue)
         self._waiting: deque[_Job] = deque()
         self._came = asyncio.Event()
         self._batch_seconds, self._usual = 0.0, 1
