@@ -57,6 +57,11 @@ class Batcher:
         self._batch_seconds, self._usual = 0.0, 1
         self._runner = asyncio.create_task(self._run())
 
+    @property
+    def running(self) -> bool:
+        """Whether what is submitted will be answered."""
+        return not self._runner.done()
+
     async def submit(self, query: Query, deadline_ms: int | None = None) -> Timed:
         """Have a query answered.
 

@@ -48,9 +48,7 @@ class Metrics:
             registry=registry,
         )
         self.queue = Gauge("recgen_queue_length", "Requests that wait.", registry=registry)
-        self.queue_limit = Gauge(
-            "recgen_queue_limit", "Requests that may wait.", registry=registry
-        )
+        self.queue_limit = Gauge("recgen_queue_limit", "Requests that may wait.", registry=registry)
         self.dropped = Counter(
             "recgen_dropped_total",
             "Requests that were given up before they ran.",

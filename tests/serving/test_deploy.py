@@ -71,8 +71,7 @@ def plain(expression: str) -> str:
 @pytest.mark.parametrize("expression", [*(rule["expr"] for rule in RULES), *PANELS])
 def test_expressions_name_metrics_that_the_server_counts(expression: str) -> None:
     metrics = Metrics()
-    for labels in (("r", "GET", "200"),):
-        metrics.requests.labels(*labels)
+    metrics.requests.labels("r", "GET", "200")
     metrics.latency.labels("total")
     metrics.tokens.labels("prompt")
     known = {
@@ -80,10 +79,10 @@ def test_expressions_name_metrics_that_the_server_counts(expression: str) -> Non
         for family in metrics.registry.collect()
         for sample in family.samples
     }
-    for name, inside in re.findall(r"\b(recgen_\w+)(?:{([^}]*)})?", expression):
-        assert name in known
+    for metric, inside in re.findall(r"\b(recgen_\w+)(?:{([^}]*)})?", expression):
+        assert metric in known
         labels = set(re.findall(r'(\w+)(?:=|!)~?"', inside))
-        assert labels - {"instance", "job"} <= known[name]
+        assert labels - {"instance", "job"} <= known[metric]
     assert re.search(r"\b(recgen_\w+|up)\b", expression)
 
 
