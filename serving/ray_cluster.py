@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 class Replica:
     """One server of many, in a process of Ray; Ray's proxies hand it whole HTTP requests."""
 
-    async def __init__(self, config: ServeConfig) -> None:
+    async def __init__(self, config: ServeConfig) -> None:  # type: ignore[misc]
         set_up_logs(config.log_level)
         self._open = AsyncExitStack()
         self._service = await self._open.enter_async_context(_service(config))
@@ -97,8 +98,9 @@ class LabelledMetrics:
             for metric in metrics:
                 empty = Metric(metric.name, metric.documentation, metric.type, metric.unit)
                 whole = self._families.setdefault(metric.name, empty)
-                for name, labels, value, *rest in metric.samples:
-                    whole.add_sample(name, {**labels, "replica": replica}, value, *rest)
+                for sample in metric.samples:
+                    labels = {**sample.labels, "replica": replica}
+                    whole.add_sample(sample.name, labels, sample.value)
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -176,7 +178,13 @@ def _deploy(config: ServeConfig, cluster: RayConfig) -> None:
     try:
         serve.run(application(config, cluster), name=NAME)
     except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ModelError(f"the servers do not start: {lines[-1]}") from error
+        raise ModelError(f"the servers do not start: {_reason()}") from error
     scheme = "https" if config.tls else "http"
     logger.info("deployed", extra={"fields": {"url": f"{scheme}://{config.host}:{config.port}"}})
+
+
+def _reason() -> str:
+    """What the last server that did not start said, without its trace."""
+    message = serve.status().applications[NAME].deployments[NAME].message
+    errors = re.findall(r"^[\w.]*Error: (.+)", message, re.MULTILINE)
+    return str(errors[-1] if errors else message.partition("\n")[0])

@@ -5,14 +5,18 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
+from serving.keys import create_key
 from serving.metrics import Metrics
-from tests.serving.server import ROOT
+from tests.serving.server import ROOT, Server, served
+from tests.serving.stores import free_port
 
 DEPLOY = ROOT / "serving" / "deploy"
 ALERTS = DEPLOY / "alerts.yml"
@@ -41,6 +45,51 @@ def test_prometheus_takes_its_configuration(tmp_path: Path) -> None:
         shutil.copy(DEPLOY / name, tmp_path)
     (tmp_path / "metrics.key").write_text("rg_0")
     passes("promtool", "check", "config", tmp_path / "prometheus.yml")
+
+
+@pytest.mark.slow
+def test_prometheus_reads_a_server_with_its_key(bundle: Path, tmp_path: Path) -> None:
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("prometheus is not installed")
+    keys, port = tmp_path / "keys.json", free_port()
+    (tmp_path / "metrics.key").write_text(create_key(keys, "shop", ["metrics"]) + "\n")
+    shutil.copy(ALERTS, tmp_path)
+    store = f"sqlite:///{tmp_path}/store.db"
+    with served(bundle, "--store", store, "--keys", keys) as server:
+        text = (DEPLOY / "prometheus.yml").read_text(encoding="utf-8")
+        target = server.url.removeprefix("http://")
+        file = tmp_path / "prometheus.yml"
+        file.write_text(text.replace("recgen:8000", target).replace("10s", "1s"))
+        listen = f"--web.listen-address=127.0.0.1:{port}"
+        folder = f"--storage.tsdb.path={tmp_path}/tsdb"
+        process = subprocess.Popen(
+            [program, f"--config.file={file}", listen, folder], stderr=subprocess.DEVNULL
+        )
+        try:
+            client = httpx.Client(
+                base_url=f"http://127.0.0.1:{port}/api/v1",
+                transport=httpx.HTTPTransport(retries=8),
+            )
+            with client:
+                assert value(client, "recgen_store_up == 1") == "1"
+                assert value(client, "recgen_queue_limit") == "256"
+                (group,) = client.get("/rules").json()["data"]["groups"]
+                assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}
+                assert {rule["state"] for rule in group["rules"]} == {"inactive"}
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def value(client: httpx.Client, query: str) -> str:
+    """The value of a series, once Prometheus has read it."""
+    for _ in range(300):
+        found = client.get("/query", params={"query": query}).json()["data"]["result"]
+        if found:
+            return str(found[0]["value"][1])
+        time.sleep(0.1)
+    raise AssertionError(f"{query} was not read")
 
 
 def test_alerts_fire_when_they_should_and_not_before() -> None:
@@ -124,6 +173,23 @@ def test_the_image_starts_the_server_itself_and_not_as_root() -> None:
     copied = (ROOT / ".dockerignore").read_text(encoding="utf-8")
     packages = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"tests"}
     assert packages <= set(re.findall(r"^!(\w+)$", copied, re.MULTILINE))
+
+
+def test_the_health_check_asks_whether_requests_are_taken(server: Server) -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    check = re.search(r"^HEALTHCHECK .*\\\n    CMD (.*)$", text, re.MULTILINE)
+    assert check is not None
+    program, *arguments = json.loads(check[1])
+    assert program == "python"
+
+    def code(url: str) -> int:
+        told = [part.replace("http://127.0.0.1:8000", url) for part in arguments]
+        assert told != arguments
+        return subprocess.run([sys.executable, *told], stderr=subprocess.DEVNULL).returncode
+
+    assert code(server.url) == 0
+    assert code(f"{server.url}/none") != 0
+    assert code(f"http://127.0.0.1:{free_port()}") != 0
 
 
 def options(arguments: list[str]) -> dict[str, Any]:

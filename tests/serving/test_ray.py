@@ -99,16 +99,13 @@ def until(done: Callable[[], object]) -> None:
     raise AssertionError("it never came to that")
 
 
-def deploy(bundle: Path, address: str, store: str, port: int) -> None:
+def deploy(bundle: Path, address: str, store: str, port: int) -> "subprocess.CompletedProcess[str]":
     options = ["max_replicas=2", "ongoing=1", "surge_percent=0"]  # no core is free for a third
     settings = [*(f"ray.{option}" for option in options), "limits.rate=1000000/minute"]
     flags = [part for setting in settings for part in ("--set", setting)]
     command = [sys.executable, "-m", "rec_gen", "serve", str(bundle), "--ray", address, *flags]
-    done = subprocess.run(
-        [*command, "--store", store, "--port", str(port)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert '"deployed"' in done.stderr
+    flags = ["--store", store, "--port", str(port)]
+    return subprocess.run([*command, *flags], cwd=ROOT, capture_output=True, text=True)
 
 
 class Clients:
@@ -156,18 +153,26 @@ def test_servers_grow_with_the_load_and_are_updated_without_an_error(
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with redis(tmp_path) as (store, _), cluster(monkeypatch) as address:
-        deploy(bundle, address, store, port)
+        done = deploy(bundle, address, store, port)
+        assert '"deployed"' in done.stderr, done.stderr
         assert httpx.get(f"{url}/readyz").status_code == 200
         with Clients(url, 4) as clients:
             until(lambda: len(answers(url)) == 2)  # a core each, so one on each node
             assert set(clients.seen) == {(200, "toy")}
             event = {"user": "u", "item": "i4"}
             httpx.post(f"{url}/v1/events", json=event).raise_for_status()
-            deploy(second, address, store, port)
+            assert deploy(second, address, store, port).returncode == 0
             before = clients.seen[200, "toy"]
             until(lambda: clients.seen[200, "other"] > 50)
             assert len(answers(url)) == 2
             assert clients.seen[200, "toy"] - before <= 4
         assert set(clients.seen) == {(200, "toy"), (200, "other")}
+        with (second / "model" / "model.safetensors").open("ab") as file:
+            file.write(b"spoilt")
+        failed = deploy(second, address, store, port)
+        assert failed.returncode == 1
+        assert "do not start: " in failed.stderr
+        assert "model/model.safetensors was changed after training" in failed.stderr
+        assert httpx.get(f"{url}/v1/models").json()["data"][0]["id"] == "other"
         kept = httpx.get(f"{url}/v1/users/u/history").json()["events"]
         assert [event["item"] for event in kept] == ["i4"]
