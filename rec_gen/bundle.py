@@ -266,7 +266,7 @@ class Bundle:
         Raises:
             BundleError: A file is missing or was changed, or the template is another one.
         """
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path)
         if template is not None:
             _refuse_other_template(path, manifest, Template.load(template).text)
         _refuse_changes(path, manifest)
@@ -295,7 +295,12 @@ def _files(folder: Path) -> list[str]:
     return sorted(name for name in names if name != MANIFEST)
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """Read what a bundle says of itself, without its model.
+
+    Raises:
+        BundleError: There is no bundle, or its manifest was changed.
+    """
     try:
         table = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         if table.get("format") != FORMAT:

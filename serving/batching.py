@@ -51,10 +51,16 @@ class Batcher:
 
     def __init__(self, engine: Engine, config: BatchingConfig, metrics: Metrics) -> None:
         self._engine, self._config, self._metrics = engine, config, metrics
+        metrics.queue_limit.set(config.queue)
         self._waiting: deque[_Job] = deque()
         self._came = asyncio.Event()
         self._batch_seconds, self._usual = 0.0, 1
         self._runner = asyncio.create_task(self._run())
+
+    @property
+    def running(self) -> bool:
+        """Whether what is submitted will be answered."""
+        return not self._runner.done()
 
     async def submit(self, query: Query, deadline_ms: int | None = None) -> Timed:
         """Have a query answered.

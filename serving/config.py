@@ -64,6 +64,38 @@ class TlsConfig(Config):
     key: Path
 
 
+class RayConfig(Config):
+    """Servers on the machines of a Ray cluster, behind one address.
+
+    Attributes:
+        address: The cluster: `auto` for the one of this machine, or `HOST:PORT` of its head.
+        min_replicas: Servers that always run.
+        max_replicas: Servers that run under load.
+        ongoing: Requests of one server, running and waiting, above which another is started;
+            by default those of one batch.
+        cpus: Cores that a server takes.
+        gpus: GPUs that a server takes.
+        surge_percent: Servers that an update may start before it ends old ones, as a share of all,
+            rounded up; their cores and GPUs must be free. With 0 old ones end first.
+    """
+
+    address: str = Field(default="auto", min_length=1)
+    min_replicas: int = Field(default=1, ge=1)
+    max_replicas: int = Field(default=1, ge=1)
+    ongoing: float | None = Field(default=None, gt=0)
+    cpus: float = Field(default=1.0, ge=0)
+    gpus: float = Field(default=0.0, ge=0)
+    surge_percent: int = Field(default=25, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _refuse_an_empty_range(self) -> "RayConfig":
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"min_replicas {self.min_replicas} is above max_replicas {self.max_replicas}"
+            )
+        return self
+
+
 class ServeConfig(Config):
     """One server.
 
@@ -88,6 +120,7 @@ class ServeConfig(Config):
         log_level: What is logged.
         batching: How requests are gathered.
         limits: What one client may ask for.
+        ray: Several servers on a Ray cluster; without, one in this process.
     """
 
     bundle: Path
@@ -109,6 +142,16 @@ class ServeConfig(Config):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     batching: BatchingConfig = BatchingConfig()
     limits: LimitsConfig = LimitsConfig()
+    ray: RayConfig | None = None
+
+    @model_validator(mode="after")
+    def _refuse_a_store_of_one_machine(self) -> "ServeConfig":
+        if self.ray is not None and self.store.startswith("sqlite"):
+            raise ValueError(
+                f"store '{self.store}' is one machine's, and Ray runs servers on several: give "
+                "--store postgresql://… or redis://…"
+            )
+        return self
 
     @model_validator(mode="after")
     def _refuse_open_doors(self) -> "ServeConfig":

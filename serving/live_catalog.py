@@ -93,6 +93,7 @@ class LiveCatalog:
                 async with self._changing:
                     await self.catch_up()
             except StoreError:
+                self._metrics.store_up.set(0)
                 logger.warning("the store cannot be read for changes of the catalog")
 
     async def catch_up(self) -> None:
@@ -107,6 +108,7 @@ class LiveCatalog:
             await self._apply(changes)
         self._number = number
         self._metrics.version.set(number)
+        self._metrics.store_up.set(1)
 
     async def _change(self, changes: Sequence[Change]) -> int:
         async def keep() -> None:

@@ -14,12 +14,14 @@ class Metrics:
         latency: Seconds of a request by stage: `queue`, `search`, `store` and `total`.
         batch_size: Requests of a batch.
         queue: Requests that wait.
+        queue_limit: Requests that may wait.
         dropped: Requests that were never run: their client left, or their deadline passed.
         tokens: Tokens by kind: `prompt` and `answer`.
         answers: Answers that were given.
         items: Items that were recommended.
         invalid: Items that were recommended and were not offered; always 0.
         events: Events that were kept.
+        store_up: 1 where the store could be read last time, else 0.
         version: How often the catalog was changed since it was made.
         popularity: How popular recommended items are, as a share of what they were at first.
     """
@@ -46,6 +48,7 @@ class Metrics:
             registry=registry,
         )
         self.queue = Gauge("recgen_queue_length", "Requests that wait.", registry=registry)
+        self.queue_limit = Gauge("recgen_queue_limit", "Requests that may wait.", registry=registry)
         self.dropped = Counter(
             "recgen_dropped_total",
             "Requests that were given up before they ran.",
@@ -59,6 +62,9 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.events = Counter("recgen_events_total", "Events that were kept.", registry=registry)
+        self.store_up = Gauge(
+            "recgen_store_up", "The store could be read last time.", registry=registry
+        )
         self.version = Gauge("recgen_catalog_version", "Changes of the catalog.", registry=registry)
         self.popularity = Gauge(
             "recgen_popularity_drift",

@@ -1,9 +1,11 @@
 """The parts of one running server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
 
 from serving.batching import Batcher
 from serving.config import ServeConfig
@@ -29,6 +31,7 @@ class Service:
         drift: Watches how popular recommended items are.
         keys: The API keys; None where none are asked for.
         draining: The server is about to end.
+        counted: What `/metrics` tells; the metrics of this server, unless it is one of several.
     """
 
     config: ServeConfig
@@ -40,6 +43,7 @@ class Service:
     drift: PopularityDrift
     keys: KeyFile | None
     draining: bool = field(default=False)
+    counted: Callable[[], Awaitable[CollectorRegistry]] | None = None
 
 
 @asynccontextmanager

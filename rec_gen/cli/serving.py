@@ -34,6 +34,11 @@ FILE = click.option(
 @click.option("--cors", "cors_origins", multiple=True, metavar="ORIGIN", help="Allow an origin.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="A certificate in PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key in PEM.")
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Serve on a Ray cluster, auto or HOST:PORT; what runs there is updated without a gap.",
+)
 @click.option("--log-level", help="debug, info, warning or error.")
 @OVERRIDES
 def serve(
@@ -41,6 +46,7 @@ def serve(
     file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    ray: str | None,
     overrides: Sequence[str],
     **flags: object,
 ) -> None:
@@ -53,6 +59,7 @@ def serve(
     recgen serve runs/quickstart/bundle --port 9000 --set batching.wait_ms=5
     recgen serve runs/quickstart/bundle --host 0.0.0.0 --keys keys.json \\
         --tls-cert cert.pem --tls-key key.pem --store postgresql://recgen@db/recgen
+    recgen serve runs/quickstart/bundle --ray auto --store redis://db/0 --set ray.max_replicas=4
     curl localhost:8000/v1/recommendations --json '{"history": ["50", "172"], "k": 5}'
     """
     from rec_gen.config import parse_config, read_toml
@@ -63,12 +70,18 @@ def serve(
     table |= {name: value for name, value in flags.items() if value not in (None, ())}
     if tls_cert or tls_key:
         table["tls"] = {"cert": tls_cert, "key": tls_key}
+    if ray:
+        table["ray"] = {**table.get("ray", {}), "address": ray}
     table["bundle"] = bundle
     config = parse_config(ServeConfig, table, overrides, "serve" if file is None else str(file))
     try:
-        from serving.server import run
+        if config.ray:
+            from serving.ray_cluster import run
+        else:
+            from serving.server import run
     except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name or "fastapi", "serve") from error
+        extra = "ray" if error.name == "ray" else "serve"
+        raise MissingPackageError(error.name or "fastapi", extra) from error
     quiet()
     run(config)
 

@@ -35,4 +35,5 @@ async def ready(service: Parts) -> JsonAnswer:
 )
 async def metrics(service: Parts) -> Response:
     """All counts, in Prometheus' format."""
-    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    registry = await service.counted() if service.counted else service.metrics.registry
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

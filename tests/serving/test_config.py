@@ -48,6 +48,19 @@ def test_a_wrong_value_is_refused(table: dict[str, Any]) -> None:
         parse(**table)
 
 
+def test_a_cluster_needs_a_store_that_all_its_machines_reach(tmp_path: Path) -> None:
+    for table in ({}, {"max_replicas": 2}, {"address": "10.0.0.1:6379"}):
+        with pytest.raises(ConfigError, match=r"store 'sqlite:.*give --store postgresql"):
+            parse(ray=table)
+        assert parse(ray=table, store="redis://h/0").ray is not None
+        assert parse(ray=table, store="postgresql://h/d").ray is not None
+    with pytest.raises(ConfigError, match="min_replicas 2 is above max_replicas 1"):
+        parse(ray={"min_replicas": 2}, store="redis://h/0")
+    code, line = error("serve", tmp_path, "--ray", "auto")
+    assert code == 2
+    assert "is one machine's, and Ray runs servers on several" in line
+
+
 def test_the_command_line_says_what_is_wrong(tmp_path: Path) -> None:
     code, line = error("serve", tmp_path, "--host", "0.0.0.0")  # noqa: S104
     assert code == 2

@@ -33,6 +33,13 @@ def assert_unavailable(answer: httpx.Response) -> None:
     assert int(answer.headers["retry-after"]) >= 1
 
 
+async def store_is(up: int, client: httpx.AsyncClient) -> None:
+    """Wait until the server has noticed whether its store can be read."""
+    async with asyncio.timeout(30):
+        while f"recgen_store_up {up}.0" not in (await client.get("/metrics")).text:
+            await asyncio.sleep(0.05)
+
+
 async def test_without_its_database_a_server_refuses_what_it_cannot_keep(
     bundle: Path, tmp_path: Path
 ) -> None:
@@ -51,11 +58,13 @@ async def test_without_its_database_a_server_refuses_what_it_cannot_keep(
             assert_unavailable(await client.delete("/v1/items/i5"))
             assert_unavailable(await client.get("/readyz"))
             assert (await client.get("/healthz")).status_code == 200
+            await store_is(0, client)
             kept = {f"i{item}" for item in range(12)} - {"i3"}
             assert await ids(client, history=[]) == kept
             port = int(url.split(":")[2].split("/")[0])
             with redis(tmp_path, port=port):
                 assert (await client.get("/readyz")).status_code == 200
+                await store_is(1, client)
                 assert await ids(client, user="u") == kept - {"i1"}
                 (await client.put("/v1/items", json=new)).raise_for_status()
                 assert await ids(client, history=[]) == kept | {"n"}

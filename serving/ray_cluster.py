@@ -1,0 +1,190 @@
+"""Many servers behind one address: the server as a deployment of Ray Serve."""
+
+import asyncio
+import logging
+import os
+import re
+import socket
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import ray
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from ray import serve
+from ray.serve.config import AutoscalingConfig, HTTPOptions
+
+from rec_gen.bundle import read_manifest
+from rec_gen.errors import ConfigError, ModelError
+from rec_gen.recommender import Recommender
+from serving.app import create_app
+from serving.config import RayConfig, ServeConfig
+from serving.engine import TransformersEngine
+from serving.keys import KeyFile
+from serving.logs import set_up_logs
+from serving.server import END_SECONDS
+from serving.service import Service, open_service
+from serving.tracing import sent_traces
+
+NAME = "recgen"
+"""The application and its deployment, as Ray calls them."""
+CONNECT_SECONDS = 5.0
+SCRAPE_SECONDS = 5.0
+"""How long `/metrics` waits for the other servers."""
+logger = logging.getLogger(__name__)
+
+
+@serve.ingress()
+class Replica:
+    """One server of many, in a process of Ray; Ray's proxies hand it whole HTTP requests."""
+
+    async def __init__(self, config: ServeConfig) -> None:  # type: ignore[misc]
+        set_up_logs(config.log_level)
+        self._open = AsyncExitStack()
+        self._service = await self._open.enter_async_context(_service(config))
+        self._service.counted = _counted
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """The application, once the parts are there."""
+        return create_app(self._service)
+
+    async def counts(self) -> tuple[str, list[Metric]]:
+        """The name of this server and what it has counted."""
+        replica = serve.get_replica_context().replica_id.unique_id
+        return replica, list(self._service.metrics.registry.collect())
+
+    async def check_health(self) -> None:
+        """Ray puts another server in the place of one that raises, or that does not return.
+
+        Raises:
+            RuntimeError: Nothing is answered any more.
+        """
+        if not self._service.batcher.running:
+            raise RuntimeError("the batcher has ended")
+
+    async def __del__(self) -> None:
+        """Ray calls this when no request goes here any more and all are answered."""
+        await self._open.aclose()
+
+
+@asynccontextmanager
+async def _service(config: ServeConfig) -> AsyncIterator[Service]:
+    with sent_traces():
+        load = partial(Recommender.load, config.bundle, device=config.device)
+        engine = TransformersEngine(await asyncio.to_thread(load))
+        async with open_service(config, engine) as service:
+            yield service
+
+
+async def _counted() -> CollectorRegistry:
+    """What all servers have counted, since a proxy may ask any of them."""
+    replicas = serve.get_deployment_handle(NAME, NAME).broadcast("counts")
+    found = await replicas.results_async(timeout_s=SCRAPE_SECONDS, return_exceptions=True)
+    registry = CollectorRegistry()
+    registry.register(
+        LabelledMetrics(counts for counts in found if not isinstance(counts, BaseException))
+    )
+    return registry
+
+
+class LabelledMetrics:
+    """The metrics of several servers as one, each with the label `replica`."""
+
+    def __init__(self, replicas: Iterable[tuple[str, Iterable[Metric]]]) -> None:
+        self._families: dict[str, Metric] = {}
+        for replica, metrics in replicas:
+            for metric in metrics:
+                empty = Metric(metric.name, metric.documentation, metric.type, metric.unit)
+                whole = self._families.setdefault(metric.name, empty)
+                for sample in metric.samples:
+                    labels = {**sample.labels, "replica": replica}
+                    whole.add_sample(sample.name, labels, sample.value)
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        yield from self._families.values()
+
+
+def application(config: ServeConfig, cluster: RayConfig) -> serve.Application:
+    """What Ray is told to run.
+
+    A server refuses with 429 what its own queue cannot take, so Ray may send it more than that.
+    """
+    batching = config.batching
+    deployment = serve.deployment(
+        Replica,
+        name=NAME,
+        max_ongoing_requests=batching.queue + 2 * batching.max_batch,
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=cluster.min_replicas,
+            max_replicas=cluster.max_replicas,
+            target_ongoing_requests=cluster.ongoing or batching.max_batch,
+        ),
+        ray_actor_options={"num_cpus": cluster.cpus, "num_gpus": cluster.gpus},
+        max_surge_percent=cluster.surge_percent,
+        max_constructor_retry_count=3,
+        graceful_shutdown_timeout_s=batching.deadline_ms / 1000 + END_SECONDS,
+    )
+    return deployment.bind(config)
+
+
+def run(config: ServeConfig) -> None:
+    """Serve a bundle on a cluster, or update what is served there; returns once that is done.
+
+    Old servers answer until new ones can. `serve shutdown` of Ray ends them.
+
+    Raises:
+        BundleError: There is no bundle.
+        ConfigError: The keys cannot be read, or there is no cluster.
+        ModelError: The servers do not start; those that ran before go on.
+    """
+    cluster = config.ray or RayConfig()
+    read_manifest(config.bundle)
+    paths = {"bundle": config.bundle.absolute()}
+    if config.keys is not None:
+        KeyFile(config.keys)
+        paths["keys"] = config.keys.absolute()
+    config = config.model_copy(update=paths)
+    set_up_logs(config.log_level)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _connect(cluster.address)
+    try:
+        _deploy(config, cluster)
+    finally:
+        ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    try:
+        host, _, port = address.rpartition(":")
+        if port.isdigit():  # Ray itself waits for minutes
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        ray.init(address, log_to_driver=False, configure_logging=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"ray.address '{address}': no Ray cluster answers there: start one with "
+            "ray start --head"
+        ) from error
+
+
+def _deploy(config: ServeConfig, cluster: RayConfig) -> None:
+    options = HTTPOptions(host=config.host, port=config.port)
+    if config.tls:
+        options.ssl_certfile = str(config.tls.cert.absolute())
+        options.ssl_keyfile = str(config.tls.key.absolute())
+    serve.start(http_options=options)
+    try:
+        serve.run(application(config, cluster), name=NAME)
+    except RuntimeError as error:
+        raise ModelError(f"the servers do not start: {_reason()}") from error
+    scheme = "https" if config.tls else "http"
+    logger.info("deployed", extra={"fields": {"url": f"{scheme}://{config.host}:{config.port}"}})
+
+
+def _reason() -> str:
+    """What the last server that did not start said, without its trace."""
+    message = serve.status().applications[NAME].deployments[NAME].message
+    errors = re.findall(r"^[\w.]*Error: (.+)", message, re.MULTILINE)
+    return str(errors[-1] if errors else message.partition("\n")[0])
