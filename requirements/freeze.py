@@ -1,9 +1,9 @@
 """Write the frozen sets from this environment: `python requirements/freeze.py`.
 
 `quickstart.txt` is what `rec_gen[train]` needs; `tests.txt` adds the developers' tools, DeepSpeed,
-implicit, the trackers, Ray, vLLM and the models that pip can install. Packages that an installed one
-asks for but that break the stack (torchvision, torchaudio, torchcodec, triton, OpenCV) are absent
-from the environment, and so from the sets.
+implicit, the trackers, Ray, vLLM and the models that pip can install. Packages that an installed
+one asks for but that break the stack (torchvision, torchaudio, torchcodec, triton, OpenCV) are
+absent from the environment, and so from the sets.
 """
 
 import tomllib
