@@ -32,6 +32,14 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._service, self._loop = service, asyncio.get_running_loop()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections, and say so: from here on a signal drains."""
+        await super().startup(sockets)
+        scheme = "https" if self.config.is_ssl else "http"
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            logger.info("listening", extra={"fields": {"url": f"{scheme}://{host}:{port}"}})
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal; the process ends with 0, so it is not raised again."""
         if self._service.draining or sig == signal.SIGINT:
@@ -75,9 +83,6 @@ async def _serve(config: ServeConfig, settings: uvicorn.Config) -> None:
     listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
     async with open_service(config, engine) as service:
         settings.app = create_app(service)
-        host, port = listener.getsockname()[:2]
-        scheme = "https" if config.tls else "http"
-        logger.info("listening", extra={"fields": {"url": f"{scheme}://{host}:{port}"}})
         await DrainingServer(settings, service).serve([listener])
     logger.info("ended")
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,3 +73,12 @@ def served(bundle: Path, *arguments: object, **environment: str) -> Iterator[Ser
         process.wait(60)
         reader.join(60)
         process.stderr.close()
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait until something has happened."""
+    for _ in range(3000):
+        if done():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen within 30 s")

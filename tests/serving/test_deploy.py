@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import yaml
 
 from serving.keys import create_key
 from serving.metrics import Metrics
-from tests.serving.server import ROOT, Server, served
+from tests.serving.server import ROOT, Server, served, until
 from tests.serving.stores import free_port
 
 DEPLOY = ROOT / "serving" / "deploy"
@@ -68,13 +67,14 @@ def test_prometheus_reads_a_server_with_its_key(bundle: Path, tmp_path: Path) ->
         )
         try:
             client = httpx.Client(
-                base_url=f"http://127.0.0.1:{port}/api/v1",
+                base_url=f"http://127.0.0.1:{port}",
                 transport=httpx.HTTPTransport(retries=8),
             )
             with client:
+                until(lambda: client.get("/-/ready").is_success)
                 assert value(client, "recgen_store_up == 1") == "1"
                 assert value(client, "recgen_queue_limit") == "256"
-                (group,) = client.get("/rules").json()["data"]["groups"]
+                (group,) = client.get("/api/v1/rules").json()["data"]["groups"]
                 assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}
                 assert {rule["state"] for rule in group["rules"]} == {"inactive"}
         finally:
@@ -84,12 +84,15 @@ def test_prometheus_reads_a_server_with_its_key(bundle: Path, tmp_path: Path) ->
 
 def value(client: httpx.Client, query: str) -> str:
     """The value of a series, once Prometheus has read it."""
-    for _ in range(300):
-        found = client.get("/query", params={"query": query}).json()["data"]["result"]
-        if found:
-            return str(found[0]["value"][1])
-        time.sleep(0.1)
-    raise AssertionError(f"{query} was not read")
+    found: list[Any] = []
+
+    def read() -> bool:
+        answer = client.get("/api/v1/query", params={"query": query}).raise_for_status()
+        found.extend(answer.json()["data"]["result"])
+        return bool(found)
+
+    until(read)
+    return str(found[0]["value"][1])
 
 
 def test_alerts_fire_when_they_should_and_not_before() -> None:

@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serving.server import Server, served
+from tests.serving.server import Server, served, until
 
 ASK = "/v1/recommendations"
 ALL = {f"i{item}" for item in range(12)}
@@ -44,14 +44,6 @@ def load(server: Server, clients: int) -> Iterator[list[httpx.Response | httpx.T
             ended.set()
             for future in asking:
                 future.result()
-
-
-def until(done: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if done():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen within 30 s")
 
 
 def recommended(answer: httpx.Response) -> set[str]:
