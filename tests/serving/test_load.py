@@ -32,6 +32,8 @@ def load(server: Server, clients: int) -> Iterator[list[httpx.Response | httpx.T
                 identity = {"X-Request-ID": f"load-{number}-{len(answers)}"}
                 try:
                     answers.append(client.post(ASK, json=body, headers=identity))
+                    if answers[-1].status_code == 503:
+                        time.sleep(0.05)
                 except httpx.TransportError as error:
                     answers.append(error)
                     time.sleep(0.01)

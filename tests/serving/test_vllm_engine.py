@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 
 from rec_gen.bundle import Bundle
 from rec_gen.recommender import Recommender
-from serving.engine import TransformersEngine
+from serving.engine import RecommenderEngine
 from tests.rec_gen.decoding.vllm_search import VLLM
 from tests.serving.server import served
 from tests.serving.vllm_engine_run import ADAPTER, NEW, QUERIES, told
@@ -51,7 +51,7 @@ def adapted(bundle: Bundle, folder: Path) -> Bundle:
 
 async def expected(bundles: dict[str | None, Bundle]) -> dict[str, Any]:
     """What transformers answers, before the catalog is changed and after."""
-    engines = {name: TransformersEngine(Recommender(one)) for name, one in bundles.items()}
+    engines = {name: RecommenderEngine(Recommender(one)) for name, one in bundles.items()}
     said: dict[str, Any] = {}
     for moment in ("answers", "changed"):
         answers = [await engines[query.adapter].answer([query]) for query in QUERIES[:-1]]
