@@ -20,7 +20,7 @@ from serving.engines import start_engine
 from serving.errors import EngineDownError
 from serving.restarting import RestartingEngine
 from serving.service import Service, open_service
-from tests.serving.server import served, until
+from tests.serving.server import engine_of, served, until
 from tests.serving.test_load import load, recommended
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -162,10 +162,7 @@ def test_clients_see_right_answers_or_that_it_is_down(bundle: Path, tmp_path: Pa
         main = psutil.Process(server.process.pid)
         with load(server, 4) as answers:
             until(lambda: len(answers) > 20)
-            (engine,) = [
-                child for child in main.children() if "spawn_main" in " ".join(child.cmdline())
-            ]
-            engine.kill()
+            engine_of(server).kill()
             until(lambda: any(getattr(one, "status_code", 0) == 503 for one in answers))
             killed = len(answers)
             until(lambda: any(getattr(one, "status_code", 0) == 200 for one in answers[killed:]))
