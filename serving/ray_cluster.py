@@ -18,7 +18,6 @@ from rec_gen.bundle import read_manifest
 from rec_gen.errors import ConfigError, ModelError
 from serving.app import create_app
 from serving.config import RayConfig, ServeConfig
-from serving.engines import start_engine
 from serving.keys import KeyFile
 from serving.logs import set_up_logs
 from serving.server import END_SECONDS
@@ -69,7 +68,7 @@ class Replica:
 @asynccontextmanager
 async def _service(config: ServeConfig) -> AsyncIterator[Service]:
     with sent_traces():
-        async with open_service(config, await start_engine(config)) as service:
+        async with open_service(config) as service:
             yield service
 
 

@@ -35,14 +35,13 @@ class RestartingEngine:
         self._changes = _Changes()
         self._before = 0  # versions that the engine does not count
         self._usual_seconds, self._since = 1.0, time.monotonic()
-        self._back = asyncio.Event()
-        self._back.set()
+        self._up, self._replaced = True, asyncio.Condition()
         self._keeper = asyncio.create_task(self._keep())
 
     @property
     def up(self) -> bool:
         """Whether there is an engine that answers."""
-        return self._back.is_set()
+        return self._up
 
     @property
     def catalog(self) -> Catalog:
@@ -83,13 +82,15 @@ class RestartingEngine:
             self._changes.add(put, remove, codes)
             kept = True
 
+        engine, before = self._current(), self._before
         try:
-            return self._before + await self._current().update(put, remove, codes, keep)
+            return before + await engine.update(put, remove, codes, keep)
         except EngineDownError:
             if not kept:
                 raise
-        await self._back.wait()  # the next engine is told of it
-        return self.version
+        async with self._replaced:  # the next engine is told of it
+            await self._replaced.wait_for(lambda: self._engine is not engine)
+            return self.version
 
     async def close(self) -> None:
         """Let go of the engine."""
@@ -106,17 +107,19 @@ class RestartingEngine:
         pause = 0.0
         while True:
             await self._engine.wait_until_down()
-            self._back.clear()
+            self._up = False
             began, lived = time.monotonic(), time.monotonic() - self._since
             logger.error("the engine went down", extra={"fields": {"lived_seconds": round(lived)}})
             await self._engine.close()
             pause = 0.0 if lived > LONGEST_PAUSE else _longer(pause)
             while (engine := await self._another(pause)) is None:
                 pause = _longer(pause)
-            self._engine, self._before = engine, self.version + 1 - engine.version
             self._since = time.monotonic()
             self._usual_seconds = self._since - began
-            self._back.set()
+            async with self._replaced:
+                self._engine, self._before = engine, self.version + 1 - engine.version
+                self._up = True
+                self._replaced.notify_all()
             told = {"seconds": round(self._usual_seconds, 1)}
             logger.warning("the engine is up again", extra={"fields": told})
 

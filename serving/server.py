@@ -10,7 +10,6 @@ import uvicorn
 
 from serving.app import create_app
 from serving.config import ServeConfig
-from serving.engines import start_engine
 from serving.logs import set_up_logs
 from serving.service import Service, open_service
 from serving.tracing import sent_traces
@@ -76,10 +75,9 @@ def run(config: ServeConfig) -> None:
 
 
 async def _serve(config: ServeConfig, settings: uvicorn.Config) -> None:
-    engine = await start_engine(config)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
-    async with open_service(config, engine) as service:
+    async with open_service(config) as service:
         settings.app = create_app(service)
         await DrainingServer(settings, service).serve([listener])
     logger.info("ended")

@@ -11,6 +11,7 @@ from serving.batching import Batcher
 from serving.config import ServeConfig
 from serving.drift import PopularityDrift
 from serving.engine import Engine
+from serving.engines import start_engine
 from serving.keys import KeyFile
 from serving.live_catalog import LiveCatalog
 from serving.metrics import Metrics
@@ -47,10 +48,14 @@ class Service:
 
 
 @asynccontextmanager
-async def open_service(config: ServeConfig, engine: Engine) -> AsyncIterator[Service]:
-    """Open the store, bring the catalog up to date and start to gather requests.
+async def open_service(
+    config: ServeConfig, start: Callable[[ServeConfig], Awaitable[Engine]] = start_engine
+) -> AsyncIterator[Service]:
+    """Open the store, start the engine, bring the catalog up to date and gather requests.
 
-    The engine is closed with it.
+    Args:
+        config: What the server was told.
+        start: Starts the engine, which is closed with the rest.
 
     Raises:
         ConfigError: The file of API keys cannot be read.
@@ -58,10 +63,11 @@ async def open_service(config: ServeConfig, engine: Engine) -> AsyncIterator[Ser
         RecGenError: A kept change of the catalog does not fit the bundle.
     """
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(engine.close)
         keys = None if config.keys is None else KeyFile(config.keys)
         store = await open_store(config.store)
         stack.push_async_callback(store.close)
+        engine = await start(config)
+        stack.push_async_callback(engine.close)
         metrics = Metrics()
         metrics.engine_up.set_function(lambda: engine.up)
         catalog = LiveCatalog(engine, store, metrics)

@@ -48,8 +48,11 @@ async def in_process(
     url = f"sqlite:///{store}" if isinstance(store, Path) else store
     table = {"bundle": bundle, "store": url, **settings}
     config = parse_config(ServeConfig, table)
-    engine = RecommenderEngine(await asyncio.to_thread(Recommender.load, bundle))
-    async with open_service(config, engine) as service:
+
+    async def start(_: ServeConfig) -> RecommenderEngine:
+        return RecommenderEngine(await asyncio.to_thread(Recommender.load, bundle))
+
+    async with open_service(config, start) as service:
         transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield service, client

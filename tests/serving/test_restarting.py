@@ -32,7 +32,7 @@ ALL = {f"i{item}" for item in range(12)}
 async def running(bundle: Path, store: Path) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
     table = {"bundle": bundle, "store": f"sqlite:///{store}"}
     config = parse_config(ServeConfig, table)
-    async with open_service(config, await start_engine(config)) as service:
+    async with open_service(config) as service:
         transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield service, client
