@@ -47,7 +47,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     began = real()
     monkeypatch.setattr(time, "monotonic", lambda: real() + clock.passed)
     monkeypatch.setattr(time, "time", lambda: START + clock.jump + time.monotonic() - began)
-    monkeypatch.setattr(time, "time_ns", lambda: int(time.time() * 1e9))
+    for place in ("time.time_ns", "opentelemetry.sdk.trace.time_ns"):
+        monkeypatch.setattr(place, lambda: int(time.time() * 1e9))
     return clock
 
 
@@ -143,7 +144,6 @@ def jumping(bundle: Path, folder: Path, *options: object) -> Iterator[Jumping]:
         "LD_PRELOAD": preloaded(),
         "FAKETIME_TIMESTAMP_FILE": str(file),
         "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",
     }
     store = f"sqlite:///{folder}/store.db"
@@ -156,8 +156,8 @@ def test_a_server_goes_on_while_its_clock_jumps(bundle: Path, tmp_path: Path) ->
     with jumping(bundle, tmp_path) as jumped:
         items: list[str] = []
         times: list[float] = []
-        with load(jumped.server, 3) as answers, jumped.server.client() as client:
-            for number, seconds in enumerate([0, -HOUR, DAY, -DAY, 3 * DAY, -HOUR, 0, 1, -1]):
+        with load(jumped.server, 1) as answers, jumped.server.client() as client:
+            for number, seconds in enumerate([0, -HOUR, 3 * DAY, -DAY, 0]):
                 jumped.jump(seconds)
                 item = f"i{number}"
                 event = {"user": "u", "item": item, "session": "even" if number % 2 == 0 else "odd"}
@@ -194,7 +194,7 @@ def test_rates_and_keys_while_the_clock_jumps(bundle: Path, tmp_path: Path) -> N
     options = ["--keys", keys, "--set", "limits.rate=3/hour", "--set", "limits.failures=1000/day"]
     with jumping(bundle, tmp_path, *options) as jumped:
         with jumped.server.client(secret) as client, jumped.server.client(ending) as other:
-            for seconds in [0, -HOUR, DAY, -DAY, 0]:
+            for seconds in [0, -HOUR, DAY, 0]:
                 jumped.jump(seconds)
                 answers = [client.get("/v1/models") for _ in range(4)]
                 assert [one.status_code for one in answers] == [200, 200, 200, 429]
