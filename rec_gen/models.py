@@ -162,10 +162,14 @@ def require_bitsandbytes() -> None:
 
 
 def _load(name: str, **options: Any) -> "PreTrainedModel":
-    """Load a causal language model whose weights in 4 bits stay as they were stored."""
+    """Load a causal language model whose weights in 4 bits stay as they were stored.
+
+    Nothing stays mapped: a file that is written over in place would change a running model, and
+    one that is cut short would kill its process (SIGBUS).
+    """
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(name, **options)
+    model = AutoModelForCausalLM.from_pretrained(name, disable_mmap=True, **options)
     for module in model.modules():
         # where a CPU has AVX512-BF16, bitsandbytes would pack them at the first reading, unpack
         # them with a loss when they are saved, and fail at widths that 64 does not divide

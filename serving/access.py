@@ -24,6 +24,8 @@ from serving.service import Service
 
 OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", *FILES})
 """Paths that need no key."""
+STEP_SECONDS = 60.0
+"""How far the clock may be set before rates are counted anew."""
 LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 
 
@@ -64,7 +66,9 @@ class Access:
         self._app, self._service = app, service
         limits = service.config.limits
         self._rates, self._failures = parse_many(limits.rate), parse_many(limits.failures)
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._storage = MemoryStorage()
+        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
+        self._offset = time.time() - time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -99,12 +103,23 @@ class Access:
             raise
 
     async def _count(self, limits: list[RateLimitItem], kind: str, who: str, message: str) -> None:
+        await self._follow_clock()
         for limit in limits:
             if not await self._limiter.hit(limit, kind, who):
                 window = await self._limiter.get_window_stats(limit, kind, who)
                 seconds = math.ceil(window.reset_time - time.time())
-                wait = {"Retry-After": str(max(1, seconds))}
+                wait = {"Retry-After": str(min(max(1, seconds), limit.get_expiry()))}
                 raise ApiError(429, f"{message}: at most {limit}", "rate_limited", headers=wait)
+
+    async def _follow_clock(self) -> None:
+        """Forget the counts once the wall clock, by which they are kept, was set.
+
+        Else a clock that was set back would meet windows that are full already.
+        """
+        offset = time.time() - time.monotonic()
+        if abs(offset - self._offset) > STEP_SECONDS:
+            self._offset = offset
+            await self._storage.reset()
 
 
 def _known(headers: Headers, keys: KeyFile) -> Caller:

@@ -1,5 +1,6 @@
 """The ASGI application."""
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,12 +13,14 @@ from rec_gen import __version__
 from rec_gen.errors import RecGenError
 from serving.access import Access
 from serving.bodies import Bodies
-from serving.errors import ApiError
+from serving.errors import ApiError, StoreError
 from serving.observing import Observing
 from serving.responses import JsonAnswer, error_response
 from serving.routes import chat, health, info, items, page, recommendations, users
 from serving.service import Service
 from serving.shedding import Shedding
+
+logger = logging.getLogger(__name__)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -59,6 +62,8 @@ def create_app(service: Service) -> FastAPI:
 
 
 async def _refuse(_: Request, error: Any) -> JsonAnswer:
+    if isinstance(error, StoreError):  # why is a matter for the operator
+        logger.error("the store failed", extra={"fields": {"reason": str(error)}})
     return error_response(error)
 
 

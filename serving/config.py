@@ -42,6 +42,8 @@ class LimitsConfig(Config):
         failures: Wrong keys from one address, in the same notation.
         body_bytes: The size of a request's body.
         body_seconds: How long a client may take to send it.
+        unread_seconds: How long a client may read nothing of an answer, or not be reached, before
+            its connection is cut.
         depth: How deep its JSON may be nested.
         history: Interactions of a history; of a kept history the latest count.
         k: Items of an answer.
@@ -51,6 +53,7 @@ class LimitsConfig(Config):
     failures: Rates = "30/minute"
     body_bytes: int = Field(default=1 << 20, ge=1024)
     body_seconds: float = Field(default=10.0, gt=0)
+    unread_seconds: float = Field(default=30.0, ge=1, le=3600)
     depth: int = Field(default=16, ge=4)
     history: int = Field(default=1000, ge=1)
     k: int = Field(default=100, ge=1)

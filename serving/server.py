@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import math
 import signal
 import socket
+import sys
 from types import FrameType
 
 import uvicorn
@@ -28,6 +30,8 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service, self._loop = service, asyncio.get_running_loop()
+        self._patience = service.config.batching.deadline_ms / 1000 + END_SECONDS
+        config.timeout_graceful_shutdown = math.ceil(self._patience) + 1
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Take connections, and say so: from here on a signal drains."""
@@ -46,8 +50,19 @@ class DrainingServer(uvicorn.Server):
         seconds = self._service.config.drain_seconds
         self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._end)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is left, and cut off clients that do not read their answers in time."""
+        cutting = self._loop.call_later(self._patience, self._cut)
+        await super().shutdown(sockets)
+        cutting.cancel()
+
     def _end(self) -> None:
         self.should_exit = True
+
+    def _cut(self) -> None:
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
 
 
 def run(config: ServeConfig) -> None:
@@ -65,7 +80,6 @@ def run(config: ServeConfig) -> None:
         server_header=False,
         proxy_headers=False,
         lifespan="off",
-        timeout_graceful_shutdown=config.batching.deadline_ms // 1000 + END_SECONDS,
         ssl_certfile=config.tls.cert if config.tls else None,
         ssl_keyfile=config.tls.key if config.tls else None,
     )
@@ -77,6 +91,9 @@ def run(config: ServeConfig) -> None:
 async def _serve(config: ServeConfig, settings: uvicorn.Config) -> None:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
+    if sys.platform == "linux":  # connections inherit it
+        unread_ms = round(config.limits.unread_seconds * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread_ms)
     async with open_service(config) as service:
         settings.app = create_app(service)
         await DrainingServer(settings, service).serve([listener])

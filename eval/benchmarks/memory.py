@@ -70,8 +70,6 @@ def measure(name: str, users: int, limit_gb: float) -> dict[str, float]:
         Its peak in MB, the prompts' keys and values in MB, and the beams of the unshared cache.
     """
     contest = Contest(users)
-    for weight in contest.model.parameters():
-        weight.sum()  # weights are mapped from their file, and resident once they were read
     beams = min(BEAMS, int(1e3 * limit_gb / kv_mb(contest)) - 1)
     Path("/proc/self/clear_refs").write_text("5")  # makes the peak what is resident now
     before = _status_mb("VmRSS")

@@ -69,13 +69,13 @@ class CatalogTrie:
         return CatalogTrie(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def save(self, path: Path) -> None:
-        """Write a file that `load` maps into memory."""
+        """Write a file that `load` reads."""
         tensors = {field.name: getattr(self, field.name).cpu() for field in fields(self)}
         save_file(tensors, path, {"format": FORMAT, "checksum": _checksum(tensors)})
 
     @classmethod
     def load(cls, path: Path) -> "CatalogTrie":
-        """Map a file into memory.
+        """Read a file that `save` wrote; what becomes of it later changes nothing.
 
         Raises:
             BundleError: The file is missing, truncated, damaged or something else.
@@ -85,7 +85,8 @@ class CatalogTrie:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise BundleError(f"{path}: is not a {FORMAT} file; build the trie again")
-                tensors = {field.name: file.get_tensor(field.name) for field in fields(cls)}
+                names = [field.name for field in fields(cls)]
+                tensors = {name: file.get_tensor(name).clone() for name in names}  # not mapped
         except (OSError, SafetensorError) as error:
             raise BundleError(f"{path}: cannot be read as a trie: {error}") from error
         if _checksum(tensors) != metadata.get("checksum"):

@@ -53,6 +53,22 @@ async def test_histories_are_in_order_and_of_one_user(url: str) -> None:
     await store.close()
 
 
+async def test_order_is_that_of_acknowledgement_whatever_the_clock_says(url: str) -> None:
+    stores = [await open_store(url), await open_store(url)]  # two servers, each with its own clock
+    times = [50.0, 10.0, 90.0, -3600.0, 90.0, 20.0]
+    for place, time in enumerate(times):
+        event = Event("clock", "ann", f"i{place}", "view", time, "st"[place % 2])
+        assert await stores[place % 2].add_event(event)
+    for store in stores:
+        events = await store.history("clock", "ann", 99)
+        assert [(event.item, event.time) for event in events] == [
+            (f"i{place}", time) for place, time in enumerate(times)
+        ]
+        assert [one.item for one in await store.history("clock", "ann", 2)] == ["i4", "i5"]
+        assert [one.item for one in await store.history("clock", "ann", 2, "t")] == ["i3", "i5"]
+        await store.close()
+
+
 async def test_a_key_counts_once_however_many_come_at_once(url: str) -> None:
     store = await open_store(url)
     kept = await asyncio.gather(*(store.add_event(replace(EVENT, time=n)) for n in range(20)))
