@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 import click
 import httpx
 import numpy as np
-import polars as pl
 from rich.console import Console
 
 from eval.benchmarks.serving_client import ASK
@@ -27,28 +26,15 @@ from eval.benchmarks.serving_load import HISTORY, Plan, ended, loading
 from eval.benchmarks.serving_overload import SETTINGS, overload_figures
 from eval.benchmarks.serving_probe import probed, probing
 from eval.benchmarks.serving_race import race_figure
-from eval.benchmarks.serving_server import Server, Usage, served
-from rec_gen.catalog import Catalog
+from eval.benchmarks.serving_server import Server, Usage, random_titles, served
 from rec_gen.cli.common import Command
 from rec_gen.files import write_text
 from rec_gen.recommender import Recommender
 from rec_gen.testing import random_bundle
 from rec_gen.versions import machine
 
-ITEMS, ALONE = 1000, 100
+ALONE = 100
 OVERLOAD_SECONDS, SAMPLE_SECONDS = 20.0, 5.0
-
-
-def random_titles() -> Catalog:
-    """A catalog whose titles have a common end."""
-    return Catalog(
-        pl.DataFrame(
-            {
-                "item": [f"i{n}" for n in range(ITEMS)],
-                "title": [f"Film {n} of a long row" for n in range(ITEMS)],
-            }
-        )
-    )
 
 
 def alone_figures(url: str, bundle: Path, items: list[str]) -> dict[str, float]:

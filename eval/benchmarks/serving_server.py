@@ -13,10 +13,26 @@ from typing import Any
 
 import click
 import numpy as np
+import polars as pl
 import psutil
 
+from rec_gen.catalog import Catalog
+
+ITEMS = 1000
 UNLIMITED = "limits.rate=1000000/second"
 """All load comes with one key, which is the one thing that no shop's load does."""
+
+
+def random_titles() -> Catalog:
+    """A catalog whose titles have a common end."""
+    return Catalog(
+        pl.DataFrame(
+            {
+                "item": [f"i{n}" for n in range(ITEMS)],
+                "title": [f"Film {n} of a long row" for n in range(ITEMS)],
+            }
+        )
+    )
 
 
 @dataclass(frozen=True)
