@@ -22,8 +22,9 @@ from rich.console import Console
 
 from eval.benchmarks.serving_client import ASK
 from eval.benchmarks.serving_faults import fault_figures
-from eval.benchmarks.serving_load import HISTORY, Plan, ended, loading
+from eval.benchmarks.serving_load import HISTORY
 from eval.benchmarks.serving_overload import SETTINGS, overload_figures
+from eval.benchmarks.serving_plan import Plan, ended, loading
 from eval.benchmarks.serving_probe import probed, probing
 from eval.benchmarks.serving_race import race_figure
 from eval.benchmarks.serving_server import Server, Usage, random_titles, served
@@ -34,7 +35,7 @@ from rec_gen.testing import random_bundle
 from rec_gen.versions import machine
 
 ALONE = 100
-OVERLOAD_SECONDS, SAMPLE_SECONDS = 20.0, 5.0
+OVERLOAD_SECONDS, SAMPLE_SECONDS = 30.0, 5.0
 
 
 def alone_figures(url: str, bundle: Path, items: list[str]) -> dict[str, float]:

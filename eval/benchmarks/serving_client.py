@@ -170,4 +170,4 @@ def invalid_items(
     What it holds beyond `k` counts as well.
     """
     good = {item for item in items if item in known and item not in seen}
-    return max(k, len(items)) - len(good)
+    return max(k, len(items)) - min(k, len(good))

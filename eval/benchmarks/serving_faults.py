@@ -20,7 +20,7 @@ import psutil
 
 from eval.benchmarks.serving_client import ASK
 from eval.benchmarks.serving_events import telling, wait_for_answer
-from eval.benchmarks.serving_load import CUT, UNREACHABLE, Load, Plan, ended, loading
+from eval.benchmarks.serving_plan import CUT, UNREACHABLE, Load, Plan, ended, loading
 from eval.benchmarks.serving_redis import DURABLE, free_port, redis_server
 from eval.benchmarks.serving_server import served
 
