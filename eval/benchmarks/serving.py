@@ -34,7 +34,7 @@ from rec_gen.recommender import Recommender
 from rec_gen.testing import random_bundle
 from rec_gen.versions import machine
 
-ALONE = 100
+PARTS, ALONE = ("load", "overload", "faults", "race"), 100
 OVERLOAD_SECONDS, SAMPLE_SECONDS = 30.0, 5.0
 
 
@@ -96,9 +96,18 @@ def load_figures(
     "--bundle",
     "trained",
     type=click.Path(path_type=Path),
-    help="A whole float32 model that spells titles, for the race with vLLM; default: a random one.",
+    help="A whole float32 model that spells titles, for the race; default: a random one.",
 )
-def main(json_path: Path | None, clients: int, seconds: float, trained: Path | None) -> None:
+@click.option(
+    "--only", "parts", type=click.Choice(PARTS), multiple=True, help="Measure this alone."
+)
+def main(
+    json_path: Path | None,
+    clients: int,
+    seconds: float,
+    trained: Path | None,
+    parts: tuple[str, ...],
+) -> None:
     """Measure a server with a random model."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     catalog = random_titles()
@@ -108,15 +117,20 @@ def main(json_path: Path | None, clients: int, seconds: float, trained: Path | N
         bundle = folder / "bundle"
         random_bundle(catalog, "title").save(bundle)
         figures: dict[str, float | None] = {}
-        with served(bundle, folder) as server:
-            figures |= alone_figures(server.url, bundle, items)
-            figures |= load_figures(server, items, clients, seconds)
-        figures |= overload_figures(bundle, folder, items, min(seconds, OVERLOAD_SECONDS))
-        found, reasons = fault_figures(bundle, folder, items)
-        figures |= found
-        rate, reason = race_figure(trained, catalog, folder)
-        figures["vllm_over_beam_search_rps"] = rate
-        reasons |= {"vllm_over_beam_search_rps": reason} if reason else {}
+        reasons: dict[str, str] = {}
+        if "load" in (parts or PARTS):
+            with served(bundle, folder) as server:
+                figures |= alone_figures(server.url, bundle, items)
+                figures |= load_figures(server, items, clients, seconds)
+        if "overload" in (parts or PARTS):
+            figures |= overload_figures(bundle, folder, items, min(seconds, OVERLOAD_SECONDS))
+        if "faults" in (parts or PARTS):
+            found, missing = fault_figures(bundle, folder, items)
+            figures, reasons = figures | found, reasons | missing
+        if "race" in (parts or PARTS):
+            rate, reason = race_figure(trained, catalog, folder)
+            figures["vllm_over_beam_search_rps"] = rate
+            reasons |= {"vllm_over_beam_search_rps": reason} if reason else {}
     figures = {name: _rounded(value) for name, value in figures.items()}
     Console().print_json(json.dumps({"figures": figures, "reasons": reasons}))
     if json_path:
@@ -131,7 +145,7 @@ def main(json_path: Path | None, clients: int, seconds: float, trained: Path | N
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(float(value), 3)
+    return None if value is None or not math.isfinite(value) else round(value, 3)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class Shop:
 
     Attributes:
         acknowledged: The session that each acknowledged event names, by user; all differ.
+        times: When each was sent and acknowledged, by `time.monotonic`.
     """
 
     def __init__(self, url: str, item: str) -> None:
@@ -27,6 +28,7 @@ class Shop:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tell, daemon=True)
         self.acknowledged: dict[str, list[str]] = {}
+        self.times: list[tuple[float, float]] = []
 
     def start(self) -> None:
         """Begin to tell."""
@@ -53,6 +55,7 @@ class Shop:
             while not self._ended.wait(PAUSE):
                 user, session = f"shop-{number // MANY}", f"event-{number}"
                 event = {"user": user, "item": self._item, "session": session}
+                sent = time.monotonic()
                 try:
                     answer = client.post(
                         "/v1/events", json=event, headers={"Idempotency-Key": session}
@@ -61,6 +64,7 @@ class Shop:
                     continue
                 if answer.status_code == 200:
                     self.acknowledged.setdefault(user, []).append(session)
+                    self.times.append((sent, time.monotonic()))
                     number += 1
 
 

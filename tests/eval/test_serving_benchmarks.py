@@ -1,6 +1,8 @@
 """The benchmarks of the server: they count what they say and they run; times are not looked at."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,21 +17,17 @@ import pytest
 from eval.benchmarks import hostile, serving
 from eval.benchmarks.hostile_bodies import VALID, malformed
 from eval.benchmarks.serving_client import invalid_items
-from eval.benchmarks.serving_faults import (
-    Outcome,
-    database_killed,
-    engine_killed,
-    server_killed,
-    terminated,
-)
+from eval.benchmarks.serving_faults import FAULTS
+from eval.benchmarks.serving_kills import Outcome
 from eval.benchmarks.serving_load import K
 from eval.benchmarks.serving_overload import overload_figures
 from eval.benchmarks.serving_plan import CUT, UNREACHABLE, Load, Plan, load
 from eval.benchmarks.serving_race import race_figure
 from eval.benchmarks.serving_redis import free_port
-from eval.benchmarks.serving_server import random_titles, served
+from eval.benchmarks.serving_server import Server, random_titles, served
 from rec_gen.testing import random_bundle
 from tests.eval.test_benchmarks import figures
+from tests.serving.server import until
 
 ITEMS = [f"i{n}" for n in range(30)]
 
@@ -169,6 +167,20 @@ def test_bodies_are_malformed_in_every_way_and_the_same_again() -> None:
     assert repr(VALID) == valid
 
 
+def test_the_engine_is_the_largest_process_below_the_server(tmp_path: Path) -> None:
+    child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', {!r}]).wait()"
+    big = "blob = b'x' * 50_000_000; input()"
+    for code, found in ((child.format(big), True), ("input()", False)):
+        with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
+            server = Server(process, "", tmp_path / "log")
+            if found:
+                until(lambda server=server: server.engine() is not None)  # type: ignore[misc]
+            engine = server.engine()
+            assert (engine is not None) == found
+            assert process.stdin is not None
+            process.stdin.close()
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("random") / "bundle"
@@ -179,8 +191,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_load_is_answered_and_changes_are_seen(bundle: Path, tmp_path: Path) -> None:
     with served(bundle, tmp_path) as server:
-        figures = serving.load_figures(server, list(random_titles().ids), 4, 2)
-    found = {name: value for name, value in figures.items() if value is not None}
+        measured = serving.load_figures(server, list(random_titles().ids), 4, 2)
+    found = {name: value for name, value in measured.items() if value is not None}
     assert (found["errors"], found["refused"], found["invalid_items"]) == (0, 0, 0)
     assert found["changes"] >= 3
     assert found["changes_seen_late"] == 0
@@ -188,6 +200,17 @@ def test_load_is_answered_and_changes_are_seen(bundle: Path, tmp_path: Path) -> 
     assert found["item_visible_ms"] >= found["item_visible_median_ms"] > 0
     assert found["memory_start_mb"] > 100
     assert found["server_cores"] > found["client_cores"] > 0
+
+
+@pytest.mark.slow
+def test_the_command_reports_what_it_was_asked_for(tmp_path: Path) -> None:
+    options = ("--seconds", "1", "--clients", "4", "--only", "load", "--only", "overload")
+    found = figures(serving.main, tmp_path / "f.json", *options)
+    names = {"errors", "invalid_items", "p50_ms", "p95_ms", "p99_ms", "overload_p99_ratio"}
+    assert {*names, "event_visible_ms", "item_visible_ms", "memory_end_mb"} <= found.keys()
+    assert "vllm_over_beam_search_rps" not in found
+    assert None not in found.values()
+    assert (found["errors"], found["invalid_items"]) == (0, 0)
 
 
 @pytest.mark.slow
@@ -200,9 +223,9 @@ def test_overload_is_refused_rightly(bundle: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [server_killed, engine_killed, database_killed, terminated])
-def test_nothing_is_lost_by_a_fault(fault: Any, bundle: Path, tmp_path: Path) -> None:
-    outcome = fault(bundle, tmp_path, list(random_titles().ids))
+@pytest.mark.parametrize("name", FAULTS)
+def test_nothing_is_lost_by_a_fault(name: str, bundle: Path, tmp_path: Path) -> None:
+    outcome = FAULTS[name](bundle, tmp_path, list(random_titles().ids))
     if isinstance(outcome, str):
         pytest.skip(outcome)
     assert outcome == Outcome(outcome.ms, errors=0, invalid=0, lost=0, orphans=0)
