@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 from typing import SupportsIndex, get_args
 
 import torch
@@ -10,7 +9,7 @@ import torch
 from rec_gen.answers import Answer, Recommendation, scaling
 from rec_gen.bundle import Bundle
 from rec_gen.calibration import Scale
-from rec_gen.catalog import Catalog, Item
+from rec_gen.catalog import Catalog
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.pool import Cap
 from rec_gen.decoding.runtime import Runtime
@@ -26,15 +25,15 @@ from rec_gen.errors import (
 )
 from rec_gen.explaining import explain
 from rec_gen.index import Filters, Index
+from rec_gen.live_bundle import LiveBundle
 from rec_gen.metrics import Floats
 from rec_gen.preferences import OwnScores, categories
 from rec_gen.prompting import prompt_ids
 from rec_gen.rating import rate
-from rec_gen.respelling import Codes, Respeller
 from rec_gen.text import clean_text
 
 
-class Recommender:
+class Recommender(LiveBundle):
     """Recommends items of a bundle's catalog.
 
     Args:
@@ -47,28 +46,8 @@ class Recommender:
     """
 
     def __init__(self, bundle: Bundle, runtime: Runtime | None = None) -> None:
-        self.bundle = bundle
         self._runtime = runtime or runtime_for(bundle.model)
-        self._respeller = Respeller(bundle.spellings, bundle.tokenizer)
-        self._changing = Lock()
-        # a request reads this once, a change replaces it: neither waits for the other
-        self._index = Index(
-            bundle.catalog,
-            bundle.spellings,
-            bundle.trie.to(self._runtime.device),
-            bundle.renderer(),
-            torch.ones(len(bundle.catalog), dtype=torch.bool),
-        )
-
-    @property
-    def catalog(self) -> Catalog:
-        """The items as they are now, with the removed ones, which histories may still name."""
-        return self._index.catalog
-
-    @property
-    def version(self) -> int:
-        """How often the catalog was changed since the bundle was loaded."""
-        return self._index.version
+        super().__init__(bundle, self._runtime.device)
 
     @classmethod
     def load(
@@ -318,51 +297,6 @@ class Recommender:
                 "at least 1 for the others"
             )
         return score
-
-    def put_items(self, items: Iterable[Item], *, codes: Codes | None = None) -> int:
-        """Add items, or put them in the place of those with their ids; see `update`."""
-        return self.update(put=items, codes=codes)
-
-    def remove_items(self, items: Iterable[str]) -> int:
-        """Stop returning items, by id; see `update`."""
-        return self.update(remove=items)
-
-    def update(
-        self,
-        *,
-        put: Iterable[Item] = (),
-        remove: Iterable[str] = (),
-        codes: Codes | None = None,
-        commit: Callable[[], object] | None = None,
-    ) -> int:
-        """Change the catalog in one step while requests go on.
-
-        A request sees all of a change or none of it, and ends on the catalog it began with. The
-        loaded bundle stays as it is: the change lasts as long as this recommender.
-
-        Args:
-            put: Items that are added, or that replace those with their ids, removed ones
-                included. A field that an item lacks becomes null. Where the model spells by
-                title, items whose text stays are not tokenised again.
-            remove: Ids of items that are never returned from now on. Histories may name them.
-            codes: Where the model spells by semantic IDs, the codes of every new item, from the
-                tokens that the model has; an edited item keeps its own unless others are given.
-            commit: Called once the change is known to fit, and before any request sees it; what it
-                raises is raised, and nothing changes then.
-
-        Returns:
-            The new version.
-
-        Raises:
-            DataError: An item does not fit the catalog's columns, is not known, or is named twice.
-            SpellingError: The model has no tokens to write an item.
-        """
-        with self._changing:
-            index = self._index.changed(self._respeller, put, remove, codes or {})
-            if commit is not None:
-                commit()
-            self._index = index
-            return index.version
 
 
 def _cap(catalog: Catalog, max_per: tuple[str, int]) -> Cap:

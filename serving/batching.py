@@ -14,7 +14,7 @@ from serving.errors import ApiError
 from serving.metrics import Metrics
 
 SMOOTHING = 0.2
-"""The weight of the last batch in the measured time of a batch."""
+"""The weight of the last batch in the measured time of a request."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Batcher:
         metrics.queue_limit.set(config.queue)
         self._waiting: deque[_Job] = deque()
         self._came = asyncio.Event()
-        self._batch_seconds, self._usual = 0.0, 1
+        self._each_seconds, self._usual = 0.0, 1
+        self._running, self._began = 0, 0.0
         self._runner = asyncio.create_task(self._run())
 
     @property
@@ -91,7 +92,7 @@ class Batcher:
             job.result.cancel()
 
     def refuse_overload(self, limit: float | None = None) -> None:
-        """Raise where a query would not be answered in time.
+        """Raise where a query would not be answered in time, or not within the latency budget.
 
         Args:
             limit: Seconds that it has; by default all that the configuration gives.
@@ -99,16 +100,29 @@ class Batcher:
         Raises:
             ApiError: 429, with a guess in `Retry-After` at how long the queue takes.
         """
-        waiting = len(self._waiting)
-        seconds = -(-waiting // self._config.max_batch) * self._batch_seconds
+        waiting, seconds = len(self._waiting), self._expected_seconds()
         most = self._config.deadline_ms / 1000 if limit is None else limit
-        if waiting >= self._config.queue or seconds > most:
+        if self._config.budget_ms is not None:
+            most = min(most, self._config.budget_ms / 1000)
+        busy = waiting + self._running > 0  # an idle server refuses none, and measures again
+        if waiting >= self._config.queue or (busy and seconds > most):
             raise ApiError(
                 429,
                 f"{waiting} requests are waiting: try again later",
                 "overloaded",
                 headers={"Retry-After": str(max(1, round(seconds)))},
             )
+
+    def _expected_seconds(self) -> float:
+        """A guess at how long a query takes that comes now.
+
+        What runs and what waits is counted in requests, since it is not known yet which batches it
+        will make; that of a model whose batches take the same time whatever their size falls with
+        their size.
+        """
+        busy = self._running * self._each_seconds
+        left = max(0.0, busy - (time.monotonic() - self._began))
+        return left + (len(self._waiting) + 1) * self._each_seconds
 
     async def close(self) -> None:
         """Stop; what still waits is cancelled."""
@@ -154,7 +168,8 @@ class Batcher:
         return jobs
 
     async def _answer(self, jobs: Sequence[_Job]) -> None:
-        began = time.monotonic()
+        began = self._began = time.monotonic()
+        self._running = len(jobs)
         self._metrics.batch_size.observe(len(jobs))
         try:
             answers = await self._engine.answer([job.query for job in jobs])
@@ -163,10 +178,12 @@ class Batcher:
                 if not job.result.done():
                     job.result.set_exception(error)
             return
+        finally:
+            self._running = 0
         took = time.monotonic() - began
         self._usual = min(len(jobs) + len(self._waiting), self._config.max_batch)
-        weight = SMOOTHING if self._batch_seconds else 1.0
-        self._batch_seconds += weight * (took - self._batch_seconds)
+        weight = SMOOTHING if self._each_seconds else 1.0
+        self._each_seconds += weight * (took / len(jobs) - self._each_seconds)
         for job, answer in zip(jobs, answers, strict=True):
             if job.result.done():
                 continue

@@ -18,12 +18,16 @@ class BatchingConfig(Config):
             were there when the last batch ended; a client that is alone does not wait.
         queue: Requests that may wait; more are refused with 429.
         deadline_ms: How long a request may take from its arrival; a client may ask for less.
+        budget_ms: How long a request may be expected to take, by what runs and what waits; more
+            are refused with 429, so that those that are accepted stay fast under overload. An
+            idle server refuses none. By default only deadlines count.
     """
 
     max_batch: int = Field(default=32, ge=1, le=256)
     wait_ms: float = Field(default=5.0, ge=0, le=1000)
     queue: int = Field(default=256, ge=1)
     deadline_ms: int = Field(default=10_000, ge=1)
+    budget_ms: float | None = Field(default=None, gt=0)
 
 
 _RATE = r"\d+/(second|minute|hour|day)"

@@ -14,6 +14,7 @@ from rec_gen.decoding.sampling import Sampling
 from rec_gen.errors import RecGenError
 from rec_gen.index import Filters
 from rec_gen.recommender import Recommender
+from rec_gen.remote import RemoteRecommender
 from rec_gen.respelling import Codes
 from rec_gen.tasks import MAIN
 
@@ -78,6 +79,10 @@ class Engine(Protocol):
     def version(self) -> int:
         """How often the catalog was changed since the engine started."""
 
+    @property
+    def up(self) -> bool:
+        """Whether it answers; all calls raise `EngineDownError` where it does not."""
+
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         """Answer a batch; what one query did wrong stands in its place and harms no other."""
 
@@ -93,10 +98,17 @@ class Engine(Protocol):
         """Let go of the model."""
 
 
-class TransformersEngine:
-    """An engine on transformers: searches run one after the other in a thread of their own."""
+class MortalEngine(Engine, Protocol):
+    """An engine that another process runs, which may end before this one."""
 
-    def __init__(self, recommender: Recommender) -> None:
+    async def wait_until_down(self) -> None:
+        """Return once nothing can be answered any more."""
+
+
+class RecommenderEngine:
+    """Has a recommender search, one batch after the other, in a thread of their own."""
+
+    def __init__(self, recommender: Recommender | RemoteRecommender) -> None:
         manifest = recommender.bundle.manifest
         self.name = manifest.name
         self.models: tuple[str, ...] = (manifest.name,)
@@ -117,6 +129,11 @@ class TransformersEngine:
     def version(self) -> int:
         """How often the catalog was changed since the engine started."""
         return self._recommender.version
+
+    @property
+    def up(self) -> bool:
+        """What is in this process lives as long as it does."""
+        return True
 
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         """Answer a batch, one search for all queries with equal options."""

@@ -64,9 +64,21 @@ class ConflictError(RecGenError):
     """What a client says now differs from what it said before under the same key."""
 
 
+class EngineDownError(ApiError):
+    """What runs the model has ended, and is started again."""
+
+    def __init__(self, seconds: float = 1) -> None:
+        message, headers = "the model is started again: try again", _retry_after(seconds)
+        super().__init__(503, message, "engine_down", headers=headers)
+
+
 def unavailable(message: str, code: str, seconds: float = 1) -> ApiError:
     """The server cannot answer now and may later."""
-    return ApiError(503, message, code, headers={"Retry-After": str(max(1, round(seconds)))})
+    return ApiError(503, message, code, headers=_retry_after(seconds))
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, round(seconds)))}
 
 
 _KNOWN: tuple[tuple[type[RecGenError], int, str, str | None], ...] = (

@@ -11,7 +11,7 @@ from rec_gen.answers import Answer
 from rec_gen.catalog import Catalog, Item
 from rec_gen.rules import eligible_items
 from serving.engine import Commit, Engine
-from serving.errors import ApiError, StoreError
+from serving.errors import ApiError, EngineDownError, StoreError
 from serving.metrics import Metrics
 from serving.store import Change, Store
 
@@ -66,6 +66,7 @@ class LiveCatalog:
         Raises:
             RecGenError: An item does not fit the catalog or the model.
             StoreError: The change cannot be kept; then nothing changes.
+            EngineDownError: The engine is started again; then nothing changes.
         """
         rows = [
             {"title": item.title, "fields": dict(item.fields), "codes": codes.get(item.id)}
@@ -80,6 +81,7 @@ class LiveCatalog:
         Raises:
             ApiError: It is not offered.
             StoreError: The change cannot be kept; then nothing changes.
+            EngineDownError: The engine is started again; then nothing changes.
         """
         if not self.offers(item):
             raise ApiError(404, f"item '{item}' is not offered", "item_not_found", "item")
@@ -92,6 +94,8 @@ class LiveCatalog:
             try:
                 async with self._changing:
                     await self.catch_up()
+            except EngineDownError:
+                continue  # and look again once it is there
             except StoreError:
                 self._metrics.store_up.set(0)
                 logger.warning("the store cannot be read for changes of the catalog")

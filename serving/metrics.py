@@ -21,6 +21,7 @@ class Metrics:
         items: Items that were recommended.
         invalid: Items that were recommended and were not offered; always 0.
         events: Events that were kept.
+        engine_up: 1 where there is an engine that answers, 0 while it is started again.
         store_up: 1 where the store could be read last time, else 0.
         version: How often the catalog was changed since it was made.
         popularity: How popular recommended items are, as a share of what they were at first.
@@ -62,6 +63,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.events = Counter("recgen_events_total", "Events that were kept.", registry=registry)
+        self.engine_up = Gauge("recgen_engine_up", "Whether an engine answers.", registry=registry)
         self.store_up = Gauge(
             "recgen_store_up", "The store could be read last time.", registry=registry
         )

@@ -1,13 +1,11 @@
 """Many servers behind one address: the server as a deployment of Ray Serve."""
 
-import asyncio
 import logging
 import os
 import re
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 
 import ray
 from fastapi import FastAPI
@@ -18,10 +16,9 @@ from ray.serve.config import AutoscalingConfig, HTTPOptions
 
 from rec_gen.bundle import read_manifest
 from rec_gen.errors import ConfigError, ModelError
-from rec_gen.recommender import Recommender
 from serving.app import create_app
 from serving.config import RayConfig, ServeConfig
-from serving.engine import TransformersEngine
+from serving.engines import start_engine
 from serving.keys import KeyFile
 from serving.logs import set_up_logs
 from serving.server import END_SECONDS
@@ -72,9 +69,7 @@ class Replica:
 @asynccontextmanager
 async def _service(config: ServeConfig) -> AsyncIterator[Service]:
     with sent_traces():
-        load = partial(Recommender.load, config.bundle, device=config.device)
-        engine = TransformersEngine(await asyncio.to_thread(load))
-        async with open_service(config, engine) as service:
+        async with open_service(config, await start_engine(config)) as service:
             yield service
 
 

@@ -8,14 +8,12 @@ from types import FrameType
 
 import uvicorn
 
-from rec_gen.recommender import Recommender
 from serving.app import create_app
 from serving.config import ServeConfig
-from serving.engine import Engine, TransformersEngine
+from serving.engines import start_engine
 from serving.logs import set_up_logs
 from serving.service import Service, open_service
 from serving.tracing import sent_traces
-from serving.vllm_engine import VLLMEngine
 
 END_SECONDS = 5
 """How much longer than a deadline the end waits for clients that are slow to read."""
@@ -78,16 +76,10 @@ def run(config: ServeConfig) -> None:
 
 
 async def _serve(config: ServeConfig, settings: uvicorn.Config) -> None:
-    engine = await _engine(config)
+    engine = await start_engine(config)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
     async with open_service(config, engine) as service:
         settings.app = create_app(service)
         await DrainingServer(settings, service).serve([listener])
     logger.info("ended")
-
-
-async def _engine(config: ServeConfig) -> Engine:
-    if config.runtime == "vllm":
-        return await VLLMEngine.start(config.bundle, config.adapters, **config.vllm)
-    return TransformersEngine(Recommender.load(config.bundle, device=config.device))

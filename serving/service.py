@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
@@ -50,26 +50,30 @@ class Service:
 async def open_service(config: ServeConfig, engine: Engine) -> AsyncIterator[Service]:
     """Open the store, bring the catalog up to date and start to gather requests.
 
+    The engine is closed with it.
+
     Raises:
         ConfigError: The file of API keys cannot be read.
         StoreError: The store cannot be opened.
         RecGenError: A kept change of the catalog does not fit the bundle.
     """
-    keys = None if config.keys is None else KeyFile(config.keys)
-    store = await open_store(config.store)
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.close)
+        keys = None if config.keys is None else KeyFile(config.keys)
+        store = await open_store(config.store)
+        stack.push_async_callback(store.close)
         metrics = Metrics()
+        metrics.engine_up.set_function(lambda: engine.up)
         catalog = LiveCatalog(engine, store, metrics)
         await catalog.catch_up()
         batcher = Batcher(engine, config.batching, metrics)
+        stack.push_async_callback(batcher.close)
         follower = asyncio.create_task(catalog.follow())
+        stack.push_async_callback(_end, follower)
         drift = PopularityDrift(metrics.popularity)
-        try:
-            yield Service(config, engine, batcher, catalog, store, metrics, drift, keys)
-        finally:
-            follower.cancel()
-            await asyncio.gather(follower, return_exceptions=True)
-            await batcher.close()
-    finally:
-        await store.close()
-        await engine.close()
+        yield Service(config, engine, batcher, catalog, store, metrics, drift, keys)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -12,15 +12,18 @@ from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.vllm_runtime import VLLMRuntime
 from rec_gen.errors import BundleError, MissingPackageError, ModelError, RecGenError
 from rec_gen.recommender import Recommender
+from rec_gen.remote import RemoteRecommender, found
 from rec_gen.respelling import Codes
-from rec_gen.vllm_worker import EXTENSION, InsideRecommender, found
-from serving.engine import Commit, Query, TransformersEngine
+from rec_gen.vllm_worker import EXTENSION
+from serving.engine import Commit, Query, RecommenderEngine
+from serving.errors import EngineDownError
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 BLOCK = 32
 """Tokens of a block of keys and values: vLLM knows whole blocks again, and CPUs want this many."""
+WATCH_SECONDS = 0.2
 
 
 class VLLMEngine:
@@ -36,9 +39,11 @@ class VLLMEngine:
         llm: vLLM itself.
     """
 
-    def __init__(self, llm: "AsyncLLM", recommenders: Mapping[str, Recommender]) -> None:
-        self.llm = llm
-        self._engines = {name: TransformersEngine(one) for name, one in recommenders.items()}
+    def __init__(
+        self, life: "_Life", recommenders: Mapping[str, Recommender | RemoteRecommender]
+    ) -> None:
+        self.llm, self._life = life.llm, life
+        self._engines = {name: RecommenderEngine(one) for name, one in recommenders.items()}
         self._first = next(iter(self._engines.values()))
         self.name, self.template = self._first.name, self._first.template
         self.models, self.tasks = tuple(recommenders), self._first.tasks
@@ -86,24 +91,24 @@ class VLLMEngine:
             **options,
         }
         llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**told))
-        loop = asyncio.get_running_loop()
+        loop, life = asyncio.get_running_loop(), _Life(llm)
 
         def call(method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
-            asked = llm.collective_rpc("recgen_call", args=(method, arguments, options))
-            return asyncio.run_coroutine_threadsafe(asked, loop).result()[0]
+            asked = life.call(method, arguments, options)
+            return asyncio.run_coroutine_threadsafe(asked, loop).result()
 
         try:
-            found((await llm.collective_rpc("recgen_call", args=("load", [str(path)], {})))[0])
-            recommenders: dict[str, Recommender] = {
-                name: InsideRecommender(bundle, VLLMRuntime.online(llm, loop), call)
+            found(await life.call("load", [str(path)], {}))
+            recommenders: dict[str, Recommender | RemoteRecommender] = {
+                name: RemoteRecommender(bundle, call)
             }
             for number, (adapter, folder) in enumerate(adapters.items(), 1):
                 lora = LoRARequest(adapter, number, str(folder))
                 recommenders[adapter] = Recommender(bundle, VLLMRuntime.online(llm, loop, lora))
         except BaseException:
-            llm.shutdown()
+            life.end()
             raise
-        return cls(llm, recommenders)
+        return cls(life, recommenders)
 
     @property
     def catalog(self) -> Catalog:
@@ -114,6 +119,11 @@ class VLLMEngine:
     def version(self) -> int:
         """How often the catalog was changed since the engine started."""
         return self._first.version
+
+    @property
+    def up(self) -> bool:
+        """Whether vLLM's engine lives."""
+        return not self.llm.errored
 
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         """Answer a batch, those of each model together."""
@@ -131,7 +141,12 @@ class VLLMEngine:
             own = await self._engines[model].answer([queries[place] for place in places])
             answers.update(zip(places, own, strict=True))
 
-        await asyncio.gather(*(ask(model, places) for model, places in asked.items()))
+        try:
+            await asyncio.gather(*(ask(model, places) for model, places in asked.items()))
+        except Exception as error:
+            if not self.up:
+                raise EngineDownError from error
+            raise
         return [answers[place] for place in range(len(queries))]
 
     async def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
@@ -149,8 +164,48 @@ class VLLMEngine:
                 await engine.update(put, remove, codes)
         return version
 
+    async def wait_until_down(self) -> None:
+        """Return once vLLM's engine has ended."""
+        await self._life.down.wait()
+
     async def close(self) -> None:
         """Wait for what runs, and end vLLM."""
         for engine in self._engines.values():
             await engine.close()
+        self._life.end()
+
+
+class _Life:
+    """Notices when vLLM's engine ends: vLLM itself leaves a call to the worker waiting then."""
+
+    def __init__(self, llm: "AsyncLLM") -> None:
+        self.llm, self.down = llm, asyncio.Event()
+        self._watching = asyncio.create_task(self._watch())
+
+    async def call(self, method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
+        """What `SearchWorker.recgen_call` returns.
+
+        Raises:
+            EngineDownError: The engine has ended.
+        """
+        asked = self.llm.collective_rpc("recgen_call", args=(method, arguments, options))
+        answering = asyncio.ensure_future(asked)
+        ending = asyncio.create_task(self.down.wait())
+        try:
+            await asyncio.wait({answering, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done() or (answering.exception() and self.llm.errored):
+                raise EngineDownError
+            return answering.result()[0]
+        finally:
+            answering.cancel()
+            ending.cancel()
+
+    def end(self) -> None:
+        """End vLLM."""
+        self._watching.cancel()
         self.llm.shutdown()
+
+    async def _watch(self) -> None:
+        while not self.llm.errored:
+            await asyncio.sleep(WATCH_SECONDS)
+        self.down.set()

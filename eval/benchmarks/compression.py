@@ -26,13 +26,14 @@ from rich.table import Table
 from eval.background import held_out
 from eval.intervals import Interval, mean_intervals
 from eval.ranking import rank_baseline, rank_recommender
-from rec_gen.cli.common import Command, bundle_dataset, quiet
+from rec_gen.cli.common import Command, bundle_dataset
 from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Split
 from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
 from rec_gen.metrics import Floats, ndcg, recall
 from rec_gen.models import weight_bytes
+from rec_gen.notices import quiet
 from rec_gen.recommender import Recommender
 from rec_gen.versions import machine
 

@@ -21,10 +21,11 @@ from rich.table import Table
 
 from eval.baselines import COUNTED, parse_baselines
 from eval.evaluate import evaluate
-from rec_gen.cli.common import bundle_dataset, data_config, quiet
+from rec_gen.cli.common import bundle_dataset, data_config
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.data.prepare import load_dataset
 from rec_gen.files import write_text
+from rec_gen.notices import quiet
 from rec_gen.recommender import Recommender
 from rec_gen.testing import random_bundle
 from rec_gen.versions import machine

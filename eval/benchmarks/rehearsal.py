@@ -17,10 +17,10 @@ import click
 import torch
 from transformers import AutoModelForCausalLM, Qwen3Config, set_seed
 
-from rec_gen.cli.common import quiet
 from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
 from rec_gen.models import load_tokenizer
+from rec_gen.notices import quiet
 from rec_gen.versions import machine
 
 RECIPE = "qwen3-0.6b-qlora"

@@ -27,12 +27,13 @@ from rich.table import Table
 from eval.background import held_out
 from rec_gen.answers import Answer
 from rec_gen.bundle import MODEL, TOKENIZER, Bundle
-from rec_gen.cli.common import Command, bundle_dataset, quiet
+from rec_gen.cli.common import Command, bundle_dataset
 from rec_gen.data.dataset import Split
 from rec_gen.decoding.vllm_runtime import VLLMRuntime
 from rec_gen.errors import BundleError
 from rec_gen.files import write_text
 from rec_gen.models import cast_weights
+from rec_gen.notices import quiet
 from rec_gen.prompting import prompt_ids
 from rec_gen.recommender import Recommender
 from rec_gen.versions import machine

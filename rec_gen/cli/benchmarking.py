@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
-from rec_gen.cli.common import ALLOW_LEAK, OVERRIDES, quiet
+from rec_gen.cli.common import ALLOW_LEAK, OVERRIDES
 from rec_gen.cli.evaluation import refuse_unwritable
 from rec_gen.cli.reporting import write_beside
 from rec_gen.cli.training import load_recipe, run_training
 from rec_gen.errors import ConfigError
+from rec_gen.notices import quiet
 
 
 @click.command()

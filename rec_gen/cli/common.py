@@ -1,8 +1,6 @@
 """What several commands share."""
 
-import logging
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,17 +43,6 @@ class Command(click.Command):
             place = "" if error.filename is None else f"{error.filename}: "
             click.echo(f"recgen: {place}{error.strerror or error}", err=True)
             sys.exit(1)
-
-
-def quiet() -> None:
-    """Leave the libraries' notices out of what people read."""
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    logging.getLogger("DeepSpeed").addFilter(lambda log: "Setting accelerator" not in log.msg)
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
-    transformers_logging.disable_progress_bar()
 
 
 def data_config(source: str, overrides: Sequence[str]) -> "DataConfig":

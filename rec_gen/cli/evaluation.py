@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rec_gen.cli.common import ALLOW_LEAK, quiet, recipe_dataset
+from rec_gen.cli.common import ALLOW_LEAK, recipe_dataset
 from rec_gen.cli.reporting import write_beside
 from rec_gen.errors import ConfigError
+from rec_gen.notices import quiet
 
 if TYPE_CHECKING:
     from eval.report import Evaluation

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from rec_gen.cli.common import OVERRIDES, quiet
+from rec_gen.cli.common import OVERRIDES
 from rec_gen.cli.reporting import write_beside
+from rec_gen.notices import quiet
 
 
 @click.command()

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rec_gen.cli.common import data_config, quiet
+from rec_gen.cli.common import data_config
+from rec_gen.notices import quiet
 
 if TYPE_CHECKING:
     from rec_gen.data.dataset import Dataset

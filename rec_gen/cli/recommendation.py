@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rec_gen.cli.common import bundle_dataset, print_answer, quiet
+from rec_gen.cli.common import bundle_dataset, print_answer
 from rec_gen.errors import ConfigError
+from rec_gen.notices import quiet
 
 if TYPE_CHECKING:
     from rec_gen.calibration import Scale

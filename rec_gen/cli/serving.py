@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from rec_gen.cli.common import OVERRIDES, Command, quiet
+from rec_gen.cli.common import OVERRIDES, Command
+from rec_gen.notices import quiet
 
 FILE = click.option(
     "--file",

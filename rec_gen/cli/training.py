@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rec_gen.cli.common import OVERRIDES, bundle_dataset, data_config, print_answer, quiet
+from rec_gen.cli.common import OVERRIDES, bundle_dataset, data_config, print_answer
 from rec_gen.cli.evaluation import compare, show
 from rec_gen.errors import MissingPackageError
+from rec_gen.notices import quiet
 
 if TYPE_CHECKING:
     from rec_gen.data.dataset import Dataset

@@ -5,7 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from serving.access import allowed
-from serving.errors import unavailable
+from serving.errors import EngineDownError, unavailable
 from serving.responses import JsonAnswer
 from serving.routes.common import ERRORS, Parts
 
@@ -20,9 +20,11 @@ async def health() -> JsonAnswer:
 
 @router.get("/readyz")
 async def ready(service: Parts) -> JsonAnswer:
-    """The server takes requests: the store can be used and nobody told it to end."""
+    """The server takes requests: model and store can be used, and nobody told it to end."""
     if service.draining:
         raise unavailable("the server is about to end", "draining")
+    if not service.engine.up:
+        raise EngineDownError
     await service.store.check()
     return JsonAnswer({"status": "ready"})
 

@@ -11,7 +11,7 @@ from rec_gen.config import parse_config
 from rec_gen.recommender import Recommender
 from serving.app import create_app
 from serving.config import ServeConfig
-from serving.engine import TransformersEngine
+from serving.engine import RecommenderEngine
 from serving.service import Service, open_service
 from tests.serving.server import Server, served
 from tests.toy import EVERY_TASK, rated, toy_dataset, toy_recipe
@@ -48,7 +48,7 @@ async def in_process(
     url = f"sqlite:///{store}" if isinstance(store, Path) else store
     table = {"bundle": bundle, "store": url, **settings}
     config = parse_config(ServeConfig, table)
-    engine = TransformersEngine(await asyncio.to_thread(Recommender.load, bundle))
+    engine = RecommenderEngine(await asyncio.to_thread(Recommender.load, bundle))
     async with open_service(config, engine) as service:
         transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -75,10 +76,21 @@ def served(bundle: Path, *arguments: object, **environment: str) -> Iterator[Ser
         process.stderr.close()
 
 
+def engine_of(server: Server) -> psutil.Process:
+    """The process that runs the model of a server."""
+    children = psutil.Process(server.process.pid).children()
+    (engine,) = [
+        child
+        for child in children
+        if "spawn_main" in " ".join(child.cmdline()) or "EngineCore" in " ".join(child.cmdline())
+    ]
+    return engine
+
+
 def until(done: Callable[[], bool]) -> None:
     """Wait until something has happened."""
-    for _ in range(3000):
+    for _ in range(6000):
         if done():
             return
         time.sleep(0.01)
-    raise AssertionError("it did not happen within 30 s")
+    raise AssertionError("it did not happen within 60 s")

@@ -15,14 +15,14 @@ from rec_gen.index import Filters
 from rec_gen.recommender import Recommender
 from serving.batching import Batcher, Timed
 from serving.config import BatchingConfig
-from serving.engine import Options, Query, TransformersEngine
+from serving.engine import Options, Query, RecommenderEngine
 from serving.errors import ApiError
 from serving.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 
 
-class HeldEngine(TransformersEngine):
+class HeldEngine(RecommenderEngine):
     """A real engine that waits for leave before each search and notes its batches."""
 
     def __init__(self, recommender: Recommender) -> None:
@@ -144,6 +144,26 @@ async def test_a_wait_beyond_the_deadline_is_refused_at_once(recommender: Recomm
         assert caught.value.status == 429
         engine.leave.set()
         await asyncio.gather(*tasks)
+
+
+async def test_what_would_miss_the_budget_is_refused_unless_the_server_is_idle(
+    recommender: Recommender,
+) -> None:
+    async with held(recommender, budget_ms=0.001) as (batcher, engine, _):
+        engine.leave.set()
+        for _ in range(2):
+            await batcher.submit(Query(("i0",)))
+        engine.leave.clear()
+        (running,) = await start(batcher, Query(("i0",)))
+        with pytest.raises(ApiError) as caught:
+            await batcher.submit(Query(("i1",)))
+        assert (caught.value.status, caught.value.code) == (429, "overloaded")
+        engine.leave.set()
+        await running
+    async with held(recommender, budget_ms=1e6) as (batcher, engine, _):
+        tasks = await start(batcher, *[Query(("i0",))] * 40)
+        engine.leave.set()
+        assert len(await asyncio.gather(*tasks)) == 40
 
 
 async def test_what_nobody_waits_for_any_more_is_never_run(recommender: Recommender) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rec_gen.catalog import Item
 from rec_gen.errors import RecGenError
 from rec_gen.recommender import Recommender
-from serving.engine import TransformersEngine
+from serving.engine import RecommenderEngine
 from serving.keys import create_key
 from serving.live_catalog import LiveCatalog
 from serving.metrics import Metrics
@@ -108,7 +108,7 @@ class Broken:
 
 async def test_a_change_that_cannot_be_kept_changes_nothing(bundle: Path, tmp_path: Path) -> None:
     store = await open_store(f"sqlite:///{tmp_path}/store.db")
-    engine = TransformersEngine(Recommender.load(bundle))
+    engine = RecommenderEngine(Recommender.load(bundle))
     good = LiveCatalog(engine, store, Metrics())
     await good.put([Item("n", "Known and gone", {})], {})
     await good.remove("n")

@@ -31,7 +31,10 @@ def load(server: Server, clients: int) -> Iterator[list[httpx.Response | httpx.T
                 body = {"history": [f"i{number % 12}"], "k": 99}
                 identity = {"X-Request-ID": f"load-{number}-{len(answers)}"}
                 try:
-                    answers.append(client.post(ASK, json=body, headers=identity))
+                    answer = client.post(ASK, json=body, headers=identity)
+                    answers.append(answer)
+                    if answer.status_code == 503:
+                        time.sleep(0.05)
                 except httpx.TransportError as error:
                     answers.append(error)
                     time.sleep(0.01)

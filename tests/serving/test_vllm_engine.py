@@ -15,9 +15,9 @@ from peft import LoraConfig, get_peft_model
 
 from rec_gen.bundle import Bundle
 from rec_gen.recommender import Recommender
-from serving.engine import TransformersEngine
+from serving.engine import RecommenderEngine
 from tests.rec_gen.decoding.vllm_search import VLLM
-from tests.serving.server import served
+from tests.serving.server import Server, engine_of, served, until
 from tests.serving.vllm_engine_run import ADAPTER, NEW, QUERIES, told
 from tests.toy import EVERY_TASK, SCRATCH, rated, toy_dataset, toy_recipe
 from training.sft import train
@@ -51,7 +51,7 @@ def adapted(bundle: Bundle, folder: Path) -> Bundle:
 
 async def expected(bundles: dict[str | None, Bundle]) -> dict[str, Any]:
     """What transformers answers, before the catalog is changed and after."""
-    engines = {name: TransformersEngine(Recommender(one)) for name, one in bundles.items()}
+    engines = {name: RecommenderEngine(Recommender(one)) for name, one in bundles.items()}
     said: dict[str, Any] = {}
     for moment in ("answers", "changed"):
         answers = [await engines[query.adapter].answer([query]) for query in QUERIES[:-1]]
@@ -118,6 +118,22 @@ def test_refuses_to_serve_another_model_than_the_bundles(both: Both) -> None:
     assert "vLLM holds other weights" in both[1]["other"]
 
 
+def comes_back(server: Server, body: dict[str, Any]) -> None:
+    """vLLM's engine is killed: that is told until there is another one, which knows the catalog."""
+    client = server.client()
+    new = {"items": [{"id": "new", "title": "Film 12 moss"}]}
+    client.put("/v1/items", json=new).raise_for_status()
+    every = {**body, "k": 99}
+    before = client.post("/v1/recommendations", json=every).json()["items"]
+    engine_of(server).kill()
+    down = client.post("/v1/recommendations", json=body)
+    assert (down.status_code, down.json()["error"]["code"]) == (503, "engine_down")
+    until(lambda: client.get("/readyz").status_code == 200)
+    after = client.post("/v1/recommendations", json=every).json()["items"]
+    assert [item["id"] for item in after] == [item["id"] for item in before]
+    assert "new" in {item["id"] for item in after}
+
+
 def test_the_server_answers_on_vllm_as_on_transformers(tmp_path: Path) -> None:
     path = trained(tmp_path / "run", 0)
     adapted(Bundle.load(path), tmp_path / "adapter")
@@ -137,6 +153,8 @@ def test_the_server_answers_on_vllm_as_on_transformers(tmp_path: Path) -> None:
             mine = client.post("/v1/recommendations", json=body).json()
             other = client.post("/v1/recommendations", json={**body, "adapter": ADAPTER})
             answers.append((models, mine["items"], other.status_code, other.json().get("model")))
+            if name == "vllm":
+                comes_back(server, body)
             assert server.stop() == 0
     plain, vllm = answers
     assert plain[0] == ["toy"]

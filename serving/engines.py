@@ -1,0 +1,28 @@
+"""Which engine a configuration asks for."""
+
+from rec_gen.bundle import read_manifest
+from rec_gen.errors import BundleError
+from serving.config import ServeConfig
+from serving.engine import MortalEngine
+from serving.process_engine import ProcessEngine
+from serving.restarting import RestartingEngine
+from serving.vllm_engine import VLLMEngine
+
+
+async def start_engine(config: ServeConfig) -> RestartingEngine:
+    """Start what runs the model, and start it again whenever it goes down.
+
+    Raises:
+        RecGenError: The bundle cannot be used.
+        EngineDownError: The engine went down while it started.
+    """
+    manifest = read_manifest(config.bundle)
+
+    async def start() -> MortalEngine:
+        if read_manifest(config.bundle) != manifest:
+            raise BundleError(f"{config.bundle}: was replaced: start the server again to serve it")
+        if config.runtime == "vllm":
+            return await VLLMEngine.start(config.bundle, config.adapters, **config.vllm)
+        return await ProcessEngine.start(config.bundle, config.device, config.log_level)
+
+    return RestartingEngine(await start(), start)

@@ -1,0 +1,54 @@
+"""An engine on transformers, in a process of its own."""
+
+import asyncio
+from pathlib import Path
+
+from rec_gen.bundle import Bundle
+from rec_gen.remote import RemoteRecommender
+from serving.engine import RecommenderEngine
+from serving.worker_process import WorkerProcess
+
+
+class ProcessEngine(RecommenderEngine):
+    """Has the recommender of another process search; the catalog is known in both."""
+
+    def __init__(self, bundle: Bundle, process: WorkerProcess) -> None:
+        super().__init__(RemoteRecommender(bundle, process.call))
+        self._process = process
+
+    @classmethod
+    async def start(
+        cls, path: Path, device: str | None = None, log_level: str = "info"
+    ) -> "ProcessEngine":
+        """Load a bundle in a new process.
+
+        Args:
+            path: The bundle's folder.
+            device: Where the model runs; CUDA if there is one.
+            log_level: What the process logs.
+
+        Raises:
+            RecGenError: The bundle cannot be used.
+            EngineDownError: The process ended while it loaded the bundle.
+        """
+        loading = asyncio.create_task(asyncio.to_thread(Bundle.load, path, weights=False))
+        process = await asyncio.to_thread(WorkerProcess, path, device, log_level)
+        try:
+            return cls(await loading, process)
+        except BaseException:
+            process.close()
+            raise
+
+    @property
+    def up(self) -> bool:
+        """Whether the process lives."""
+        return not self._process.ended.done()
+
+    async def wait_until_down(self) -> None:
+        """Return once the process has ended."""
+        await asyncio.shield(asyncio.wrap_future(self._process.ended))
+
+    async def close(self) -> None:
+        """Wait for the last search and the last change, and end the process."""
+        await super().close()
+        await asyncio.to_thread(self._process.close)

@@ -1,0 +1,164 @@
+"""An engine that outlives the processes that run its model."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+
+from rec_gen.answers import Answer
+from rec_gen.catalog import Catalog, Item
+from rec_gen.errors import RecGenError
+from rec_gen.respelling import Codes
+from serving.engine import Commit, MortalEngine, Query
+from serving.errors import EngineDownError
+
+LONGEST_PAUSE = 60.0
+"""Seconds between two starts, at most; also how long an engine must live to be good."""
+logger = logging.getLogger(__name__)
+
+
+class RestartingEngine:
+    """Starts an engine again when it goes down, and tells it how the catalog was changed.
+
+    Until it is there, requests are refused. Versions of the catalog go on where they were.
+
+    Args:
+        engine: The engine that runs.
+        start: Starts another one.
+    """
+
+    def __init__(self, engine: MortalEngine, start: Callable[[], Awaitable[MortalEngine]]) -> None:
+        self._engine, self._start = engine, start
+        self.name, self.models = engine.name, engine.models
+        self.template, self.tasks = engine.template, engine.tasks
+        self._changes = _Changes()
+        self._before = 0  # versions that the engine does not count
+        self._usual_seconds, self._since = 1.0, time.monotonic()
+        self._back = asyncio.Event()
+        self._back.set()
+        self._keeper = asyncio.create_task(self._keep())
+
+    @property
+    def up(self) -> bool:
+        """Whether there is an engine that answers."""
+        return self._back.is_set()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items as they are now, with the removed ones."""
+        return self._engine.catalog
+
+    @property
+    def version(self) -> int:
+        """How often the catalog was changed since the first engine started."""
+        return self._before + self._engine.version
+
+    async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
+        """Answer a batch."""
+        engine, before = self._current(), self._before
+        answers = await engine.answer(queries)
+        if not before:
+            return answers
+        return [
+            replace(one, version=before + one.version) if isinstance(one, Answer) else one
+            for one in answers
+        ]
+
+    async def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
+        """Explain the items of one answer."""
+        return await self._current().explain(history, items)
+
+    async def update(
+        self, put: Iterable[Item], remove: Iterable[str], codes: Codes, commit: Commit | None = None
+    ) -> int:
+        """Change the catalog; a change that was kept is made even if the engine goes down."""
+        put, remove = list(put), list(remove)
+        kept = False
+
+        async def keep() -> None:
+            nonlocal kept
+            if commit is not None:
+                await commit()
+            self._changes.add(put, remove, codes)
+            kept = True
+
+        try:
+            return self._before + await self._current().update(put, remove, codes, keep)
+        except EngineDownError:
+            if not kept:
+                raise
+        await self._back.wait()  # the next engine is told of it
+        return self.version
+
+    async def close(self) -> None:
+        """Let go of the engine."""
+        self._keeper.cancel()
+        await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._engine.close()
+
+    def _current(self) -> MortalEngine:
+        if not self.up:
+            raise EngineDownError(self._usual_seconds)
+        return self._engine
+
+    async def _keep(self) -> None:
+        pause = 0.0
+        while True:
+            await self._engine.wait_until_down()
+            self._back.clear()
+            began, lived = time.monotonic(), time.monotonic() - self._since
+            logger.error("the engine went down", extra={"fields": {"lived_seconds": round(lived)}})
+            await self._engine.close()
+            pause = 0.0 if lived > LONGEST_PAUSE else _longer(pause)
+            while (engine := await self._another(pause)) is None:
+                pause = _longer(pause)
+            self._engine, self._before = engine, self.version + 1 - engine.version
+            self._since = time.monotonic()
+            self._usual_seconds = self._since - began
+            self._back.set()
+            told = {"seconds": round(self._usual_seconds, 1)}
+            logger.warning("the engine is up again", extra={"fields": told})
+
+    async def _another(self, pause: float) -> MortalEngine | None:
+        """An engine that knows the catalog; None where it does not start."""
+        await asyncio.sleep(pause)
+        try:
+            engine = await self._start()
+            try:
+                await self._changes.tell(engine)
+            except BaseException:
+                await engine.close()
+                raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may be mended meanwhile
+            reason = {"reason": str(error), "next_seconds": _longer(pause)}
+            logger.error("the engine does not start", extra={"fields": reason})
+            return None
+        return engine
+
+
+class _Changes:
+    """What a catalog has become since its bundle was made, each item once."""
+
+    def __init__(self) -> None:
+        self._put: dict[str, Item] = {}
+        self._codes: dict[str, Sequence[int]] = {}
+        self._removed: set[str] = set()
+
+    def add(self, put: Iterable[Item], remove: Iterable[str], codes: Codes) -> None:
+        for item in put:
+            self._put[item.id] = item
+            self._removed.discard(item.id)
+        self._codes.update(codes)
+        self._removed.update(remove)
+
+    async def tell(self, engine: MortalEngine) -> None:
+        """Change a new engine's catalog; items that came and went stay known."""
+        if self._put:
+            await engine.update(self._put.values(), (), self._codes)
+        if self._removed:
+            await engine.update((), self._removed, {})
+
+
+def _longer(pause: float) -> float:
+    return min(LONGEST_PAUSE, max(1.0, 2 * pause))
