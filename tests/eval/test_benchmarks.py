@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from eval.benchmarks import evaluation, fuzz, memory, prepare, promise, serving, swaps
+from eval.benchmarks import evaluation, fuzz, memory, prepare, promise, swaps
 from eval.benchmarks.fuzz_cases import random_case
 from eval.benchmarks.masked import masked_search, nested_trie
 from eval.benchmarks.memory import BEAMS
@@ -53,16 +53,6 @@ def test_evaluation_reports_time_and_memory(tmp_path: Path) -> None:
     found = figures(evaluation.main, tmp_path / "f.json", *options)
     assert (found["users"], found["systems"]) == (24, 3)
     assert found["peak_gb"] >= found["loaded_gb"] > 0
-
-
-@pytest.mark.slow
-def test_serving_answers_without_an_error(tmp_path: Path) -> None:
-    options = ("--seconds", "1", "--clients", "4")
-    found = figures(serving.main, tmp_path / "f.json", *options)
-    assert (found["errors"], found["refused"], found["invalid_items"]) == (0, 0, 0)
-    assert found["requests_per_second"] > 0
-    assert found["event_visible_ms"] < float("inf")
-    assert found["item_visible_ms"] < float("inf")
 
 
 def test_swaps_finds_no_invalid_answer_and_no_leak(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+from eval.benchmarks.serving_redis import DURABLE, free_port, redis_server
 
 
 @contextmanager
@@ -28,15 +24,8 @@ def redis(
     if program is None:
         pytest.skip("redis-server is not installed")
     port = port or free_port()
-    durable = options or ("--appendonly", "yes", "--appendfsync", "always")
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *durable]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        _wait(lambda: _listens(port))
+    with redis_server(program, folder, port, options or DURABLE) as process:
         yield f"redis://127.0.0.1:{port}/0", process
-    finally:
-        process.kill()
-        process.wait(30)
 
 
 @contextmanager
@@ -83,14 +72,6 @@ def _postgres(
     finally:
         process.send_signal(signal.SIGINT)  # it ends without waiting for its clients
         process.wait(30)
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _wait(ready: Callable[[], bool]) -> None:

@@ -12,10 +12,10 @@ import httpx
 import pytest
 import yaml
 
+from eval.benchmarks.serving_redis import free_port
 from serving.keys import create_key
 from serving.metrics import Metrics
 from tests.serving.server import ROOT, Server, served, until
-from tests.serving.stores import free_port
 
 DEPLOY = ROOT / "serving" / "deploy"
 ALERTS = DEPLOY / "alerts.yml"

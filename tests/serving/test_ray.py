@@ -15,11 +15,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from eval.benchmarks.serving_redis import free_port
 from serving.metrics import Metrics
 from serving.ray_cluster import LabelledMetrics
 from tests.rec_gen.command import error
 from tests.serving.server import ROOT
-from tests.serving.stores import free_port, redis
+from tests.serving.stores import redis
 from tests.toy import rated, toy_dataset, toy_recipe
 from training.sft import train
 
