@@ -12,9 +12,7 @@ from serving.config import BatchingConfig
 from serving.engine import Engine, Query
 from serving.errors import ApiError
 from serving.metrics import Metrics
-
-SMOOTHING = 0.2
-"""The weight of the last batch in the measured time of a request."""
+from serving.pace import Pace
 
 
 @dataclass(frozen=True)
@@ -51,10 +49,11 @@ class Batcher:
 
     def __init__(self, engine: Engine, config: BatchingConfig, metrics: Metrics) -> None:
         self._engine, self._config, self._metrics = engine, config, metrics
+        self._budget = (config.budget_ms or config.deadline_ms) / 1000
         metrics.queue_limit.set(config.queue)
         self._waiting: deque[_Job] = deque()
         self._came = asyncio.Event()
-        self._each_seconds, self._usual = 0.0, 1
+        self._pace, self._usual = Pace(), 1
         self._running, self._began = 0, 0.0
         self._runner = asyncio.create_task(self._run())
 
@@ -100,12 +99,11 @@ class Batcher:
         Raises:
             ApiError: 429, with a guess in `Retry-After` at how long the queue takes.
         """
-        waiting, seconds = len(self._waiting), self._expected_seconds()
-        most = self._config.deadline_ms / 1000 if limit is None else limit
-        if self._config.budget_ms is not None:
-            most = min(most, self._config.budget_ms / 1000)
+        waiting, seconds = len(self._waiting), self._expect()
+        limit = self._config.deadline_ms / 1000 if limit is None else limit
         busy = waiting + self._running > 0  # an idle server refuses none, and measures again
-        if waiting >= self._config.queue or (busy and seconds > most):
+        late = busy and (seconds > limit or self._age() + seconds > self._budget)
+        if waiting >= self._config.queue or late:
             raise ApiError(
                 429,
                 f"{waiting} requests are waiting: try again later",
@@ -113,16 +111,17 @@ class Batcher:
                 headers={"Retry-After": str(max(1, round(seconds)))},
             )
 
-    def _expected_seconds(self) -> float:
-        """A guess at how long a query takes that comes now.
+    def _expect(self) -> float:
+        """Seconds until a query is answered that comes now: what runs, and then what waits."""
+        ran = time.monotonic() - self._began
+        left = max(0.0, self._pace.expect(self._running) - ran) if self._running else 0.0
+        full, rest = divmod(len(self._waiting) + 1, self._config.max_batch)
+        batches = full * self._pace.expect(self._config.max_batch)
+        return left + batches + (self._pace.expect(rest) if rest else 0.0)
 
-        What runs and what waits is counted in requests, since it is not known yet which batches it
-        will make; that of a model whose batches take the same time whatever their size falls with
-        their size.
-        """
-        busy = self._running * self._each_seconds
-        left = max(0.0, busy - (time.monotonic() - self._began))
-        return left + (len(self._waiting) + 1) * self._each_seconds
+    def _age(self) -> float:
+        """How long the oldest has waited, which one more in its batch would hold up."""
+        return time.monotonic() - self._waiting[0].since if self._waiting else 0.0
 
     async def close(self) -> None:
         """Stop; what still waits is cancelled."""
@@ -182,8 +181,7 @@ class Batcher:
             self._running = 0
         took = time.monotonic() - began
         self._usual = min(len(jobs) + len(self._waiting), self._config.max_batch)
-        weight = SMOOTHING if self._each_seconds else 1.0
-        self._each_seconds += weight * (took / len(jobs) - self._each_seconds)
+        self._pace.observe(len(jobs), took)
         for job, answer in zip(jobs, answers, strict=True):
             if job.result.done():
                 continue

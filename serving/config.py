@@ -18,9 +18,10 @@ class BatchingConfig(Config):
             were there when the last batch ended; a client that is alone does not wait.
         queue: Requests that may wait; more are refused with 429.
         deadline_ms: How long a request may take from its arrival; a client may ask for less.
-        budget_ms: How long a request may be expected to take, by what runs and what waits; more
-            are refused with 429, so that those that are accepted stay fast under overload. An
-            idle server refuses none. By default only deadlines count.
+        budget_ms: How long a request may be expected to take, by what runs, what waits and how long
+            batches took so far. What would take longer, or make one that waits take longer, is
+            refused with 429, so that what is accepted stays fast under overload. An idle server
+            refuses none. By default only deadlines count.
     """
 
     max_batch: int = Field(default=32, ge=1, le=256)
