@@ -18,6 +18,7 @@ from rec_gen.bundle import read_manifest
 from rec_gen.errors import ConfigError, ModelError
 from serving.app import create_app
 from serving.config import RayConfig, ServeConfig
+from serving.garbage import spare_what_is_loaded
 from serving.keys import KeyFile
 from serving.logs import set_up_logs
 from serving.server import END_SECONDS
@@ -41,6 +42,7 @@ class Replica:
         self._open = AsyncExitStack()
         self._service = await self._open.enter_async_context(_service(config))
         self._service.counted = _counted
+        spare_what_is_loaded()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The application, once the parts are there."""

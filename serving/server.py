@@ -12,6 +12,7 @@ import uvicorn
 
 from serving.app import create_app
 from serving.config import ServeConfig
+from serving.garbage import spare_what_is_loaded
 from serving.logs import set_up_logs
 from serving.service import Service, open_service
 from serving.tracing import sent_traces
@@ -35,6 +36,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Take connections, and say so: from here on a signal drains."""
+        spare_what_is_loaded()
         await super().startup(sockets)
         scheme = "https" if self.config.is_ssl else "http"
         for listener in sockets or ():

@@ -20,6 +20,7 @@ from rec_gen.notices import quiet
 from rec_gen.recommender import Recommender
 from rec_gen.remote import answer_call, found, refusal
 from serving.errors import EngineDownError
+from serving.garbage import spare_what_is_loaded
 from serving.logs import set_up_logs
 
 CALLS = 2
@@ -110,6 +111,7 @@ def _work(connection: Connection, path: Path, device: str | None, log_level: str
     except RecGenError as error:
         connection.send(refusal(error))
         return
+    spare_what_is_loaded()
     connection.send({"found": None})
     sending = Lock()
 

@@ -21,6 +21,7 @@ import numpy as np
 from rich.console import Console
 
 from eval.benchmarks.serving_client import ASK
+from eval.benchmarks.serving_disk import syncing
 from eval.benchmarks.serving_faults import fault_figures
 from eval.benchmarks.serving_load import HISTORY
 from eval.benchmarks.serving_overload import SETTINGS, overload_figures
@@ -57,15 +58,19 @@ def alone_figures(url: str, bundle: Path, items: list[str]) -> dict[str, float]:
 
 
 def load_figures(
-    server: Server, items: list[str], clients: int, seconds: float
+    server: Server, folder: Path, items: list[str], clients: int, seconds: float
 ) -> dict[str, float | None]:
-    """Many clients for some seconds, and events and items that must be seen meanwhile."""
+    """Many clients for some seconds, and events and items that must be seen meanwhile.
+
+    The disk that keeps them is timed too, since it holds up an acknowledgement that waits for it.
+    """
     every = min(SAMPLE_SECONDS, seconds / 20)
     plan = Plan(server.url, items, clients)
     with (
         loading(plan) as crowd,
         probing(server.url, items) as prober,
         Usage(server, every) as usage,
+        syncing(folder) as syncs,
     ):
         time.sleep(seconds)
         probes = probed(prober)  # under load to its end
@@ -80,9 +85,12 @@ def load_figures(
         "changes": len(probes.event_ms) + len(items_ms),
         "changes_seen_late": probes.late,
         "event_visible_median_ms": median(probes.event_ms or [math.nan]),
+        "event_visible_p99_ms": float(np.percentile(probes.event_ms or [math.nan], 99)),
         "event_visible_ms": max(probes.event_ms, default=None),
         "item_visible_median_ms": median(items_ms or [math.nan]),
         "item_visible_ms": max(items_ms, default=None),
+        "disk_sync_median_ms": median(syncs or [math.nan]),
+        "disk_sync_ms": max(syncs, default=None),
         **usage.figures(),
         "client_cores": load.cores,
     }
@@ -121,7 +129,7 @@ def main(
         if "load" in (parts or PARTS):
             with served(bundle, folder) as server:
                 figures |= alone_figures(server.url, bundle, items)
-                figures |= load_figures(server, items, clients, seconds)
+                figures |= load_figures(server, folder, items, clients, seconds)
         if "overload" in (parts or PARTS):
             figures |= overload_figures(bundle, folder, items, min(seconds, OVERLOAD_SECONDS))
         if "faults" in (parts or PARTS):

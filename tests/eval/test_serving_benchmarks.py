@@ -191,7 +191,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_load_is_answered_and_changes_are_seen(bundle: Path, tmp_path: Path) -> None:
     with served(bundle, tmp_path) as server:
-        measured = serving.load_figures(server, list(random_titles().ids), 4, 2)
+        measured = serving.load_figures(server, tmp_path, list(random_titles().ids), 4, 2)
     found = {name: value for name, value in measured.items() if value is not None}
     assert (found["errors"], found["refused"], found["invalid_items"]) == (0, 0, 0)
     assert found["changes"] >= 3
