@@ -91,9 +91,7 @@ class RemoteRecommender(LiveBundle):
         """As `Recommender.search` does."""
         return self._ask("search", [list(requests), k], options)
 
-    def explain(
-        self, history: Sequence[str], items: Sequence[str], *, batch_size: int = 32
-    ) -> list[str | None]:
+    def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
         """As `Recommender.explain` does."""
         said: list[str | None] = self._found("explain", [list(history), list(items)], {})
         return said

@@ -104,6 +104,9 @@ class MortalEngine(Engine, Protocol):
     async def wait_until_down(self) -> None:
         """Return once nothing can be answered any more."""
 
+    def kill(self) -> None:
+        """Have it go down at once."""
+
 
 class RecommenderEngine:
     """Has a recommender search, one batch after the other, in a thread of their own."""

@@ -1,9 +1,10 @@
 """Which engine a configuration asks for."""
 
 from rec_gen.bundle import read_manifest
-from rec_gen.errors import BundleError
+from rec_gen.errors import BundleError, ModelError
 from serving.config import ServeConfig
 from serving.engine import MortalEngine
+from serving.errors import EngineDownError
 from serving.process_engine import ProcessEngine
 from serving.restarting import RestartingEngine
 from serving.vllm_engine import VLLMEngine
@@ -13,8 +14,7 @@ async def start_engine(config: ServeConfig) -> RestartingEngine:
     """Start what runs the model, and start it again whenever it goes down.
 
     Raises:
-        RecGenError: The bundle cannot be used.
-        EngineDownError: The engine went down while it started.
+        RecGenError: The bundle cannot be used, or the engine went down while it started.
     """
     manifest = read_manifest(config.bundle)
 
@@ -25,4 +25,10 @@ async def start_engine(config: ServeConfig) -> RestartingEngine:
             return await VLLMEngine.start(config.bundle, config.adapters, **config.vllm)
         return await ProcessEngine.start(config.bundle, config.device, config.log_level)
 
-    return RestartingEngine(await start(), start)
+    try:
+        return RestartingEngine(await start(), start)
+    except EngineDownError:
+        raise ModelError(
+            f"{config.bundle}: the process of the model ended while it loaded: is there enough "
+            "memory?"
+        ) from None

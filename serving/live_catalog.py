@@ -92,8 +92,9 @@ class LiveCatalog:
         while True:
             await asyncio.sleep(FOLLOW_SECONDS)
             try:
-                async with self._changing:
-                    await self.catch_up()
+                if self._engine.up:
+                    async with self._changing:
+                        await self.catch_up()
             except EngineDownError:
                 continue  # and look again once it is there
             except StoreError:
@@ -121,6 +122,8 @@ class LiveCatalog:
                 self._number = number
                 self._metrics.version.set(number)
 
+        if not self._engine.up:
+            raise EngineDownError
         async with self._changing:
             await self.catch_up()
             return await self._apply(changes, keep)

@@ -25,13 +25,14 @@ class Pace:
     def expect(self, size: int) -> float:
         """Seconds of one batch; 0 before the first one ran.
 
-        As long as all batches had one size, each request is taken to need its share.
+        As long as all batches had one size, any other is taken to need as long: one that is too
+        large then teaches better, while none would be tried if it were thought to need more.
         """
         if not self._weight:
             return 0.0
         spread = self._weight * self._squares - self._sizes**2
         if spread < 1e-6 * self._squares:
-            return size * self._seconds / self._sizes
+            return self._seconds / self._weight
         each = (self._weight * self._products - self._sizes * self._seconds) / spread
         each = min(max(0.0, each), self._seconds / self._sizes)  # neither part takes less than none
         return (self._seconds - each * self._sizes) / self._weight + each * size

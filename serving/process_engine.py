@@ -4,9 +4,10 @@ import asyncio
 from pathlib import Path
 
 from rec_gen.bundle import Bundle
+from rec_gen.errors import BundleError
 from rec_gen.remote import RemoteRecommender
 from serving.engine import RecommenderEngine
-from serving.worker_process import WorkerProcess
+from serving.worker_process import CLOSE_SECONDS, WorkerProcess
 
 
 class ProcessEngine(RecommenderEngine):
@@ -31,13 +32,19 @@ class ProcessEngine(RecommenderEngine):
             RecGenError: The bundle cannot be used.
             EngineDownError: The process ended while it loaded the bundle.
         """
-        loading = asyncio.create_task(asyncio.to_thread(Bundle.load, path, weights=False))
-        process = await asyncio.to_thread(WorkerProcess, path, device, log_level)
+        process = WorkerProcess(path, device, log_level)
         try:
-            return cls(await loading, process)
+            reading = asyncio.to_thread(Bundle.load, path, weights=False)
+            bundle, digest = await asyncio.gather(
+                reading, asyncio.to_thread(process.wait_until_loaded)
+            )
+            if digest != bundle.manifest.digest:
+                raise BundleError(f"{path}: was replaced while it was loaded: start again")
         except BaseException:
+            process.kill()
             process.close()
             raise
+        return cls(bundle, process)
 
     @property
     def up(self) -> bool:
@@ -48,7 +55,13 @@ class ProcessEngine(RecommenderEngine):
         """Return once the process has ended."""
         await asyncio.shield(asyncio.wrap_future(self._process.ended))
 
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+
     async def close(self) -> None:
-        """Wait for the last search and the last change, and end the process."""
+        """Wait a while for the last search and the last change, and end the process."""
+        late = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._process.kill)
         await super().close()
+        late.cancel()
         await asyncio.to_thread(self._process.close)

@@ -28,6 +28,8 @@ from serving.tracing import sent_traces
 NAME = "recgen"
 """The application and its deployment, as Ray calls them."""
 CONNECT_SECONDS = 5.0
+FAILURES = 30
+"""Checks in a row, one every ten seconds, that may find a server without an engine."""
 SCRAPE_SECONDS = 5.0
 """How long `/metrics` waits for the other servers."""
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ class Replica:
 
     async def __init__(self, config: ServeConfig) -> None:  # type: ignore[misc]
         set_up_logs(config.log_level)
-        self._open = AsyncExitStack()
+        self._open, self._failed = AsyncExitStack(), 0
         self._service = await self._open.enter_async_context(_service(config))
         self._service.counted = _counted
         spare_what_is_loaded()
@@ -61,6 +63,9 @@ class Replica:
         """
         if not self._service.batcher.running:
             raise RuntimeError("the batcher has ended")
+        self._failed = 0 if self._service.engine.up else self._failed + 1
+        if self._failed > FAILURES:
+            raise RuntimeError("the engine does not start")
 
     async def __del__(self) -> None:
         """Ray calls this when no request goes here any more and all are answered."""

@@ -15,6 +15,8 @@ from serving.errors import EngineDownError
 
 LONGEST_PAUSE = 60.0
 """Seconds between two starts, at most; also how long an engine must live to be good."""
+KEPT_SECONDS = 30.0
+"""How long a change that was kept waits for an engine that makes it."""
 logger = logging.getLogger(__name__)
 
 
@@ -71,7 +73,12 @@ class RestartingEngine:
     async def update(
         self, put: Iterable[Item], remove: Iterable[str], codes: Codes, commit: Commit | None = None
     ) -> int:
-        """Change the catalog; a change that was kept is made even if the engine goes down."""
+        """Change the catalog; a change that was kept is made even if the engine goes down.
+
+        Raises:
+            EngineDownError: There is no engine, or none that makes a kept change comes in time; it
+                is made then as soon as there is one.
+        """
         put, remove = list(put), list(remove)
         kept = False
 
@@ -85,12 +92,16 @@ class RestartingEngine:
         engine, before = self._current(), self._before
         try:
             return before + await engine.update(put, remove, codes, keep)
-        except EngineDownError:
+        except Exception:
             if not kept:
                 raise
-        async with self._replaced:  # the next engine is told of it
-            await self._replaced.wait_for(lambda: self._engine is not engine)
-            return self.version
+            engine.kill()  # whatever hindered it: the next one is told of the change
+        try:
+            async with asyncio.timeout(KEPT_SECONDS), self._replaced:
+                await self._replaced.wait_for(lambda: self._engine is not engine)
+                return self.version
+        except TimeoutError:
+            raise EngineDownError(self._usual_seconds) from None
 
     async def close(self) -> None:
         """Let go of the engine."""
@@ -110,7 +121,10 @@ class RestartingEngine:
             self._up = False
             began, lived = time.monotonic(), time.monotonic() - self._since
             logger.error("the engine went down", extra={"fields": {"lived_seconds": round(lived)}})
-            await self._engine.close()
+            try:
+                await self._engine.close()
+            except Exception:  # it is gone whatever it says
+                logger.exception("the engine was not closed")
             pause = 0.0 if lived > LONGEST_PAUSE else _longer(pause)
             while (engine := await self._another(pause)) is None:
                 pause = _longer(pause)

@@ -92,7 +92,9 @@ def run(config: ServeConfig) -> None:
 
 async def _serve(config: ServeConfig, settings: uvicorn.Config) -> None:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.create_server((config.host, config.port), family=family, backlog=2048)
+    listener = socket.socket(family)  # bound, so that a port in use is told at once
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((config.host, config.port))
     if sys.platform == "linux":  # connections inherit it
         unread_ms = round(config.limits.unread_seconds * 1000)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread_ms)

@@ -90,7 +90,8 @@ class VLLMEngine:
             "max_loras": len(adapters) + 1,
             **options,
         }
-        llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**told))
+        # it waits for its engine, while the server may have others to answer
+        llm = await asyncio.to_thread(AsyncLLM.from_engine_args, AsyncEngineArgs(**told))
         loop, life = asyncio.get_running_loop(), _Life(llm)
 
         def call(method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
@@ -123,7 +124,7 @@ class VLLMEngine:
     @property
     def up(self) -> bool:
         """Whether vLLM's engine lives."""
-        return not self.llm.errored
+        return not (self.llm.errored or self._life.down.is_set())
 
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         """Answer a batch, those of each model together."""
@@ -167,6 +168,10 @@ class VLLMEngine:
     async def wait_until_down(self) -> None:
         """Return once vLLM's engine has ended."""
         await self._life.down.wait()
+
+    def kill(self) -> None:
+        """Let go of vLLM's engine at once."""
+        self._life.down.set()
 
     async def close(self) -> None:
         """Wait for what runs, and end vLLM."""

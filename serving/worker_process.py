@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import logging
 import multiprocessing
+import os
 import signal
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
@@ -25,11 +26,14 @@ from serving.logs import set_up_logs
 
 CALLS = 2
 """Calls that run at once: a search, and a change of the catalog."""
+PATIENCE_SECONDS, CLOSE_SECONDS = 60.0, 5.0
 logger = logging.getLogger(__name__)
 
 
 class WorkerProcess:
-    """A process with a loaded bundle; several threads may call it at once.
+    """A process that loads a bundle and holds it; several threads may call it at once.
+
+    It ends with the server, however that ends.
 
     Args:
         path: The bundle's folder.
@@ -38,10 +42,6 @@ class WorkerProcess:
 
     Attributes:
         ended: Done once the process has ended, whatever ended it.
-
-    Raises:
-        RecGenError: The bundle cannot be used.
-        EngineDownError: The process ended while it loaded the bundle.
     """
 
     def __init__(self, path: Path, device: str | None = None, log_level: str = "info") -> None:
@@ -55,15 +55,27 @@ class WorkerProcess:
         self._lock, self._numbers = Lock(), count()
         self._waiting: dict[int, Future[Any]] = {}
         self.ended: Future[None] = Future()
+        atexit.register(self.kill)  # before multiprocessing waits for it
+
+    def wait_until_loaded(self) -> str:
+        """Wait for the bundle; the digest of its manifest.
+
+        Raises:
+            RecGenError: The bundle cannot be used.
+            EngineDownError: The process ended while it loaded the bundle.
+        """
         try:
-            found(self._connection.recv())
-        except EOFError:
+            digest: str = found(self._connection.recv())
+        except (EOFError, OSError):
             raise EngineDownError from None
-        atexit.register(self.close)  # before multiprocessing waits for it
         Thread(target=self._receive, name="engine-answers", daemon=True).start()
+        return digest
 
     def call(self, method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
         """Have `answer_call` called there; what it returns.
+
+        A process that says nothing for `PATIENCE_SECONDS` is taken to hang, and killed; a change of
+        the catalog may take as long as it wants.
 
         Raises:
             EngineDownError: The process has ended.
@@ -78,13 +90,24 @@ class WorkerProcess:
                 self._connection.send((number, method, arguments, options))
             except OSError:
                 raise EngineDownError from None
-        return answer.result()
+        try:
+            return answer.result(None if method == "update" else PATIENCE_SECONDS)
+        except TimeoutError:
+            logger.error("the engine hangs and is killed", extra={"fields": {"method": method}})
+            self.kill()
+            raise EngineDownError from None
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
 
     def close(self) -> None:
-        """End the process once it has answered."""
-        atexit.unregister(self.close)
+        """End the process once it has answered, and at once if that takes long."""
+        atexit.unregister(self.kill)
         with self._lock, contextlib.suppress(OSError):  # it may have ended
             self._connection.send(None)
+        self._process.join(CLOSE_SECONDS)
+        self.kill()
         self._process.join()
 
     def _receive(self) -> None:
@@ -101,7 +124,8 @@ class WorkerProcess:
 
 
 def _work(connection: Connection, path: Path, device: str | None, log_level: str) -> None:
-    """Answer calls until the server says so, or is gone."""
+    """Answer calls until the server says so; where it is gone, end at once."""
+    Thread(target=_end_with_server, name="server-watch", daemon=True).start()
     for sign in (signal.SIGINT, signal.SIGTERM):  # the server ends this process
         signal.signal(sign, signal.SIG_IGN)
     set_up_logs(log_level)
@@ -112,7 +136,7 @@ def _work(connection: Connection, path: Path, device: str | None, log_level: str
         connection.send(refusal(error))
         return
     spare_what_is_loaded()
-    connection.send({"found": None})
+    connection.send({"found": recommender.bundle.manifest.digest})
     sending = Lock()
 
     def answer(number: int, method: str, arguments: list[Any], options: dict[str, Any]) -> None:
@@ -132,5 +156,12 @@ def _work(connection: Connection, path: Path, device: str | None, log_level: str
 def _next(connection: Connection) -> Any:
     try:
         return connection.recv()
-    except EOFError:
+    except (EOFError, OSError):
         return None
+
+
+def _end_with_server() -> None:
+    server = multiprocessing.parent_process()
+    if server is not None:
+        server.join()
+        os._exit(1)

@@ -18,13 +18,14 @@ from tempfile import TemporaryDirectory
 import click
 import httpx
 import numpy as np
+import torch
 from rich.console import Console
 
 from eval.benchmarks.serving_client import ASK
 from eval.benchmarks.serving_disk import syncing
 from eval.benchmarks.serving_faults import fault_figures
 from eval.benchmarks.serving_load import HISTORY
-from eval.benchmarks.serving_overload import SETTINGS, overload_figures
+from eval.benchmarks.serving_overload import BUDGET, SETTINGS, overload_figures
 from eval.benchmarks.serving_plan import Plan, ended, loading
 from eval.benchmarks.serving_probe import probed, probing
 from eval.benchmarks.serving_race import race_figure
@@ -117,7 +118,8 @@ def main(
     parts: tuple[str, ...],
 ) -> None:
     """Measure a server with a random model."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the server
+    torch.set_num_threads(1)
     catalog = random_titles()
     items = list(catalog.ids)
     with TemporaryDirectory() as name:
@@ -148,6 +150,7 @@ def main(
             "clients": clients,
             "seconds": seconds,
             "overload_settings": SETTINGS,
+            "budget_settings": BUDGET,
         }
         write_text(json_path, json.dumps(report | machine(), indent=2) + "\n")
 

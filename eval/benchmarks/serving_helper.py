@@ -80,11 +80,17 @@ def help_out(work: Work) -> None:
         new_loop = import_module("uvloop").new_event_loop
     plan = json.loads(sys.stdin.readline())
 
-    async def told() -> dict[str, Any]:
+    async def helped() -> dict[str, Any]:
         ended = asyncio.Event()
-        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
+        loop, told = asyncio.get_running_loop(), sys.stdin.fileno()
+
+        def end() -> None:
+            loop.remove_reader(told)
+            ended.set()
+
+        loop.add_reader(told, end)
         click.echo("begun")
         return await work(plan, ended)
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        click.echo(json.dumps(runner.run(told())))
+        click.echo(json.dumps(runner.run(helped())))

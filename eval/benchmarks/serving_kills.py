@@ -17,6 +17,7 @@ from eval.benchmarks.serving_redis import DURABLE, free_port, redis_server
 from eval.benchmarks.serving_server import served
 
 CLIENTS, CALM, OUTAGE, PATIENCE = 4, 1.0, 1.0, 60.0
+OUTLIVED = 1.0
 """Clients; seconds of load before and after a fault, without a database, and until giving up."""
 USERS = 4
 
@@ -30,7 +31,7 @@ class Outcome:
         errors: Answers that had no right to be.
         invalid: Items that could not have been recommended.
         lost: Accepted requests without an answer, and acknowledged events that are not there once.
-        orphans: Processes that outlived the server.
+        orphans: Processes that outlived the server by more than a second.
     """
 
     ms: float | None
@@ -52,12 +53,13 @@ def server_killed(bundle: Path, folder: Path, items: list[str]) -> Outcome:
         killed = time.monotonic()
         server.process.kill()
         server.process.wait()
+        time.sleep(OUTLIVED)
+        orphans = sum(map(_outlived, children))
         with served(bundle, folder, port=int(server.url.rpartition(":")[2])) as again:
             time.sleep(CALM)
             load = ended(crowd)
             shop.end()
             lost = shop.missing(again.url)
-            orphans = sum(map(_outlived, children))
     return Outcome(
         recovery(load, killed), load.errors(UNREACHABLE, CUT), load.wrong_items(), lost, orphans
     )
@@ -128,6 +130,7 @@ def terminated(bundle: Path, folder: Path, items: list[str]) -> Outcome:
         ms = 1e3 * (time.monotonic() - told)
         load = ended(crowd)
         accepted = {line["request_id"] for line in server.lines() if line.get("route") == ASK}
+    accepted |= {name for name, sent, _, status in load.rows if status == CUT and sent < told}
     lost = len(accepted.difference(row[0] for row in load.rows if row[3] == 200))
     with served(bundle, folder) as server:
         lost += shop.missing(server.url)

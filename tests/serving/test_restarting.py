@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +22,7 @@ from serving.engines import start_engine
 from serving.errors import EngineDownError
 from serving.restarting import RestartingEngine
 from serving.service import Service, open_service
-from tests.serving.server import engine_of, served, until
+from tests.serving.server import ROOT, engine_of, served, until
 from tests.serving.test_load import load, recommended
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -177,3 +179,49 @@ def test_clients_see_right_answers_or_that_it_is_down(bundle: Path, tmp_path: Pa
     }
     assert len({json.loads(one)[1] for one in right}) == 4
     assert len({json.dumps([x["id"] for x in json.loads(one)[0]]) for one in right}) <= 4
+
+
+async def test_an_engine_that_hangs_is_replaced(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.worker_process.PATIENCE_SECONDS", 1.0)
+    engine = await started(bundle)
+    first, hanging = engine._engine, process(engine)
+    hanging.suspend()
+    with pytest.raises(EngineDownError):
+        await engine.answer([Query(())])
+    async with asyncio.timeout(120):
+        while engine._engine is first:
+            await asyncio.sleep(0.05)
+    assert not hanging.is_running()
+    monkeypatch.setattr("serving.worker_process.PATIENCE_SECONDS", 60.0)
+    (answer,) = await engine.answer([Query(())])
+    assert not isinstance(answer, Exception)
+    process(engine).suspend()
+    monkeypatch.setattr("serving.worker_process.CLOSE_SECONDS", 0.5)
+    await engine.close()
+
+
+def test_the_engine_ends_with_a_server_that_is_killed(bundle: Path, tmp_path: Path) -> None:
+    with served(bundle, "--store", f"sqlite:///{tmp_path}/store.db") as server:
+        engine = engine_of(server)
+        server.process.kill()
+        server.process.wait(60)
+        until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_process_that_is_killed_while_it_loads_is_one_line(bundle: Path, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/store.db"
+    command = [sys.executable, "-m", "rec_gen", "serve", str(bundle)]
+    command += ["--port", "0", "--store", store]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
+        parent = psutil.Process(server.pid)
+        until(lambda: any("spawn_main" in " ".join(one.cmdline()) for one in parent.children()))
+        for child in parent.children():
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.kill()
+        _, told = server.communicate(timeout=120)
+    assert server.returncode == 1
+    (line,) = [one for one in told.splitlines() if one.startswith("recgen: ")]
+    assert "the process of the model ended while it loaded: is there enough memory?" in line
+    assert "Traceback" not in told
