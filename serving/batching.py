@@ -120,7 +120,7 @@ class Batcher:
         return left + batches + (self._pace.expect(rest) if rest else 0.0)
 
     def _age(self) -> float:
-        """How long the oldest has waited, which one more in its batch would hold up."""
+        """How long the oldest has waited, which one more may hold up."""
         return time.monotonic() - self._waiting[0].since if self._waiting else 0.0
 
     async def close(self) -> None:

@@ -108,7 +108,11 @@ def load_figures(
     help="A whole float32 model that spells titles, for the race; default: a random one.",
 )
 @click.option(
-    "--only", "parts", type=click.Choice(PARTS), multiple=True, help="Measure this alone."
+    "--only",
+    "parts",
+    type=click.Choice(PARTS),
+    multiple=True,
+    help="Measure this alone; what the file says of the other parts stays.",
 )
 def main(
     json_path: Path | None,
@@ -152,6 +156,10 @@ def main(
             "overload_settings": SETTINGS,
             "budget_settings": BUDGET,
         }
+        if parts and json_path.exists():  # the other parts stay as they were measured
+            before = json.loads(json_path.read_text(encoding="utf-8"))
+            report["figures"] = before["figures"] | figures
+            report["reasons"] = before["reasons"] | reasons
         write_text(json_path, json.dumps(report | machine(), indent=2) + "\n")
 
 
