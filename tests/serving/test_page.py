@@ -60,6 +60,7 @@ def opened(
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(server.url)
+    page.wait_for_selector("#main:not([hidden]), #key-form:not([hidden])")
     if key is not None:
         page.fill("#key", key)
         page.keyboard.press("Enter")
