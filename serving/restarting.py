@@ -37,13 +37,13 @@ class RestartingEngine:
         self._changes = _Changes()
         self._before = 0  # versions that the engine does not count
         self._usual_seconds, self._since = 1.0, time.monotonic()
-        self._up, self._replaced = True, asyncio.Condition()
+        self._replaced = asyncio.Condition()
         self._keeper = asyncio.create_task(self._keep())
 
     @property
     def up(self) -> bool:
         """Whether there is an engine that answers."""
-        return self._up
+        return self._engine.up
 
     @property
     def catalog(self) -> Catalog:
@@ -118,7 +118,6 @@ class RestartingEngine:
         pause = 0.0
         while True:
             await self._engine.wait_until_down()
-            self._up = False
             began, lived = time.monotonic(), time.monotonic() - self._since
             logger.error("the engine went down", extra={"fields": {"lived_seconds": round(lived)}})
             try:
@@ -132,7 +131,6 @@ class RestartingEngine:
             self._usual_seconds = self._since - began
             async with self._replaced:
                 self._engine, self._before = engine, self.version + 1 - engine.version
-                self._up = True
                 self._replaced.notify_all()
             told = {"seconds": round(self._usual_seconds, 1)}
             logger.warning("the engine is up again", extra={"fields": told})

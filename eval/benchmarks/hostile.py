@@ -2,8 +2,8 @@
 
 A server with keys gets malformed bodies for every operation that takes one, from a client whose key
 holds, and requests that try to get in without such a key. A server error is a status of 500 and
-more other than 503 and 504, with which it says that it cannot answer now. Afterwards it must still
-recommend what is asked for.
+more other than 504, with which it says that it had too little time; 503 is one, since it would tell
+of a model that a body has killed. Afterwards it must still recommend what is asked for.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from rich.console import Console
 
 from eval.benchmarks.hostile_bodies import VALID, Malformed, malformed
 from eval.benchmarks.hostile_keys import PATHS, Keys, attempts
-from eval.benchmarks.serving_client import ASK, Connection, Header, invalid_items
+from eval.benchmarks.serving_client import ASK, Connection, Header, invalid_items, raw_request
 from eval.benchmarks.serving_server import options, random_titles, served
 from rec_gen.cli.common import Command
 from rec_gen.errors import RecGenError
@@ -114,14 +114,10 @@ async def send_malformed(url: str, key: Header, count: int, seed: int) -> Tally:
 async def _status(
     connection: Connection, method: str, path: str, key: Header, sent: Malformed
 ) -> int | None:
-    framing = sent.framing or (b"Content-Length", b"%d" % len(sent.body))
-    headers = [(b"Host", b"localhost"), key, *sent.headers, framing]
-    if not any(name == b"Content-Type" for name, _ in headers):
-        headers.append((b"Content-Type", b"application/json"))
-    head = f"{method.upper()} {path} HTTP/1.1\r\n".encode()
-    head += b"".join(b"%b: %b\r\n" % header for header in headers)
+    framing = [sent.framing] if sent.framing else []
+    raw = raw_request(method.upper(), path, sent.body, [key, *sent.headers, *framing])
     try:
-        return (await connection.send(head + b"\r\n" + sent.body, last=sent.cut)).status
+        return (await connection.send(raw, last=sent.cut)).status
     except OSError:
         return None
 

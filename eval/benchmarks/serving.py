@@ -124,6 +124,7 @@ def main(
     """Measure a server with a random model."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the server
     torch.set_num_threads(1)
+    measured = parts or PARTS
     catalog = random_titles()
     items = list(catalog.ids)
     with TemporaryDirectory() as name:
@@ -132,16 +133,16 @@ def main(
         random_bundle(catalog, "title").save(bundle)
         figures: dict[str, float | None] = {}
         reasons: dict[str, str] = {}
-        if "load" in (parts or PARTS):
+        if "load" in measured:
             with served(bundle, folder) as server:
                 figures |= alone_figures(server.url, bundle, items)
                 figures |= load_figures(server, folder, items, clients, seconds)
-        if "overload" in (parts or PARTS):
+        if "overload" in measured:
             figures |= overload_figures(bundle, folder, items, min(seconds, OVERLOAD_SECONDS))
-        if "faults" in (parts or PARTS):
+        if "faults" in measured:
             found, missing = fault_figures(bundle, folder, items)
             figures, reasons = figures | found, reasons | missing
-        if "race" in (parts or PARTS):
+        if "race" in measured:
             rate, reason = race_figure(trained, catalog, folder)
             figures["vllm_over_beam_search_rps"] = rate
             reasons |= {"vllm_over_beam_search_rps": reason} if reason else {}

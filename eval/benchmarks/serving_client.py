@@ -40,6 +40,31 @@ class Reply:
         return [item["id"] for item in json.loads(self.body)["items"]]
 
 
+def raw_request(
+    method: str, path: str, content: Any = None, headers: Sequence[Header] = ()
+) -> bytes:
+    """The bytes of a request; what the headers do not tell of host, type and length is added.
+
+    Args:
+        method: The method.
+        path: The path, with a query.
+        content: The body as bytes, or what it says in JSON, or None.
+        headers: Headers.
+    """
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    if content is None:
+        body = b""
+    given = {name.lower() for name, _ in headers}
+    usual: list[Header] = [(b"Host", b"localhost")]
+    if content is not None:
+        usual.append((b"Content-Type", b"application/json"))
+    if b"transfer-encoding" not in given:
+        usual.append((b"Content-Length", b"%d" % len(body)))
+    added = [(name, value) for name, value in usual if name.lower() not in given]
+    lines = b"".join(b"%b: %b\r\n" % header for header in (*added, *headers))
+    return f"{method} {path} HTTP/1.1\r\n".encode() + lines + b"\r\n" + body
+
+
 class UnreachableError(OSError):
     """No connection was made, so that nothing was sent."""
 
@@ -61,17 +86,7 @@ class Connection:
             UnreachableError: No connection was made.
             OSError: It ended before the answer did, or the answer took more than `TIMEOUT`.
         """
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        if content is None:
-            body = b""
-        elif not any(name.lower() == b"content-type" for name, _ in headers):
-            headers = [(b"Content-Type", b"application/json"), *headers]
-        if not any(name.lower() == b"host" for name, _ in headers):
-            headers = [(b"Host", f"{self._host}:{self._port}".encode()), *headers]
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        start = f"{method} {path} HTTP/1.1\r\n".encode()
-        length = b"Content-Length: %d\r\n\r\n" % len(body)
-        return await self.send(start + lines + length + body)
+        return await self.send(raw_request(method, path, content, headers))
 
     async def send(self, raw: bytes, *, last: bool = False) -> Reply:
         """Write bytes as they are and wait for an answer.

@@ -20,12 +20,12 @@ from tempfile import TemporaryDirectory
 from eval.benchmarks.serving_harms import bundle_damaged, clients_left, disk_filled
 from eval.benchmarks.serving_kills import (
     PATIENCE,
-    Outcome,
     database_killed,
     engine_killed,
     server_killed,
     terminated,
 )
+from eval.benchmarks.serving_scene import Outcome
 
 FAULTS: dict[str, Callable[[Path, Path, list[str]], Outcome | str]] = {
     "server": server_killed,

@@ -1,6 +1,5 @@
 """A server whose disk is full, whose clients leave, or whose bundle is damaged, under load."""
 
-import json
 import shutil
 import socket
 import time
@@ -10,9 +9,9 @@ from urllib.parse import urlsplit
 import click
 import psutil
 
-from eval.benchmarks.serving_events import telling
-from eval.benchmarks.serving_kills import CALM, CLIENTS, OUTAGE, Outcome, recovery
-from eval.benchmarks.serving_plan import Plan, ended, loading
+from eval.benchmarks.serving_client import raw_request
+from eval.benchmarks.serving_kills import OUTAGE
+from eval.benchmarks.serving_scene import CALM, Outcome, recovery, under_load
 from eval.benchmarks.serving_server import served
 
 CHAT, LEAVING = "/v1/chat/completions", 20
@@ -22,12 +21,7 @@ def disk_filled(bundle: Path, folder: Path, items: list[str]) -> Outcome | str:
     """Let the server's files grow no more for a while: none of its writes succeeds."""
     if not hasattr(psutil, "RLIMIT_FSIZE"):
         return "only Linux limits the files of a process that runs"
-    with (
-        served(bundle, folder) as server,
-        telling(server.url, items[0]) as shop,
-        loading(Plan(server.url, items, CLIENTS, rows=True)) as crowd,
-    ):
-        time.sleep(CALM)
+    with served(bundle, folder) as server, under_load(server.url, items) as scene:
         process = psutil.Process(server.process.pid)
         before = process.rlimit(psutil.RLIMIT_FSIZE)
         process.rlimit(psutil.RLIMIT_FSIZE, (0, before[1]))
@@ -36,30 +30,21 @@ def disk_filled(bundle: Path, folder: Path, items: list[str]) -> Outcome | str:
         freed = time.monotonic()
         process.rlimit(psutil.RLIMIT_FSIZE, before)
         time.sleep(CALM)
-        load = ended(crowd)
-        shop.end()
-        lost = shop.missing(server.url)
-    first = min((done for sent, done in shop.times if sent >= freed), default=None)
-    boasts = sum(filled <= sent and done < freed for sent, done in shop.times)
+        load, lost = scene.end(server.url)
+    first = min((done for sent, done in scene.shop.times if sent >= freed), default=None)
+    boasts = sum(filled <= sent and done < freed for sent, done in scene.shop.times)
     ms = None if first is None else 1e3 * (first - freed)
     return Outcome(ms, load.errors() + boasts, load.wrong_items(), lost)
 
 
 def clients_left(bundle: Path, folder: Path, items: list[str]) -> Outcome:
     """Clients of a stream leave after its first byte."""
-    with (
-        served(bundle, folder) as server,
-        telling(server.url, items[0]) as shop,
-        loading(Plan(server.url, items, CLIENTS, rows=True)) as crowd,
-    ):
-        time.sleep(CALM)
+    with served(bundle, folder) as server, under_load(server.url, items) as scene:
         for _ in range(LEAVING):
             _leave(server.url, items)
         left = time.monotonic()
         time.sleep(CALM)
-        load = ended(crowd)
-        shop.end()
-        lost = shop.missing(server.url)
+        load, lost = scene.end(server.url)
     return Outcome(recovery(load, left), load.errors(), load.wrong_items(), lost)
 
 
@@ -74,21 +59,14 @@ def bundle_damaged(bundle: Path, folder: Path, items: list[str]) -> Outcome:
     whole, damaged = other / "whole", other / "damaged"
     shutil.copy(weights, whole)
     damaged.write_bytes(content)
-    with (
-        served(place, folder) as server,
-        telling(server.url, items[0]) as shop,
-        loading(Plan(server.url, items, CLIENTS)) as crowd,
-    ):
-        time.sleep(CALM)
+    with served(place, folder) as server, under_load(server.url, items) as scene:
         damaged.replace(weights)
         refused = not _starts(place, other)
         whole.replace(weights)
         mended = time.monotonic()
         with served(place, other):
             ms = 1e3 * (time.monotonic() - mended)
-        load = ended(crowd)
-        shop.end()
-        lost = shop.missing(server.url)
+        load, lost = scene.end(server.url)
     return Outcome(ms, load.errors() + (not refused), load.wrong_items(), lost)
 
 
@@ -107,12 +85,7 @@ def _leave(url: str, items: list[str]) -> None:
         "history": items[:1],
         "stream": True,
     }
-    body = json.dumps(chat).encode()
     parts = urlsplit(url)
-    head = (
-        f"POST {CHAT} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
     with socket.create_connection((parts.hostname or "", parts.port or 80)) as connection:
-        connection.sendall(head.encode() + body)
+        connection.sendall(raw_request("POST", CHAT, chat))
         connection.recv(1)

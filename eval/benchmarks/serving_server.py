@@ -49,12 +49,6 @@ class Server:
     url: str
     log: Path
 
-    def engine(self) -> psutil.Process | None:
-        """The process of the engine: the largest child, if there is any but Python's own."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        own = [one for one in children if "resource_tracker" not in " ".join(one.cmdline())]
-        return max(own, key=lambda one: one.memory_info().rss, default=None)
-
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged, without a last line that is not whole."""
         text = self.log.read_text(encoding="utf-8").rpartition("\n")[0]
@@ -89,6 +83,16 @@ def served(
     finally:
         process.terminate()
         process.wait()
+
+
+def engine_process(server: int) -> psutil.Process | None:
+    """What runs the model of a server, by process id.
+
+    It is the largest process below the server's, if there is any but Python's own.
+    """
+    children = psutil.Process(server).children(recursive=True)
+    own = [one for one in children if "resource_tracker" not in " ".join(one.cmdline())]
+    return max(own, key=lambda one: one.memory_info().rss, default=None)
 
 
 class Usage:

@@ -18,13 +18,12 @@ from eval.benchmarks import hostile, serving
 from eval.benchmarks.hostile_bodies import VALID, malformed
 from eval.benchmarks.serving_client import invalid_items
 from eval.benchmarks.serving_faults import FAULTS
-from eval.benchmarks.serving_kills import Outcome
 from eval.benchmarks.serving_load import K
-from eval.benchmarks.serving_overload import overload_figures
 from eval.benchmarks.serving_plan import CUT, UNREACHABLE, Load, Plan, load
 from eval.benchmarks.serving_race import race_figure
 from eval.benchmarks.serving_redis import free_port
-from eval.benchmarks.serving_server import Server, random_titles, served
+from eval.benchmarks.serving_scene import Outcome
+from eval.benchmarks.serving_server import engine_process, random_titles, served
 from rec_gen.testing import random_bundle
 from tests.eval.test_benchmarks import figures
 from tests.serving.server import until
@@ -167,15 +166,14 @@ def test_bodies_are_malformed_in_every_way_and_the_same_again() -> None:
     assert repr(VALID) == valid
 
 
-def test_the_engine_is_the_largest_process_below_the_server(tmp_path: Path) -> None:
+def test_the_engine_is_the_largest_process_below_the_server() -> None:
     child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', {!r}]).wait()"
     big = "blob = b'x' * 50_000_000; input()"
     for code, found in ((child.format(big), True), ("input()", False)):
         with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
-            server = Server(process, "", tmp_path / "log")
             if found:
-                until(lambda server=server: server.engine() is not None)  # type: ignore[misc]
-            engine = server.engine()
+                until(lambda pid=process.pid: engine_process(pid) is not None)  # type: ignore[misc]
+            engine = engine_process(process.pid)
             assert (engine is not None) == found
             assert process.stdin is not None
             process.stdin.close()
@@ -218,8 +216,9 @@ def test_the_command_reports_what_it_was_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_overload_is_refused_rightly(bundle: Path, tmp_path: Path) -> None:
-    found = overload_figures(bundle, tmp_path, list(random_titles().ids), 1)
+def test_overload_is_refused_rightly(tmp_path: Path) -> None:
+    found = figures(serving.main, tmp_path / "f.json", "--seconds", "2", "--only", "overload")
+    assert None not in found.values()
     assert found["overload_refused"] > 0
     names = ("overload_refused_without_retry_after", "overload_errors", "overload_invalid_items")
     assert [found[name] for name in names] == [0, 0, 0]

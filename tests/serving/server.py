@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import psutil
 
+from eval.benchmarks.serving_server import engine_process
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -78,12 +80,8 @@ def served(bundle: Path, *arguments: object, **environment: str) -> Iterator[Ser
 
 def engine_of(server: Server) -> psutil.Process:
     """The process that runs the model of a server."""
-    children = psutil.Process(server.process.pid).children()
-    (engine,) = [
-        child
-        for child in children
-        if "spawn_main" in " ".join(child.cmdline()) or "EngineCore" in " ".join(child.cmdline())
-    ]
+    engine = engine_process(server.process.pid)
+    assert engine is not None
     return engine
 
 

@@ -4,8 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from eval.benchmarks.serving_redis import DURABLE, free_port, redis_server
+from tests.serving.server import until
 
 
 @contextmanager
@@ -67,16 +67,8 @@ def _postgres(
     )
     ready = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
     try:
-        _wait(lambda: subprocess.run(ready).returncode == 0)
+        until(lambda: subprocess.run(ready).returncode == 0)
         yield f"postgresql://recgen@127.0.0.1:{port}/postgres", process
     finally:
         process.send_signal(signal.SIGINT)  # it ends without waiting for its clients
         process.wait(30)
-
-
-def _wait(ready: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if ready():
-            return
-        time.sleep(0.05)
-    raise AssertionError("the database does not start")

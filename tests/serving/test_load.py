@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from eval.benchmarks.serving_client import raw_request
 from tests.serving.server import Server, served, until
 
 ASK = "/v1/recommendations"
@@ -128,11 +129,7 @@ def test_a_client_that_leaves_is_not_waited_for(bundle: Path, tmp_path: Path) ->
     settings = ["--set", "batching.max_batch=1"]
     with served(bundle, "--store", store, *settings) as server, server.client() as client:
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-        body = json.dumps({"history": ["i1"], "k": 12, "exclude_seen": False}).encode()
-        head = (
-            f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
+        asked = raw_request("POST", ASK, {"history": ["i1"], "k": 12, "exclude_seen": False})
 
         def counted(name: str) -> float:
             lines = client.get("/metrics").text.splitlines()
@@ -140,7 +137,7 @@ def test_a_client_that_leaves_is_not_waited_for(bundle: Path, tmp_path: Path) ->
 
         for _ in range(40):
             with socket.create_connection(address) as connection:
-                connection.sendall(head.encode() + body)
+                connection.sendall(asked)
         until(lambda: counted("recgen_queue_length") == 0)
         assert client.post(ASK, json={"history": ["i1"]}).status_code == 200
         assert counted("recgen_dropped_total") > 0

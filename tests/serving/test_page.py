@@ -137,7 +137,6 @@ def test_its_files_need_no_key_and_may_load_nothing_from_elsewhere(keyed: Any) -
 
 def test_a_history_is_built_by_the_keyboard_alone(browser: Any, shop: Server) -> None:
     with opened(browser, shop) as page:
-        page.wait_for_selector("#main:not([hidden])")
         tab_to(page, "#search")
         for words, arrows, title in (("AMBER", 0, "Film 0 amber"), ("film", 2, "Film 2 cedar")):
             page.keyboard.type(words)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -45,15 +45,9 @@ def process(engine: Any) -> psutil.Process:
     return psutil.Process(engine._engine._process._process.pid)
 
 
-async def up(engine: Any) -> None:
+async def soon(happened: Callable[[], bool]) -> None:
     async with asyncio.timeout(120):
-        while not engine.up:
-            await asyncio.sleep(0.05)
-
-
-async def down(engine: Any) -> None:
-    async with asyncio.timeout(30):
-        while engine.up:
+        while not happened():
             await asyncio.sleep(0.001)
 
 
@@ -76,7 +70,7 @@ async def test_it_knows_what_the_catalog_has_become(bundle: Path, tmp_path: Path
         assert set(before) == (ALL | {"n"}) - {"i1", "i3"}
 
         process(service.engine).kill()
-        await down(service.engine)
+        await soon(lambda: not service.engine.up)
         for answer in (
             await client.post(ASK, json={"history": []}),
             await client.put("/v1/items", json={"items": [{"id": "o", "title": "Other"}]}),
@@ -90,7 +84,7 @@ async def test_it_knows_what_the_catalog_has_become(bundle: Path, tmp_path: Path
         event = {"user": "u", "item": "i2"}
         assert (await client.post("/v1/events", json=event)).json() == {"kept": True}
 
-        await up(service.engine)
+        await soon(lambda: service.engine.up)
         assert await listed(client) == pytest.approx(before)
         assert service.engine.version > version
         answer = await client.post(ASK, json={"user": "u", "k": 99})
@@ -122,8 +116,8 @@ async def test_a_change_that_is_kept_is_made_though_the_engine_is_killed(bundle:
     assert answer.version == engine.version
     with pytest.raises(ValueError, match="not kept"):
         await engine.update([Item("o", "Other", {})], [], {}, fail)
-    await down(engine)
-    await up(engine)
+    await soon(lambda: not engine.up)
+    await soon(lambda: engine.up)
     assert "o" not in engine.catalog.positions
     assert "n" in engine.catalog.positions
     await engine.close()
@@ -138,10 +132,8 @@ async def test_another_bundle_in_its_place_is_not_served(
     path.unlink()
     path.symlink_to(tasks_bundle)
     process(engine).kill()
-    await down(engine)
-    async with asyncio.timeout(30):
-        while "the engine does not start" not in caplog.text:
-            await asyncio.sleep(0.05)
+    await soon(lambda: not engine.up)
+    await soon(lambda: "the engine does not start" in caplog.text)
     with pytest.raises(EngineDownError):
         await engine.answer([Query(())])
     (reason,) = {
@@ -152,7 +144,7 @@ async def test_another_bundle_in_its_place_is_not_served(
     assert reason == f"{path}: was replaced: start the server again to serve it"
     path.unlink()
     path.symlink_to(bundle)
-    await up(engine)
+    await soon(lambda: engine.up)
     (answer,) = await engine.answer([Query(())])
     assert not isinstance(answer, Exception)
     assert len(answer) == 10
@@ -190,9 +182,7 @@ async def test_an_engine_that_hangs_is_replaced(
     hanging.suspend()
     with pytest.raises(EngineDownError):
         await engine.answer([Query(())])
-    async with asyncio.timeout(120):
-        while engine._engine is first:
-            await asyncio.sleep(0.05)
+    await soon(lambda: engine._engine is not first)
     assert not hanging.is_running()
     monkeypatch.setattr("serving.worker_process.PATIENCE_SECONDS", 60.0)
     (answer,) = await engine.answer([Query(())])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
+from eval.benchmarks.serving_client import raw_request
 from serving.app import create_app
 from serving.server import DrainingServer
 from tests.serving.conftest import in_process
@@ -30,12 +31,7 @@ def request(stream: bool = True) -> bytes:
         "model": "toy", "messages": [{"role": "user", "content": "x"}], "history": [], "k": 12,
         "stream": stream,
     }  # fmt: skip
-    body = json.dumps(chat).encode()
-    head = (
-        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    return raw_request("POST", CHAT, chat)
 
 
 def connect(server: Server) -> socket.socket:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from eval.benchmarks.serving_redis import free_port
 from rec_gen.bundle import MODEL, TOKENIZER
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,9 +21,7 @@ CHAT = "{% for turn in messages %}{{ turn.content }}{% endfor %}"
 @contextmanager
 def vllm_server(bundle: Path, log: Path, **environment: str) -> Iterator[httpx.Client]:
     """Start a server of a bundle's model, and stop it by its process id."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = str(free_port())
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", bundle / MODEL,
         "--tokenizer", bundle / TOKENIZER, "--served-model-name", "toy", "--dtype", "float32",
