@@ -95,7 +95,8 @@ class RestartingEngine:
         except Exception:
             if not kept:
                 raise
-            engine.kill()  # whatever hindered it: the next one is told of the change
+            logger.exception("a kept change was not made: the next engine is told of it")
+            engine.kill()
         try:
             async with asyncio.timeout(KEPT_SECONDS), self._replaced:
                 await self._replaced.wait_for(lambda: self._engine is not engine)
