@@ -1,0 +1,112 @@
+"""Which words name an item of a catalog, or a value of one of its columns."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+import regex
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from rec_gen.catalog import Catalog
+from rec_gen.text import clean_text
+
+LONGEST = 6
+"""Words of a name at most; a longer text describes and does not name."""
+_WORD = regex.compile(r"[\p{Letter}\p{Mark}\p{Number}]+(?:[-'][\p{Letter}\p{Mark}\p{Number}]+)*")
+_YEAR = regex.compile(r"\s*\(\d{4}\)\s*$")
+_TEXT = (pl.String, pl.Categorical, pl.Enum)
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A name in a text.
+
+    Attributes:
+        start: Where it begins, in characters.
+        end: Where it ends.
+        item: The id of the item that it names; None where it names a value.
+        column: The column of the value, else empty.
+        value: The value, else empty.
+    """
+
+    start: int
+    end: int
+    item: str | None = None
+    column: str = ""
+    value: str = ""
+
+
+class Lexicon:
+    """The names of a catalog: titles, and the values of columns that hold texts."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._names: dict[tuple[str, ...], list[Mention]] = {}
+        self._several: dict[str, bool] = {}
+        for column in catalog.metadata:
+            dtype = catalog.frame[column].dtype
+            inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+            if inner not in _TEXT or not column.isidentifier():
+                continue
+            self._several[column] = isinstance(dtype, pl.List)
+            values = (
+                catalog.frame[column].explode()
+                if self._several[column]
+                else (catalog.frame[column])
+            )
+            for value in values.cast(pl.String).unique(maintain_order=True).drop_nulls():
+                self._add(value, Mention(0, 0, None, column, value))
+        for item, title in zip(catalog.ids, catalog.titles, strict=True):
+            self._add(_YEAR.sub("", clean_text(title)), Mention(0, 0, item))
+
+    def holds_several(self, column: str) -> bool:
+        """Whether an item can have several values of a column."""
+        return self._several[column]
+
+    def test(self, column: str, value: str) -> str:
+        """The rule that items with a value pass."""
+        return f"{value!r} in {column}" if self._several[column] else f"{column} == {value!r}"
+
+    def find(self, text: str) -> list[Mention]:
+        """The names in a text in lower case, the longest at each place, first to last.
+
+        A title of one word that stands in every text is not heard.
+        """
+        words = [(match.start(), match.end(), match[0]) for match in _WORD.finditer(text)]
+        found, place = [], 0
+        while place < len(words):
+            for length in range(min(LONGEST, len(words) - place), 0, -1):
+                span = words[place : place + length]
+                known = self._known(tuple(word for *_, word in span))
+                if known:
+                    start, end = span[0][0], span[-1][1]
+                    found += [Mention(start, end, one.item, one.column, one.value) for one in known]
+                    place += length
+                    break
+            else:
+                place += 1
+        return found
+
+    def _known(self, words: tuple[str, ...]) -> list[Mention]:
+        """What words name, in the singular or the plural."""
+        for last in _singulars(words[-1]):
+            if known := self._names.get((*words[:-1], last)):
+                return known
+        return []
+
+    def _add(self, name: str, mention: Mention) -> None:
+        words = tuple(match[0] for match in _WORD.finditer(name.lower()))
+        if not 0 < len(words) <= LONGEST or (len(words) == 1 and words[0] in ENGLISH_STOP_WORDS):
+            return
+        names = self._names.setdefault(words, [])
+        if mention.item is None or not names:  # a value goes before a title of the same name
+            names.append(mention)
+
+
+def _singulars(word: str) -> Iterator[str]:
+    yield word
+    if word.endswith("ies"):
+        yield f"{word[:-3]}y"
+    if word.endswith("es"):
+        yield word[:-2]
+    if word.endswith("s"):
+        yield word[:-1]

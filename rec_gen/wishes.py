@@ -1,0 +1,248 @@
+"""What a message states about the items that it wants, as filters: by rules, not by a model.
+
+A wish that is understood is a rule over the catalog's columns or a list of items that are not to
+come back, beside the words that say it, so that whoever said it can see and take it back. What is
+heard and cannot be kept, such as "cheaper" where no column holds a price, is told too.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import regex
+
+from rec_gen.catalog import Catalog
+from rec_gen.index import Filters
+from rec_gen.lexicon import Lexicon, Mention
+
+QUANTITIES: Mapping[str, tuple[str, ...]] = {
+    "price": ("price", "cost"),
+    "length": ("runtime", "duration", "minutes", "length", "pages"),
+    "year": ("year", "release_year", "published"),
+}
+"""What can be compared, and the columns that hold it, of which the first that is there counts."""
+
+_COMPARATIVES = {
+    "cheaper": ("price", "<"), "less expensive": ("price", "<"), "more expensive": ("price", ">"),
+    "pricier": ("price", ">"), "shorter": ("length", "<"), "longer": ("length", ">"),
+    "newer": ("year", ">"), "more recent": ("year", ">"), "older": ("year", "<"),
+    "earlier": ("year", "<"),
+}  # fmt: skip
+_ORDINALS = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3,
+             "4th": 3, "fifth": 4, "5th": 4, "last": -1}  # fmt: skip
+
+_CLAUSE = regex.compile(r"[.;!?\n]+|,|(?<!\b(?:any|no)thing )\bbut\b|\b(?:though|however)\b")
+_NOT = regex.compile(
+    r"\b(?:no|not|without|except|excluding|avoid|hate|dislike|never|nothing|anything but|no more"
+    r"|less|enough|tired of|(?:do|does|did|is|are|was|wo|ca)n'?t)\b"
+)
+_ASK = regex.compile(
+    r"\b(?:only|must be|has to be|want|need|looking for|show|recommend|give|find|suggest|prefer"
+    r"|in the mood for|something|anything|make it)\b"
+)
+_FINE = regex.compile(r"\b(?:is|are|would be|sounds?) (?:fine|ok|okay|good|great|alright)\b")
+_SEEN = regex.compile(
+    r"\b(?:seen|saw|watched|read|played|heard|own|owned|bought|have|know|had) "
+    r"(?:(?:all|both) (?:of )?)?(it|that|this|them|those|these|all|both|the)\b"
+)
+_KNOWN = regex.compile(r"\b(?:seen|saw|watched|read|played|owned|bought)\b")
+_REFUSED = regex.compile(r"\bnot (?:that|this|it|those|these|them|the)\b")
+_OTHER = regex.compile(r"\b(?:something|anything|what) else\b|\bother (?:ones?|options?)\b")
+_SEVERAL = frozenset({"them", "those", "these", "all", "both"})
+_ORDINAL = regex.compile(rf"\bthe ({'|'.join(_ORDINALS)})(?: (?:one|two|three))?\b")
+_COMPARE = regex.compile(rf"\b({'|'.join(_COMPARATIVES)})\b")
+_NUMBER = r"(?P<money>[$€£])? ?(?P<number>\d+(?:\.\d+)?)(?: ?(?P<unit>[a-z]+))?"
+_BOUND = regex.compile(
+    rf"\b(?P<word>under|below|less than|cheaper than|shorter than|at most|up to|no more than"
+    rf"|before|older than|over|above|more than|longer than|at least|after|since|newer than"
+    rf"|from) {_NUMBER}"
+)
+_DECADE = regex.compile(r"\b(?:in|from|of) the (?P<decade>(?:19|20)?\d0)'?s\b")
+_BOUNDS = {
+    "under": "<", "below": "<", "less than": "<", "cheaper than": "<", "shorter than": "<",
+    "at most": "<=", "up to": "<=", "no more than": "<=", "before": "<", "older than": "<",
+    "over": ">", "above": ">", "more than": ">", "longer than": ">", "at least": ">=",
+    "after": ">", "since": ">=", "newer than": ">", "from": "==",
+}  # fmt: skip
+_UNITS = {
+    **dict.fromkeys(("dollars", "dollar", "bucks", "euros", "euro", "pounds", "usd", "eur"),
+                    ("price", 1.0)),
+    **dict.fromkeys(("minutes", "minute", "min", "mins", "pages"), ("length", 1.0)),
+    **dict.fromkeys(("hours", "hour", "hrs", "h"), ("length", 60.0)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One thing that a message states.
+
+    Attributes:
+        said: The words, as they were written.
+        rule: What an item must pass, see `rec_gen.rules`.
+        block: Ids of items that must not come back.
+        lifts: An earlier rule that holds no longer.
+        problem: Why the wish cannot be kept; then it has no effect.
+    """
+
+    said: str
+    rule: str | None = None
+    block: tuple[str, ...] = ()
+    lifts: str | None = None
+    problem: str | None = None
+
+
+def filters(wishes: Sequence[Wish], seen: Sequence[str] = ()) -> Filters:
+    """What is left to recommend once all wishes are kept.
+
+    Args:
+        wishes: Of a whole dialogue, oldest first.
+        seen: Ids of more items that must not come back.
+    """
+    lifted = {wish.lifts: place for place, wish in enumerate(wishes) if wish.lifts}
+    rules = [
+        wish.rule
+        for place, wish in enumerate(wishes)
+        if wish.rule is not None and lifted.get(wish.rule, -1) < place
+    ]
+    block = dict.fromkeys([*seen, *(item for wish in wishes for item in wish.block)])
+    where = " and ".join(f"({rule})" for rule in dict.fromkeys(rules))
+    return Filters(tuple(block), None, where or None)
+
+
+class Listener:
+    """Hears wishes about the items of a catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog, self._lexicon = catalog, Lexicon(catalog)
+        numeric = {
+            name for name, dtype in catalog.frame.schema.items()
+            if dtype.is_numeric() and name.isidentifier()
+        }  # fmt: skip
+        self._columns = {
+            quantity: next((name for name in names if name in numeric), None)
+            for quantity, names in QUANTITIES.items()
+        }
+
+    def hear(self, message: str, shown: Sequence[str] = ()) -> list[Wish]:
+        """What a message states.
+
+        Args:
+            message: The words of a person.
+            shown: Ids of the items that were recommended last, best first, to which words such as
+                "it", "cheaper" and "the second one" refer.
+        """
+        wishes: list[Wish] = []
+        referred: list[str] = []
+        for clause in _clauses(message):
+            lower = _plain(clause)
+            mentions = self._lexicon.find(lower)
+            titles = [one.item for one in mentions if one.item is not None]
+            referred = titles or _referred(lower, shown) or referred
+            wishes += self._hear_clause(clause, mentions, referred, list(shown))
+        return wishes
+
+    def _hear_clause(
+        self, clause: str, mentions: Sequence[Mention], referred: list[str], shown: list[str]
+    ) -> Iterator[Wish]:
+        lower = _plain(clause)
+        titles = [one.item for one in mentions if one.item is not None]
+        if found := _SEEN.search(lower) or _REFUSED.search(lower):
+            several = found[found.re.groups] if found.re.groups else found[0].split()[-1]
+            gone = referred or (shown if several in _SEVERAL else shown[:1])
+            if gone:
+                yield Wish(clause.strip(), block=tuple(gone))
+        elif titles and (_NOT.search(lower) or _KNOWN.search(lower)):
+            yield Wish(clause.strip(), block=tuple(titles))
+        elif _OTHER.search(lower) and shown:
+            yield Wish(clause.strip(), block=tuple(shown))
+        yield from self._values(clause, lower, mentions)
+        yield from self._bounds(clause, lower)
+        for match in _COMPARE.finditer(lower):
+            if lower[match.end() :].startswith(" than") and _BOUND.search(lower):
+                continue  # "cheaper than 20" is a bound
+            yield self._compared(clause.strip(), match[1], referred or shown)
+
+    def _values(self, clause: str, lower: str, mentions: Sequence[Mention]) -> Iterator[Wish]:
+        """Values of columns that are refused, asked for, or allowed again."""
+        said = clause.strip()
+        wanted: dict[str, list[str]] = {}
+        for mention in mentions:
+            if mention.item is not None:
+                continue
+            before = lower[: mention.start]
+            test = self._lexicon.test(mention.column, mention.value)
+            if _NOT.search(before):
+                yield Wish(said, rule=f"not {test}")
+            elif _FINE.match(lower[mention.end :].lstrip()):
+                yield Wish(said, lifts=f"not {test}")
+            elif _ASK.search(before):
+                wanted.setdefault(mention.column, []).append(test)
+        for column, tests in wanted.items():
+            either = " or " in lower or not self._lexicon.holds_several(column)
+            yield Wish(said, rule=(" or " if either else " and ").join(dict.fromkeys(tests)))
+
+    def _bounds(self, clause: str, lower: str) -> Iterator[Wish]:
+        said = clause.strip()
+        for match in _DECADE.finditer(lower):
+            decade = match["decade"]
+            first = (
+                int(decade)
+                if len(decade) == 4
+                else (1900 if int(decade) > 20 else 2000) + int(decade)
+            )
+            yield self._ruled(said, "year", f"{first} <= {{}} < {first + 10}")
+        for match in _BOUND.finditer(lower):
+            number, sign = float(match["number"]), _BOUNDS[match["word"]]
+            quantity, factor = _UNITS.get(match["unit"] or "", (None, 1.0))
+            if match["money"] or match["word"] == "cheaper than":
+                quantity = "price"
+            elif quantity is None and 1800 <= number <= 2200 and not match["unit"]:
+                quantity = "year"
+            elif quantity is None and match["word"] in ("shorter than", "longer than"):
+                quantity = "length"
+            elif quantity is None and match["unit"] is None and match["word"] in ("under", "over"):
+                quantity = "price"
+            if quantity is not None and (sign != "==" or quantity == "year"):
+                rule = f"{{}} {sign} {number * factor:g}"
+                refused = _NOT.search(lower[: match.start()])
+                yield self._ruled(said, quantity, f"not ({rule})" if refused else rule)
+
+    def _compared(self, said: str, word: str, items: Sequence[str]) -> Wish:
+        """A wish for less or more of something than each of some items has."""
+        quantity, sign = _COMPARATIVES[word]
+        column = self._columns[quantity]
+        if column is None:
+            return Wish(said, problem=f"no column of the catalog holds a {quantity}")
+        if not items:
+            return Wish(said, problem=f"{word} than what? Nothing was recommended yet")
+        held = [self._catalog[self._catalog.position(item)].fields[column] for item in items]
+        known = [value for value in held if value is not None]
+        if not known:
+            return Wish(said, problem=f"the {quantity} of these items is not known")
+        return Wish(said, rule=f"{column} {sign} {min(known) if sign == '<' else max(known)}")
+
+    def _ruled(self, said: str, quantity: str, rule: str) -> Wish:
+        column = self._columns[quantity]
+        if column is None:
+            return Wish(said, problem=f"no column of the catalog holds a {quantity}")
+        return Wish(said, rule=rule.format(column))
+
+
+def _referred(lower: str, shown: Sequence[str]) -> list[str]:
+    """The items of the last list that are named by their place."""
+    places = [_ORDINALS[match[1]] for match in _ORDINAL.finditer(lower)]
+    return [shown[place] for place in places if -len(shown) <= place < len(shown)]
+
+
+def _clauses(message: str) -> list[str]:
+    """The parts of a message that a "not" does not reach across."""
+    cuts = [(match.start(), match.end()) for match in _CLAUSE.finditer(_plain(message))]
+    starts = [0, *(end for _, end in cuts)]
+    ends = [*(start for start, _ in cuts), len(message)]
+    return [message[a:b] for a, b in zip(starts, ends, strict=True) if message[a:b].strip()]
+
+
+def _plain(text: str) -> str:
+    """The text in lower case with straight apostrophes, character by character."""
+    return "".join(low if len(low := one.lower()) == 1 else one for one in text).replace(
+        "\u2019", "'"
+    )

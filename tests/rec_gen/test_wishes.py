@@ -1,0 +1,144 @@
+"""What messages state, and that what is understood is kept."""
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rec_gen.catalog import Catalog
+from rec_gen.rules import eligible_items
+from rec_gen.wishes import Listener, Wish, filters
+
+FILMS = Catalog(
+    pl.DataFrame(
+        {
+            "item": ["m1", "m2", "m3", "m4", "m5"],
+            "title": ["Heat (1995)", "The Ring (2002)", "Up (2009)", "Big (1988)", "Signs (2002)"],
+            "year": [1995, 2002, 2009, 1988, 2002],
+            "runtime": [170, 115, 96, 104, 106],
+            "genres": [
+                ["Crime", "Drama"],
+                ["Horror"],
+                ["Animation", "Comedy"],
+                ["Comedy", "Drama"],
+                ["Science Fiction", "Drama"],
+            ],
+            "studio": ["Warner", "DreamWorks", "Pixar", "Fox", "Touchstone"],
+        }
+    )
+)
+GOODS = Catalog(
+    pl.DataFrame(
+        {
+            "item": ["a", "b", "c"],
+            "title": ["Kettle", "Pan", "Knife"],
+            "price": [20.0, 35.5, 12.0],
+            "brand": ["Acme", "Best Kitchen", "Acme"],
+        }
+    )
+)
+ALL = set(FILMS.ids)
+
+
+def left(wishes: list[Wish], catalog: Catalog = FILMS) -> set[str]:
+    """The items that pass."""
+    kept = filters(wishes)
+    passed = set(catalog.ids) - set(kept.block)
+    if kept.where:
+        eligible = eligible_items(catalog, kept.where)
+        passed &= {item for item, one in zip(catalog.ids, eligible, strict=True) if one}
+    return passed
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("something good please", ALL),
+        ("I like horror", ALL),
+        ("not horror", ALL - {"m2"}),
+        ("No horror, please!", ALL - {"m2"}),
+        ("I don't want dramas", {"m2", "m3"}),
+        ("anything but comedies", {"m1", "m2", "m5"}),
+        ("not horror and not science fiction", {"m1", "m3", "m4"}),
+        ("no horror but a comedy would be nice", ALL - {"m2"}),
+        ("I want a comedy", {"m3", "m4"}),
+        ("show me a comedy drama", {"m4"}),
+        ("I need a horror or a crime film", {"m1", "m2"}),
+        ("something from the 90s", {"m1"}),
+        ("nothing from before 1990", ALL - {"m4"}),
+        ("only after 2000", {"m2", "m3", "m5"}),
+        ("a film under 100 minutes", {"m3"}),
+        ("less than 2 hours please", {"m2", "m3", "m4", "m5"}),
+        ("I want something by Pixar", {"m3"}),
+        ("without DreamWorks", ALL - {"m2"}),
+        ("not Heat again", ALL - {"m1"}),
+        ("I have seen Heat and Signs", ALL - {"m1", "m5"}),
+    ],
+)
+def test_messages(message: str, expected: set[str]) -> None:
+    assert left(Listener(FILMS).hear(message)) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("seen it", ALL - {"m1"}),
+        ("I've already seen those", ALL - {"m1", "m2", "m3"}),
+        ("I saw the second one", ALL - {"m2"}),
+        ("not that one", ALL - {"m1"}),
+        ("something else?", ALL - {"m1", "m2", "m3"}),
+        ("like the second one, but shorter", {"m3", "m4", "m5"}),
+        ("shorter", set()),
+        ("older than the third one", {"m1", "m2", "m4", "m5"}),
+    ],
+)
+def test_what_was_shown_is_referred_to(message: str, expected: set[str]) -> None:
+    assert left(Listener(FILMS).hear(message, ["m1", "m2", "m3"])) == expected
+
+
+def test_prices() -> None:
+    listener = Listener(GOODS)
+    assert left(listener.hear("under $25"), GOODS) == {"a", "c"}
+    assert left(listener.hear("at most 20 euros"), GOODS) == {"a", "c"}
+    assert left(listener.hear("cheaper", ["a", "b"]), GOODS) == {"c"}
+    assert left(listener.hear("cheaper than 30"), GOODS) == {"a", "c"}
+    assert left(listener.hear("no Best Kitchen"), GOODS) == {"a", "c"}
+
+
+def test_what_cannot_be_kept_is_told() -> None:
+    (one,) = Listener(FILMS).hear("cheaper", ["m1"])
+    assert one.problem == "no column of the catalog holds a price"
+    (two,) = Listener(FILMS).hear("shorter")
+    assert two.problem == "shorter than what? Nothing was recommended yet"
+    assert left([one, two]) == ALL
+
+
+def test_an_earlier_wish_is_lifted_and_can_come_back() -> None:
+    listener = Listener(FILMS)
+    wishes = listener.hear("no horror")
+    assert left(wishes) == ALL - {"m2"}
+    wishes += listener.hear("actually, horror is fine")
+    assert left(wishes) == ALL
+    wishes += listener.hear("no horror after all")
+    assert left(wishes) == ALL - {"m2"}
+
+
+def test_the_words_stand_beside_what_was_understood() -> None:
+    (wish,) = Listener(FILMS).hear("Hello! No Horror, thanks.")
+    assert (wish.said, wish.rule) == ("No Horror", "not 'Horror' in genres")
+
+
+@given(st.text(max_size=200), st.lists(st.sampled_from(FILMS.ids), max_size=3, unique=True))
+def test_no_message_breaks_it_and_every_rule_can_be_read(message: str, shown: list[str]) -> None:
+    wishes = Listener(FILMS).hear(message, shown)
+    assert left(wishes) <= ALL
+
+
+WORDS = """not no horror comedy dramas heat under 100 minutes $ 20 seen it the second one cheaper
+shorter newer 1990s from the after 2000 only is fine , . but anything else those pixar"""
+words = st.sampled_from(WORDS.split())
+
+
+@given(st.lists(words, max_size=15).map(" ".join), st.permutations(FILMS.ids))
+def test_no_mix_of_known_words_breaks_it(message: str, shown: list[str]) -> None:
+    left(Listener(FILMS).hear(message, shown[:3]))
