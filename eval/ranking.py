@@ -12,7 +12,7 @@ from eval.baselines import BASELINES, Baseline
 from eval.lists import RankedLists, rank_targets, tie_order
 from rec_gen.catalog import Catalog
 from rec_gen.counts import MAX_CELLS
-from rec_gen.data.dataset import Dataset, Example
+from rec_gen.data.dataset import Dataset, Dialogue, Example
 from rec_gen.metrics import CUTOFFS
 
 if TYPE_CHECKING:
@@ -29,9 +29,22 @@ class Lister(Protocol):
     """What is evaluated."""
 
     def recommend(
-        self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
+        self,
+        histories: Sequence[Sequence[str]],
+        /,
+        *,
+        k: int,
+        exclude_seen: bool,
+        dialogues: Sequence[Dialogue | None],
     ) -> Sequence[Sequence["Recommendation"]]:
-        """Recommend up to `k` items, best first, for each history of item ids, oldest first."""
+        """Recommend up to `k` items, best first.
+
+        Args:
+            histories: For each example, item ids, oldest first.
+            k: The length of a list.
+            exclude_seen: Take the items of a history out.
+            dialogues: For each example, what was said before, where the data tells.
+        """
 
 
 @dataclass(frozen=True)
@@ -54,11 +67,21 @@ class Hybrid:
         self.recommender.recommend([], prior_weight=self.weight)
 
     def recommend(
-        self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
+        self,
+        histories: Sequence[Sequence[str]],
+        /,
+        *,
+        k: int,
+        exclude_seen: bool,
+        dialogues: Sequence[Dialogue | None],
     ) -> Sequence["Answer"]:
         """Recommend up to `k` items, best first, for each history; see `Lister`."""
         return self.recommender.recommend(
-            histories, k, exclude_seen=exclude_seen, prior_weight=self.weight
+            histories,
+            k,
+            exclude_seen=exclude_seen,
+            prior_weight=self.weight,
+            dialogues=dialogues,
         )
 
 
@@ -140,7 +163,10 @@ def rank_recommender(
     def answer(part: Sequence[Example]) -> RankedLists:
         histories = [[catalog.ids[place] for place in example.history] for example in part]
         lists = RankedLists.empty(len(part), k)
-        answers = recommender.recommend(histories, k=k, exclude_seen=exclude_seen)
+        dialogues = [example.dialogue for example in part]
+        answers = recommender.recommend(
+            histories, k=k, exclude_seen=exclude_seen, dialogues=dialogues
+        )
         for row, (example, found) in enumerate(zip(part, answers, strict=True)):
             places = [catalog.position(recommendation.item.id) for recommendation in found]
             lists.items[row, : len(places)] = places

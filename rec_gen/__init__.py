@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rec_gen.bundle import Bundle
     from rec_gen.catalog import Catalog, Item
     from rec_gen.data.config import DataConfig
-    from rec_gen.data.dataset import Dataset
+    from rec_gen.data.dataset import Dataset, Dialogue
     from rec_gen.data.prepare import load_dataset
     from rec_gen.decoding.sampling import Sampling
     from rec_gen.errors import RecGenError
@@ -25,6 +25,7 @@ __all__ = [
     "Catalog",
     "DataConfig",
     "Dataset",
+    "Dialogue",
     "Item",
     "RecGenError",
     "Recommendation",
@@ -39,6 +40,7 @@ _HOMES = {
     "Catalog": "rec_gen.catalog",
     "DataConfig": "rec_gen.data.config",
     "Dataset": "rec_gen.data.dataset",
+    "Dialogue": "rec_gen.data.dataset",
     "Item": "rec_gen.catalog",
     "RecGenError": "rec_gen.errors",
     "Recommendation": "rec_gen.answers",

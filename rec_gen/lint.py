@@ -35,6 +35,9 @@ def _input(name: str, value: object) -> object:
         "item": item,
         "profile": defaultdict(lambda: [Counted(value, 1)]),
         "examples": [{"history": [item], "answer": item}],
+        "dialogue": [value],
+        "named": [value],
+        "linked": [item],
     }.get(name, HOSTILE)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from pydantic import Field
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
 from rec_gen.errors import PromptError
+from rec_gen.links import Links
 from rec_gen.marks import Segment, mark_item, split_marks
 from rec_gen.slots import NEEDS, NOTHING, Known, Profile, interaction_slots
 from rec_gen.spelling import Spellings
@@ -35,7 +36,8 @@ class PromptConfig(Config):
     Attributes:
         template: A template's name or the path of a `.jinja` file.
         max_history: Interactions shown at most, the latest ones.
-        max_tokens: Tokens of a prompt at most; older interactions are left out until it fits.
+        max_tokens: Tokens of a prompt at most; older interactions are left out until it fits, or
+            what was said longer ago where the template reads a dialogue.
     """
 
     template: str = "next_item"
@@ -71,13 +73,19 @@ class Prompt:
 
 @dataclass(frozen=True)
 class _Question:
-    """What is asked, before the oldest of its history are left out."""
+    """What is asked, before the oldest of it is left out."""
 
     history: Positions
     slots: list[dict[str, Any]]
     item: int | None
     text: str
     known: Known
+    utterances: tuple[str, ...]
+    linked: list[int]
+
+    def latest(self, count: int) -> "_Question":
+        """The same after so many utterances."""
+        return replace(self, utterances=self.utterances[len(self.utterances) - count :])
 
 
 class PromptRenderer:
@@ -114,6 +122,7 @@ class PromptRenderer:
         self._spellings = spellings
         # nothing here refers back to the renderer, so that an old one is freed at once
         self._fields = lru_cache(maxsize=1 << 16)(partial(_clean_fields, catalog))
+        self._links = lru_cache(maxsize=1)(partial(Links, catalog))
 
     def render(
         self,
@@ -123,7 +132,10 @@ class PromptRenderer:
         text: str = "",
         known: Known = NOTHING,
     ) -> Prompt:
-        """Render a question, leaving out the oldest items of its history until the prompt fits.
+        """Render a question, leaving out the oldest until the prompt fits.
+
+        That is the oldest items of its history, or where the template reads a dialogue, what was
+        said first.
 
         Args:
             history: Catalog positions, oldest first.
@@ -137,8 +149,9 @@ class PromptRenderer:
                 prompt fits.
         """
         slots = interaction_slots(len(history), known.times, known.ratings)
-        question = _Question(history, slots, item, text, known)
-        kept = min(len(history), self._config.max_history)
+        utterances, linked = self._said(known, history)
+        question = _Question(history, slots, item, text, known, utterances, linked)
+        kept = len(utterances) or min(len(history), self._config.max_history)
         prompt = self._render(question, kept)
         if len(prompt.ids) <= self._config.max_tokens:
             return prompt
@@ -151,7 +164,7 @@ class PromptRenderer:
             else:
                 too_many = middle
         if not fits:
-            shortest = self._render(question, min(len(history), 1))
+            shortest = self._render(question, min(kept, 1))
             raise PromptError(
                 f"template '{self.template.name}' needs {len(shortest.ids)} tokens for the "
                 f"{f'text {text!r}' if text else 'shortest history'}, the budget is "
@@ -184,13 +197,28 @@ class PromptRenderer:
     def _answer(self, value: Any) -> list[Segment]:
         return self._split(self.template.render_answer(_clean(value)))
 
+    def _said(self, known: Known, history: Positions) -> tuple[tuple[str, ...], list[int]]:
+        """The utterances that a template reads, and the items that it is shown beside."""
+        reads = {"dialogue", "named", "linked"}.intersection(self.template.inputs)
+        if not reads:
+            return (), []
+        if known.dialogue is None:
+            raise self._lacking(min(reads), known)
+        linked = self._links().find(known.dialogue.entities, history) if "linked" in reads else []
+        return known.dialogue.utterances if "dialogue" in reads else (), linked
+
     def _render(self, question: _Question, kept: int) -> Prompt:
+        """Render a question after so many utterances, or else so many items of its history."""
+        if question.utterances:
+            question = question.latest(kept)
+            kept = min(len(question.history), self._config.max_history)
         history, shots = question.history, question.known.shots or ()
         shown = [
             *history[len(history) - kept :],
             *([] if question.item is None else [question.item]),
         ]
         shown += [item for shot in shots for item in (*shot.history, shot.answer)]
+        shown += question.linked
         ids: list[int] = []
         spans: list[Span] = []
         texts: list[str] = []
@@ -240,6 +268,13 @@ class PromptRenderer:
             return Profile(self._catalog.metadata, self._fields, [int(item) for item in history])
         if name == "request":
             return clean_text(question.text).lower()
+        if name == "dialogue":
+            return _clean(question.utterances)
+        if name == "named":
+            return self._named(known)
+        if name == "linked":
+            first = len(shown) - len(question.linked)
+            return [self._view(shown, place, {}) for place in range(first, len(shown))]
         if name != "examples":
             return clean_text(question.text)
         if known.shots is None:
@@ -252,6 +287,12 @@ class PromptRenderer:
             examples.append(SimpleNamespace(history=items[:-1], answer=items[-1]))
             place += len(items)
         return examples
+
+    def _named(self, known: Known) -> list[str]:
+        """What a dialogue named, each once, at its latest place."""
+        entities = known.dialogue.entities if known.dialogue else ()
+        latest = [clean_text(name) for name in dict.fromkeys(reversed(entities))]
+        return latest[: self._config.max_history][::-1]
 
     def _view(self, shown: Positions, place: int, slots: Mapping[str, Any]) -> SimpleNamespace:
         """An item as templates see it; a column of the catalog hides a slot of its name."""
@@ -303,6 +344,7 @@ def prompt_ids(
     *,
     item: int | None = None,
     text: str = "",
+    known: Known = NOTHING,
 ) -> list[int]:
     """The tokens of one request's prompt; see `PromptRenderer.render`.
 
@@ -310,7 +352,7 @@ def prompt_ids(
         PromptError: It cannot be rendered; the message counts the requests from 0.
     """
     try:
-        return renderer.render(history, item=item, text=text).ids
+        return renderer.render(history, item=item, text=text, known=known).ids
     except PromptError as error:
         raise PromptError(f"request {request}: {error}") from error
 

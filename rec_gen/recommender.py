@@ -10,6 +10,7 @@ from rec_gen.answers import Answer, Recommendation, scaling
 from rec_gen.bundle import Bundle
 from rec_gen.calibration import Scale
 from rec_gen.catalog import Catalog
+from rec_gen.data.dataset import Dialogue
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
 from rec_gen.decoding.pool import Cap
 from rec_gen.decoding.runtime import Runtime
@@ -30,6 +31,7 @@ from rec_gen.metrics import Floats
 from rec_gen.preferences import OwnScores, categories
 from rec_gen.prompting import prompt_ids
 from rec_gen.rating import rate
+from rec_gen.slots import NOTHING, Known
 from rec_gen.text import clean_text
 
 
@@ -87,6 +89,7 @@ class Recommender(LiveBundle):
         item_weight: float = 1.0,
         prior_weight: float = 0.0,
         scale: Scale = "log",
+        dialogues: Sequence[Dialogue | None] | None = None,
     ) -> list[Answer]:
         """Recommend items after each history.
 
@@ -119,6 +122,8 @@ class Recommender(LiveBundle):
                 added to it; `list` is the item's share of the returned list, which sums to 1;
                 `probability` is that of being the next interaction, calibrated on the validation
                 split and its filters.
+            dialogues: For each request, what was said before it, where the bundle's template reads
+                dialogues.
 
         Returns:
             For each request exactly `k` distinct eligible items, best first, or all that the
@@ -130,7 +135,8 @@ class Recommender(LiveBundle):
             RuleError: The rule is wrong.
             DecodingError: An option or a combination of options has no meaning.
             BundleError: The bundle has no calibration, or no prior.
-            PromptError: The template cannot render a request's history, or not within its budget.
+            PromptError: The template cannot render a request's history, or not within its budget,
+                or reads a dialogue and there is none.
             NoEligibleItemError: Every item is filtered for a request.
         """
         score = self._checked(score, k=k, beam_width=beam_width, batch_size=batch_size)
@@ -143,6 +149,7 @@ class Recommender(LiveBundle):
         if item_scores is not None:
             own = OwnScores(index.catalog, item_scores, item_weight, len(histories))
         read = [index.positions(history) for history in histories]
+        known = _known(dialogues, len(read))
         shared = Filters(block, allow, where)
         own_filters, blocked = index.leaf_filters(len(read), filters, shared)
         if exclude_seen:
@@ -152,7 +159,10 @@ class Recommender(LiveBundle):
         for start in range(0, len(read), batch_size):
             batch = read[start : start + batch_size]
             leaves = _leaves(own_filters, blocked, start, batch_size)
-            prompts = [prompt_ids(index.renderer, start + n, seen) for n, seen in enumerate(batch)]
+            prompts = [
+                prompt_ids(index.renderer, start + n, seen, known=known[start + n])
+                for n, seen in enumerate(batch)
+            ]
             lengths += map(len, prompts)
             bonus = None if own is None else own.bonus(start, start + batch_size)
             if prior is not None:
@@ -306,6 +316,14 @@ def _cap(catalog: Catalog, max_per: tuple[str, int]) -> Cap:
         )
     column, most = max_per
     return Cap(categories(catalog, column), min(most, len(catalog)))
+
+
+def _known(dialogues: Sequence[Dialogue | None] | None, requests: int) -> list[Known]:
+    if dialogues is None:
+        return [NOTHING] * requests
+    if len(dialogues) != requests:
+        raise DataError(f"{requests} histories and {len(dialogues)} dialogues: give one for each")
+    return [Known(dialogue=dialogue) for dialogue in dialogues]
 
 
 def _leaves(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rec_gen.data.dataset import Dataset, Example, Sequence
+from rec_gen.data.dataset import Dataset, Dialogue, Example, Sequence
 from rec_gen.errors import PromptError
 
 NEEDS: Mapping[str, str] = MappingProxyType(
@@ -18,6 +18,9 @@ NEEDS: Mapping[str, str] = MappingProxyType(
         "days_ago": "times",
         "rated": "ratings",
         "examples": "training data",
+        "dialogue": "what was said",
+        "named": "what was said",
+        "linked": "what was said",
     }
 )
 """What each slot is made of, beyond the catalog and the ids of a history."""
@@ -57,12 +60,14 @@ class Known:
         times: int64 [n], the seconds of the history's interactions.
         ratings: float32 [n], their ratings.
         shots: Examples to show; None where there is no training data to draw them from.
+        dialogue: What was said before; None where nothing tells it.
     """
 
     dataset: str = ""
     times: npt.NDArray[np.int64] | None = None
     ratings: npt.NDArray[np.float32] | None = None
     shots: tuple[Shot, ...] | None = None
+    dialogue: Dialogue | None = None
 
     @property
     def owner(self) -> str:
@@ -82,7 +87,7 @@ class Known:
         """
         others = tuple(shot for shot in shots if shot.user != example.user)
         shown = others[: max(len(shots) - 1, 0)]
-        return cls(dataset.name, example.times, example.ratings, shown)
+        return cls(dataset.name, example.times, example.ratings, shown, example.dialogue)
 
 
 NOTHING = Known()

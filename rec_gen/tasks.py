@@ -22,11 +22,16 @@ class Task:
 
 
 MAIN = "next_item"
-"""The task that every model learns, and whose ranking chooses the best step."""
+"""The task of a history of items."""
+CONVERSATION = "conversation"
+"""The task of a dialogue that comes to a recommendation."""
+FIRST = (MAIN, CONVERSATION)
+"""What a recipe's own prompt may be for; its ranking chooses the best step."""
 
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
         MAIN: Task(("history",), also=("profile", "examples")),
+        CONVERSATION: Task(("dialogue",), also=("history", "named", "linked")),
         "item_from_title": Task(("title",)),
         "title_of_item": Task(("item",), "title"),
         "search": Task(("request",)),

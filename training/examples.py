@@ -8,6 +8,7 @@ import numpy as np
 from rec_gen.data.dataset import Example, Sequence
 from rec_gen.errors import PromptError
 from rec_gen.prompting import Prompt, PromptRenderer
+from rec_gen.slots import Known
 from rec_gen.spelling import Spellings
 
 IGNORED = -100
@@ -93,8 +94,7 @@ def last_item(
 def each_target(sequences: Iterable[Sequence]) -> Iterator[Example]:
     """Each interaction that may be learnt, and all that came before it."""
     for sequence in sequences:
-        for place in np.flatnonzero(sequence.targets):
-            yield Example(sequence.user, sequence.items[:place], int(sequence.items[place]))
+        yield from sequence.examples()
 
 
 def held_out(
@@ -103,7 +103,8 @@ def held_out(
     """Examples of which only the answer carries a loss, as a validation loss wants them."""
     for example in examples:
         tokens = spellings.tokens[example.target].tolist()
-        yield answered(renderer.render(example.history), tokens)
+        prompt = renderer.render(example.history, known=Known(dialogue=example.dialogue))
+        yield answered(prompt, tokens)
 
 
 def answered(prompt: Prompt, answer: list[int]) -> Row:

@@ -15,7 +15,7 @@ from rec_gen.prompting import PromptRenderer
 from rec_gen.rating_pairs import draw, target_places, training_pairs
 from rec_gen.reasons import Reasons
 from rec_gen.spelling import Spellings, spell_titles
-from rec_gen.tasks import MAIN
+from rec_gen.tasks import CONVERSATION, FIRST, MAIN
 from rec_gen.templates import Template
 from training.augmentation import crop
 from training.examples import Row, answered, every_item, last_item
@@ -51,8 +51,15 @@ def task_templates(recipe: Recipe, main: Template) -> tuple[Template, ...]:
         ConfigError: A task does not go with the recipe.
         PromptError: There is no such template, it is wrong, or its answers tell nothing.
     """
-    if main.header["task"] != MAIN:
-        raise ConfigError(f"prompt.template: '{main.name}' is not for the task {MAIN}")
+    if main.header["task"] not in FIRST:
+        raise ConfigError(
+            f"prompt.template: '{main.name}' is not for one of the tasks {', '.join(FIRST)}"
+        )
+    if main.header["task"] == CONVERSATION and recipe.train.loss != "last-item":
+        raise ConfigError(
+            f"prompt.template: '{main.name}' is learnt from its answer alone: set train.loss to "
+            "last-item"
+        )
     templates = tuple(Template.load(task.template) for task in recipe.tasks)
     names = [main.name]
     for number, (config, template) in enumerate(zip(recipe.tasks, templates, strict=True)):
@@ -115,6 +122,8 @@ def _problem(recipe: Recipe, config: TaskConfig, template: Template) -> str | No
 def _next_items(
     recipe: Recipe, dataset: Dataset, renderer: PromptRenderer, spellings: Spellings
 ) -> list[Row]:
+    if renderer.template.header["task"] == CONVERSATION:
+        return list(last_item(dataset.sequences(), renderer, spellings))
     whole = list(dataset.sequences())
     sequences = [*whole, *crop(whole, recipe.train.crops, recipe.seed)]
     if recipe.train.loss == "last-item":
@@ -190,6 +199,7 @@ def _explanations(source: Source, count: int) -> Iterator[Row]:
 _ROWS: Mapping[str, Callable[[Source, int], Iterator[Row]]] = MappingProxyType(
     {
         MAIN: _paraphrases,
+        CONVERSATION: _paraphrases,
         "item_from_title": _items_from_titles,
         "title_of_item": _titles_of_items,
         "search": _searches,

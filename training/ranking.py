@@ -103,12 +103,15 @@ def held_out_answers(
         if not (exclude_seen and example.target in example.history)
     ]
 
-    def recommend(histories: Sequence[list[str]]) -> list[Answer]:
+    def recommend(part: Sequence[Example]) -> list[Answer]:
         return Recommender(bundle).recommend(
-            histories, k=10, exclude_seen=exclude_seen, score=score, beam_width=beam_width
+            [[ids[position] for position in example.history] for example in part],
+            k=10,
+            exclude_seen=exclude_seen,
+            score=score,
+            beam_width=beam_width,
+            dialogues=[example.dialogue for example in part],
         )
 
-    answers = share(
-        recommend, [[ids[position] for position in examples[row].history] for row in asked]
-    )
+    answers = share(recommend, [examples[row] for row in asked])
     return dict(zip(asked, answers, strict=True))

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rec_gen.bundle import fit_vocabulary
-from rec_gen.catalog import Catalog
 from rec_gen.code_statistics import CodeStatistics, code_statistics
 from rec_gen.data.dataset import Dataset
 from rec_gen.digests import weights_digest
@@ -70,7 +69,7 @@ def prepare_materials(
     set_seed(recipe.seed)
     config, dtype = recipe.model, weights_type(recipe.model)
     if config.base == "scratch":
-        tokenizer = _new_tokenizer(dataset.catalog, [template, *tasks], config.scratch_vocabulary)
+        tokenizer = _new_tokenizer(dataset, [template, *tasks], config.scratch_vocabulary)
     else:
         tokenizer = load_tokenizer(config.base)
     old_tokens = len(tokenizer)
@@ -139,10 +138,13 @@ def _histories(dataset: Dataset) -> list[npt.NDArray[np.int32]]:
 
 
 def _new_tokenizer(
-    catalog: Catalog, templates: Sequence[Template], vocabulary: int
+    dataset: Dataset, templates: Sequence[Template], vocabulary: int
 ) -> "PreTrainedTokenizerBase":
-    """A byte-level BPE tokenizer trained on the titles and the templates."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """A byte-level BPE tokenizer trained on the titles, the templates and what training says.
+
+    What people type is read in lower case.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
@@ -155,7 +157,14 @@ def _new_tokenizer(
         show_progress=False,
     )
     texts = [template.text for template in templates]
-    tokenizer.train_from_iterator([*texts, *catalog.titles], trainer)
+    if any(template.task.reads == ("dialogue",) for template in templates):
+        tokenizer.normalizer = normalizers.Lowercase()
+        said = [sequence.dialogue for sequence in dataset.sequences()]
+        # a later turn of a dialogue repeats what was said before
+        texts += dict.fromkeys(
+            text for each in said if each for text in (*each.utterances, *each.entities)
+        )
+    tokenizer.train_from_iterator([*texts, *dataset.catalog.titles], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD
     )

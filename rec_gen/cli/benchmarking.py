@@ -34,19 +34,27 @@ def benchmark(
 
     Beside the model stand its hybrid with the counted prior, whose weight is chosen on the
     validation split, and the counted baselines. A finished seed is not trained again, and an
-    interrupted one goes on. RECIPE is a name or a TOML file with a [prior] table.
+    interrupted one goes on. RECIPE is a name or a TOML file with a [prior] table. Of a recipe whose
+    prompt reads dialogues, recall is measured as the literature on conversations does, and the
+    hybrid is with counted links; it needs no [prior].
 
     \b
     recgen benchmark quickstart --json quickstart.json
+    recgen benchmark opendialkg --json opendialkg.json
     """
     from rich.console import Console
 
     from eval.background import held_out
     from eval.benchmark import benchmark as measure
+    from eval.benchmark_report import Benchmark
+    from eval.conversation import benchmark_conversations
+    from eval.conversation_report import ConversationBenchmark
     from eval.leaks import check_leaks
     from rec_gen.data.dataset import Split
     from rec_gen.data.prepare import load_dataset
     from rec_gen.recommender import Recommender
+    from rec_gen.tasks import CONVERSATION
+    from rec_gen.templates import Template
     from training.processes import refuse_several
     from training.recipe import recipe_path
 
@@ -55,7 +63,8 @@ def benchmark(
     text = recipe_path(recipe).read_text(encoding="utf-8")
     recipes = [load_recipe(recipe, None, [*overrides, f"seed={seed}"]) for seed in range(seeds)]
     first = recipes[0]
-    if first.prior is None:
+    talks = Template.load(first.prompt.template).header["task"] == CONVERSATION
+    if first.prior is None and not talks:
         raise ConfigError(f"{recipe}: has no [prior] table, which the hybrid needs: add one")
     quiet()
     dataset = load_dataset(first.data)
@@ -67,7 +76,11 @@ def benchmark(
         click.echo(f"seed {each.seed} of {seeds}: {folder / f'seed-{each.seed}'}", err=True)
         bundles.append(run_training(each, dataset, folder / f"seed-{each.seed}", restart=False))
     recommenders = [Recommender.load(bundle) for bundle in bundles]
-    result = measure(recommenders, dataset, first.validation.exclude_seen, allowed_leaks)
+    result: Benchmark | ConversationBenchmark
+    if talks:
+        result = benchmark_conversations(recommenders, dataset, allowed_leaks)
+    else:
+        result = measure(recommenders, dataset, first.validation.exclude_seen, allowed_leaks)
     result.render(Console())
     if json_path:
         result.save(json_path, text, overrides)

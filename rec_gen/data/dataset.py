@@ -30,8 +30,23 @@ class Split(StrEnum):
 
 
 SPLITS = tuple(Split)
+UTTERANCES, ENTITIES = "utterances", "entities"
+"""Columns of lists of text that make a conversation of each user of whom they are known."""
 
 Numbers = TypeVar("Numbers", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """What was said before a recommendation.
+
+    Attributes:
+        utterances: Oldest first.
+        entities: What they named, oldest first; a name stands as often as it was named.
+    """
+
+    utterances: tuple[str, ...]
+    entities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,7 @@ class Sequence:
         ages: float32 [n], the share of all training interactions that came later.
         ratings: float32 [n], where the data has ratings.
         times: int64 [n], seconds, where the data has times.
+        dialogue: What was said before any of its targets, where the data tells.
     """
 
     user: str
@@ -53,6 +69,7 @@ class Sequence:
     ages: npt.NDArray[np.float32]
     ratings: npt.NDArray[np.float32] | None = None
     times: npt.NDArray[np.int64] | None = None
+    dialogue: Dialogue | None = None
 
     def first(self, count: int) -> "Sequence":
         """The sequence of the first so many interactions."""
@@ -64,7 +81,18 @@ class Sequence:
             self.ages[part],
             _part(self.ratings, part),
             _part(self.times, part),
+            self.dialogue,
         )
+
+    def examples(self) -> Iterator["Example"]:
+        """Each interaction that may be learnt, and all that came before it.
+
+        What is recommended at one point of a dialogue is recommended at once.
+        """
+        for place in np.flatnonzero(self.targets):
+            before = place if self.dialogue is None else int(np.argmax(self.targets))
+            target = int(self.items[place])
+            yield Example(self.user, self.items[:before], target, dialogue=self.dialogue)
 
 
 @dataclass(frozen=True)
@@ -78,6 +106,7 @@ class Example:
         rating: Its rating, where the data has ratings.
         times: int64 [n], the seconds of the history's interactions, where the data has times.
         ratings: float32 [n], their ratings, where the data has ratings.
+        dialogue: What was said before, where the data tells.
     """
 
     user: str
@@ -86,6 +115,7 @@ class Example:
     rating: float | None = None
     times: npt.NDArray[np.int64] | None = None
     ratings: npt.NDArray[np.float32] | None = None
+    dialogue: Dialogue | None = None
 
 
 class Dataset:
@@ -138,17 +168,28 @@ class Dataset:
         return {user: row for row, user in enumerate(self.users)}
 
     @cached_property
+    def _dialogues(self) -> list[Dialogue] | None:
+        """What was said to each user, where the data tells."""
+        if self.user_frame is None:
+            return None
+        kinds = [self.user_frame.schema.get(name) for name in (UTTERANCES, ENTITIES)]
+        if kinds != [pl.List(pl.String)] * 2:
+            return None
+        said = self.user_frame.select(pl.col(UTTERANCES, ENTITIES).fill_null([])).iter_rows()
+        return [Dialogue(tuple(utterances), tuple(entities)) for utterances, entities in said]
+
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of the catalog, the users, and every interaction with its split.
 
-        What is known of the users counts too, but for a named source. Its file is checked by hash
-        already, and so data sets, models and results keep the fingerprint that they had before
-        anything was read of its users.
+        What is known of the users counts too, but for a named source without dialogues. Its file is
+        checked by hash already, and so data sets, models and results keep the fingerprint that they
+        had before anything was read of its users.
         """
         digest = blake2b(self.catalog.fingerprint.encode(), digest_size=16)
         for part in ("\0".join(self.users).encode(), self._offsets, self._items, self._splits):
             digest.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
-        if "source" not in self.manifest:
+        if "source" not in self.manifest or self._dialogues is not None:
             digest.update((self._users_digest or "").encode())
         return digest.hexdigest()
 
@@ -183,7 +224,10 @@ class Dataset:
                 yield self._sequence(user, slice(start, start + int(trained[-1]) + 1))
 
     def examples(self, split: Split) -> Iterator[Example]:
-        """Each interaction of a held-out split, with all that came before it."""
+        """Each interaction of a held-out split, with all that came before it.
+
+        What is recommended at one point of a dialogue is recommended at once.
+        """
         wanted = SPLITS.index(split)
         for user, start, stop in self._ranges():
             for at in np.flatnonzero(self._splits[start:stop] == wanted):
@@ -196,6 +240,10 @@ class Dataset:
             DataError: The user is not in the data set.
         """
         return self._items[self._slice(user)]
+
+    def dialogue(self, user: str) -> Dialogue | None:
+        """What was said to a user before any of their targets, where the data tells."""
+        return None if self._dialogues is None else self._dialogues[self._rows[user]]
 
     def past(self, user: str) -> Sequence:
         """All interactions of one user, held-out ones too, oldest first.
@@ -220,10 +268,15 @@ class Dataset:
             self._ages[rows],
             _part(self.ratings, rows),
             _part(self.times, rows),
+            self.dialogue(user),
         )
 
     def _example(self, user: str, start: int, place: int) -> Example:
-        past = slice(start, place)
+        dialogue, before = self.dialogue(user), place
+        if dialogue is not None:
+            told = self._splits[start:place] == SPLITS.index(Split.CONTEXT)
+            before = start + int(np.argmin(np.append(told, False)))
+        past = slice(start, before)
         return Example(
             user,
             self._items[past],
@@ -231,6 +284,7 @@ class Dataset:
             None if self.ratings is None else float(self.ratings[place]),
             _part(self.times, past),
             _part(self.ratings, past),
+            dialogue,
         )
 
     def _ranges(self) -> Iterator[tuple[str, int, int]]:

@@ -25,7 +25,7 @@ from eval.slices import FEWEST, SliceResult
 from rec_gen.answers import Recommendation
 from rec_gen.catalog import Catalog
 from rec_gen.counts import Histories, ItemKNN, Scores
-from rec_gen.data.dataset import Dataset, Example, Split
+from rec_gen.data.dataset import Dataset, Dialogue, Example, Split
 from rec_gen.errors import DataError
 from rec_gen.metrics import Floats, Ranks, mrr, ndcg, recall
 from rec_gen.prior import Prior
@@ -50,7 +50,13 @@ class Rotation:
         return np.asarray(-(steps % len(self.catalog)), np.float32)
 
     def recommend(
-        self, histories: Sequence[Sequence[str]], /, *, k: int, exclude_seen: bool
+        self,
+        histories: Sequence[Sequence[str]],
+        /,
+        *,
+        k: int,
+        exclude_seen: bool,
+        dialogues: Sequence[Dialogue | None],
     ) -> list[list[Recommendation]]:
         items, lists = list(self.catalog), []
         for history in histories:
