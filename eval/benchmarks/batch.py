@@ -85,7 +85,7 @@ def _reading(bundle: Path, users: Path, part_rows: int, batch: int, parts: int) 
 
 def two_workers(folder: Path, users: int, batch: int) -> dict[str, float]:
     """One worker against two, by a model that waits and by one that computes."""
-    market = Market.draw(SMALL)
+    market = Market(SMALL)
     bundle, table = folder / "small", folder / "some.parquet"
     market.bundle().save(bundle)
     market.users(users).write_parquet(table)
@@ -122,7 +122,7 @@ def main(
     """Measure a batch job."""
     with TemporaryDirectory() as place:
         folder = Path(place)
-        market = Market.draw(items)
+        market = Market(items)
         table = market.users(users)
         table.write_parquet(folder / "users.parquet")
         table.head(killed_users).write_parquet(folder / "fewer.parquet")

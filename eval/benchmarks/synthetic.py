@@ -1,8 +1,10 @@
 """A synthetic market of any size: items in categories, and users that walk between these.
 
 Within a category the item of rank r is chosen with a chance in proportion to 1/r. A user mostly
-stays in a category, sometimes goes to one of its neighbours, and else to any by its size: a Markov
-chain. Codes need no clustering: the category, the item's rank in steps, and the rank in a step.
+stays in a category, sometimes goes to one of its neighbours, and else to any, the first ones being
+the most popular: a Markov chain. Codes need no clustering: the category, the item's rank in equal
+steps, and the rank in a step. So each code of a level stands for as many items, as it does where
+vectors of items are clustered.
 """
 
 from dataclasses import dataclass, replace
@@ -19,10 +21,11 @@ from rec_gen.testing import random_bundle
 
 Ints = npt.NDArray[np.int64]
 
-CATEGORIES, CODES, NEIGHBOURS = 256, 256, 4
+CODES, NEIGHBOURS = 128, 4
+"""Codes of a level; there are as many categories."""
 STAY, NEAR = 0.7, 0.2
 """How likely a user stays in a category, or goes to a neighbour."""
-SHORTEST, LONGEST, MEDIAN = 5, 50, 30
+SHORTEST, LONGEST, MEDIAN = 5, 100, 60
 """Interactions of a history; their logarithm is normal, and is cut at both ends."""
 MODEL = {
     "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4,
@@ -36,39 +39,34 @@ class Market:
     """A catalog by its numbers; items are sorted by category, and there by popularity.
 
     Attributes:
-        sizes: int64 [categories], the items of each.
-        neighbours: int64 [categories, 4], where users go from each.
+        items: How many there are.
         seed: Another seed is another market.
     """
 
-    sizes: Ints
-    neighbours: Ints
-    seed: int
-
-    @classmethod
-    def draw(cls, items: int, seed: int = 0) -> "Market":
-        """A market with so many items."""
-        rng = np.random.default_rng([seed, 0])
-        shares = np.arange(1, CATEGORIES + 1) ** -0.5
-        sizes = rng.multinomial(items, shares / shares.sum())
-        return cls(sizes, rng.integers(CATEGORIES, size=(CATEGORIES, NEIGHBOURS)), seed)
+    items: int
+    seed: int = 0
 
     @cached_property
-    def starts(self) -> Ints:
-        """The first item of each category, int64 [categories]."""
-        return self.sizes.cumsum() - self.sizes
+    def bounds(self) -> Ints:
+        """Where categories begin, and where the last one ends, int64 [categories + 1]."""
+        return np.arange(CODES + 1) * self.items // CODES
+
+    @property
+    def category(self) -> Ints:
+        """The category of each item, int64 [items]."""
+        return np.repeat(np.arange(CODES), np.diff(self.bounds))
 
     def codes(self) -> Ints:
-        """Semantic IDs, int64 [items, 3]; some are equal where a category is very large."""
-        category = np.repeat(np.arange(CATEGORIES), self.sizes)
-        rank = np.arange(len(category)) - self.starts[category]
-        return np.stack([category, rank // CODES % CODES, rank % CODES], axis=1)
+        """Semantic IDs, int64 [items, 3]; some are equal where there are over 2 million items."""
+        category, step = self.category, -(-self.items // CODES**2)
+        rank = np.arange(self.items) - self.bounds[category]
+        return np.stack([category, rank // step, rank % step % CODES], axis=1)
 
     def catalog(self) -> Catalog:
         """The items, whose ids are their numbers."""
-        numbers = pl.Series(np.arange(self.sizes.sum())).cast(pl.String)
-        category = pl.Series(np.repeat(np.arange(CATEGORIES), self.sizes))
-        return Catalog(pl.DataFrame({"item": numbers, "title": numbers, "category": category}))
+        numbers = pl.Series(np.arange(self.items)).cast(pl.String)
+        columns = {"item": numbers, "title": numbers, "category": pl.Series(self.category)}
+        return Catalog(pl.DataFrame(columns))
 
     def bundle(self) -> Bundle:
         """An untrained model of a million parameters, searched by the score `catalog`."""
@@ -92,17 +90,18 @@ class Market:
         )
 
     def _walk(self, users: int, rng: np.random.Generator) -> Ints:
-        """The items that users choose, int64 [users, 50]."""
-        offered = np.flatnonzero(self.sizes)
-        shares = self.sizes[offered] / self.sizes.sum()
-        category = rng.choice(offered, size=users, p=shares)
+        """The items that users choose, int64 [users, 100]."""
+        sizes = np.diff(self.bounds)
+        shares = np.where(sizes > 0, np.arange(1, CODES + 1) ** -0.5, 0)
+        shares /= shares.sum()
+        neighbours = rng.choice(CODES, size=(CODES, NEIGHBOURS), p=shares)
+        category = rng.choice(CODES, size=users, p=shares)
         walked = np.empty((users, LONGEST), np.int64)
         for step in range(LONGEST):
             turn = rng.random(users)
-            near = self.neighbours[category, rng.integers(NEIGHBOURS, size=users)]
-            far = rng.choice(offered, size=users, p=shares)
-            near = np.where(self.sizes[near] > 0, near, far)
+            near = neighbours[category, rng.integers(NEIGHBOURS, size=users)]
+            far = rng.choice(CODES, size=users, p=shares)
             category = np.select([turn < STAY, turn < STAY + NEAR], [category, near], far)
-            rank = (self.sizes[category] + 1) ** rng.random(users)  # the logarithm is uniform
-            walked[:, step] = self.starts[category] + rank.astype(np.int64) - 1
+            rank = (sizes[category] + 1) ** rng.random(users)  # the logarithm is uniform
+            walked[:, step] = self.bounds[category] + rank.astype(np.int64) - 1
         return walked

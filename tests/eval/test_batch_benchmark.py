@@ -8,42 +8,41 @@ import pytest
 
 from eval.benchmarks import batch
 from eval.benchmarks.batch_runs import Watched, lost_and_repeated
-from eval.benchmarks.synthetic import CATEGORIES, LONGEST, SHORTEST, Market
+from eval.benchmarks.synthetic import CODES, LONGEST, SHORTEST, Market
 from rec_gen.recommender import Recommender
 from tests.eval.test_benchmarks import figures
 
 
 @pytest.mark.parametrize("items", [3, 500, 20_000])
 def test_a_market_spells_every_item_and_draws_from_all_ranks(items: int) -> None:
-    market = Market.draw(items)
-    assert market.sizes.sum() == len(market.catalog()) == items
+    market = Market(items)
+    assert len(market.catalog()) == items
     assert market.codes().shape == (items, 3)
     users = market.users(300)
     lengths = users["history"].list.len()
     assert (lengths.min(), lengths.max()) == (SHORTEST, LONGEST)
     chosen = users["history"].explode()
     assert 0 <= chosen.min() <= chosen.max() < items  # type: ignore[operator]
-    assert users.equals(Market.draw(items).users(300))
-    assert not users.equals(Market.draw(items, seed=1).users(300))
+    assert users.equals(Market(items).users(300))
+    assert not users.equals(Market(items, seed=1).users(300))
 
 
 def test_popularity_falls_by_a_power_law_and_users_stay_in_categories() -> None:
-    market = Market.draw(20_000)
+    market = Market(20_000)
     histories = market.users(2000)["history"]
-    category = np.repeat(np.arange(CATEGORIES), market.sizes)
-    same = [np.diff(category[each.to_numpy()]) == 0 for each in histories]
+    same = [np.diff(market.category[each.to_numpy()]) == 0 for each in histories]
     assert 0.68 < np.concatenate(same).mean() < 0.75
-    first = market.starts[0]
-    ranks = histories.explode().filter(histories.explode() < market.sizes[0]).to_numpy() - first
-    counts = np.bincount(ranks, minlength=64)[:64]
-    assert counts[0] > 1.5 * counts[1:3].mean() > counts[8:16].mean()
+    chosen = histories.explode().to_numpy()
+    counts = np.bincount(chosen[chosen < market.bounds[1]], minlength=64)
+    assert counts[0] > 1.3 * counts[1] > 1.3 * counts[2:4].mean() > 2 * counts[8:16].mean()
 
 
 def test_colliding_codes_are_told_apart() -> None:
-    market = Market(np.array([70_000]), np.zeros((1, 4), np.int64), 0)
-    codes = market.codes()
-    assert len(np.unique(codes, axis=0)) == 1 << 16
-    spelled = Market.draw(300).bundle()
+    codes = Market(3_000_000).codes()
+    assert codes.max() < CODES
+    assert len(np.unique(codes, axis=0)) < len(codes)
+    assert len(np.unique(Market(1_000_000).codes(), axis=0)) == 1_000_000
+    spelled = Market(300).bundle()
     assert len({tuple(tokens) for tokens in spelled.spellings.tokens}) == 300
     assert spelled.manifest.score == "catalog"
     assert len(Recommender(spelled).recommend([["5"]], 4)[0]) == 4
