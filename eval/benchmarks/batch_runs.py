@@ -72,24 +72,29 @@ def watch(arguments: Sequence[str], output: Path, parts: int) -> Watched:
 
 
 def kill_again_and_again(
-    arguments: Sequence[str], output: Path, parts: int, kills: int, seed: int
+    arguments: Sequence[str], output: Path, parts: int, kills: int, part_seconds: float
 ) -> int:
     """Start a job and kill it at random moments while it answers, then let it come to its end.
 
-    A moment is a number of parts, then a wait of up to the time that the last of them took.
+    Args:
+        arguments: The command line.
+        output: Where its answers go.
+        parts: How many there are.
+        kills: How often.
+        part_seconds: What a part takes; after a random part a random share of it passes.
 
     Returns:
         How many kills hit a job that ran.
     """
-    rng, hit = np.random.default_rng(seed), 0
+    rng, hit = np.random.default_rng(0), 0
     moments = np.sort(rng.uniform(0, parts - 1, size=kills))
     for moment in moments:
         process = subprocess.Popen(
             list(arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        for changed, pause in _changes(process, output):
-            if changed >= int(moment):
-                time.sleep(float(rng.uniform(0, pause)))
+        for done in _changes(process, output):
+            if done >= int(moment):
+                time.sleep(float(rng.uniform(0, part_seconds)))
                 break
         hit += process.poll() is None
         process.kill()
@@ -98,14 +103,14 @@ def kill_again_and_again(
     return hit
 
 
-def _changes(process: "subprocess.Popen[bytes]", output: Path) -> Iterator[tuple[int, float]]:
-    """How many parts are done, whenever another one is, and how long that took."""
-    before, since = len(list(output.glob(ANSWERS))), time.monotonic()
+def _changes(process: "subprocess.Popen[bytes]", output: Path) -> Iterator[int]:
+    """How many parts are done, whenever another one is."""
+    before = len(list(output.glob(ANSWERS)))
     while process.poll() is None:
         done = len(list(output.glob(ANSWERS)))
         if done > before:
-            yield done, time.monotonic() - since
-            before, since = done, time.monotonic()
+            yield done
+            before = done
         time.sleep(0.02)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rec_gen.decoding.transformers_runtime import TransformersRuntime, TreeSession
 
-SECONDS = 0.5
+SECONDS = 2.0
 """A batch."""
 HOOK = "eval.benchmarks.batch_waiting.wait"
 

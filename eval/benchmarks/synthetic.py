@@ -25,7 +25,7 @@ CODES, NEIGHBOURS = 128, 4
 """Codes of a level; there are as many categories."""
 STAY, NEAR = 0.7, 0.2
 """How likely a user stays in a category, or goes to a neighbour."""
-SHORTEST, LONGEST, MEDIAN = 5, 100, 60
+SHORTEST, LONGEST, MEDIAN = 5, 128, 80
 """Interactions of a history; their logarithm is normal, and is cut at both ends."""
 MODEL = {
     "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4,
@@ -90,7 +90,7 @@ class Market:
         )
 
     def _walk(self, users: int, rng: np.random.Generator) -> Ints:
-        """The items that users choose, int64 [users, 100]."""
+        """The items that users choose, int64 [users, 128]."""
         sizes = np.diff(self.bounds)
         shares = np.where(sizes > 0, np.arange(1, CODES + 1) ** -0.5, 0)
         shares /= shares.sum()

@@ -20,7 +20,7 @@ def test_a_market_spells_every_item_and_draws_from_all_ranks(items: int) -> None
     assert market.codes().shape == (items, 3)
     users = market.users(300)
     lengths = users["history"].list.len()
-    assert (lengths.min(), lengths.max()) == (SHORTEST, LONGEST)
+    assert lengths.is_between(SHORTEST, LONGEST).all()
     chosen = users["history"].explode()
     assert 0 <= chosen.min() <= chosen.max() < items  # type: ignore[operator]
     assert users.equals(Market(items).users(300))
@@ -73,6 +73,7 @@ def test_growth_is_that_after_the_second_tenth() -> None:
 def test_a_job_is_measured_and_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(batch, "SMALL", 300)
+    monkeypatch.setattr(batch, "KILLS", 2)
     sizes = {"items": 500, "users": 320, "killed-users": 320, "worker-users": 48, "part-rows": 32}
     options = [part for name, size in sizes.items() for part in (f"--{name}", str(size))]
     found = figures(batch.main, tmp_path / "f.json", *options)
