@@ -2,29 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from rec_gen.batches import like_batches
-from rec_gen.bundle import CATALOG
 from rec_gen.errors import BundleError, DataError, NoEligibleItemError, PromptError
-from rec_gen.files import new_file
 from rec_gen.index import Filters
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender
 from rec_gen.rules import eligible_items
 from serving.batch.config import LENGTH, BatchConfig
 from serving.batch.input import Users
+from serving.batch.output import Found, answer_table, failed_table, write_part
 from serving.batch.parts import Part
 from serving.batch.runtimes import load_recommender
 from serving.halving import answer_each
 
 ROW_ERRORS = (DataError, NoEligibleItemError, PromptError)
 """What is wrong with one row, and not with the job."""
-DIGITS = 12
-"""Of a digest, in the answers."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +51,6 @@ class _Request:
     shown: list[int]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The answer to a row."""
-
-    items: list[str]
-    scores: list[float]
-    explanations: list[str | None]
-    prompt_tokens: int
-
-
 class Worker:
     """Does parts, one after the other; nothing of a part is kept.
 
@@ -81,14 +67,11 @@ class Worker:
     def __init__(
         self, config: BatchConfig, users: Users, recommender: Recommender | RemoteRecommender
     ) -> None:
-        manifest = recommender.bundle.manifest
         if config.where is not None:
             eligible_items(recommender.catalog, config.where)
         if config.explain:
             recommender.bundle.task_template("explanation")
         self._config, self._users, self._recommender = config, users, recommender
-        self._model = f"{manifest.name}@{manifest.digest[:DIGITS]}"
-        self._version = manifest.files[CATALOG][:DIGITS]
 
     @classmethod
     def load(cls, config: BatchConfig, users: Users, digest: str) -> "Worker":
@@ -119,20 +102,26 @@ class Worker:
         """
         rows = self._users.read(part.start, part.stop)
         requests, failed = self._requests(rows)
-        found: dict[int, _Found] = {}
+        found: dict[int, Found] = {}
         sizes = [self._size(request) for request in requests]
         share = len(part) / max(sum(sizes), 1)
         for batch in like_batches(sizes, [r.shown for r in requests], self._config.batch_size):
             asked = [requests[place] for place in batch]
             answers = answer_each(self._ask, asked, ROW_ERRORS)
             for request, answer in zip(asked, answers, strict=True):
-                if isinstance(answer, _Found):
+                if isinstance(answer, Found):
                     found[request.row] = answer
                 else:
                     failed.append((request.row, str(answer).removeprefix("request 0: ")))
             advance(share * sum(sizes[place] for place in batch))
-        self._write_failed(part, rows, failed)
-        self._write_answers(part, rows, found)
+        folder, explained = self._config.output, self._config.explain
+        manifest = self._recommender.bundle.manifest
+        write_part(
+            answer_table(rows, found, manifest, explained=explained),
+            failed_table(rows, failed),
+            part.answers(folder),
+            part.failed(folder),
+        )
         tokens = sum(each.prompt_tokens for each in found.values())
         return Done(part.number, len(part), len(failed), tokens)
 
@@ -150,12 +139,10 @@ class Worker:
     def _request(self, row: dict[str, Any]) -> _Request:
         if row["user"] is None:
             raise DataError("the user is null: give every row an id")
-        ranked = "candidates" in row
-        for column in ("history", "candidates")[: 1 + ranked]:
-            if row[column] is None:
-                raise DataError(f"the {column} is null: write an empty list where there is none")
+        if row["history"] is None:
+            raise DataError("the history is null: write an empty list where there is none")
         history, candidates = row["history"], row.get("candidates") or []
-        if ranked and not candidates:
+        if "candidates" in row and not candidates:
             raise DataError("there is no candidate to rank: name at least one item")
         catalog = self._recommender.catalog
         latest = self._recommender.bundle.manifest.prompt.max_history
@@ -169,7 +156,7 @@ class Worker:
         spelled = self._recommender.bundle.spellings.tokens
         return 1 + sum(len(spelled[position]) for position in request.shown)
 
-    def _ask(self, requests: Sequence[_Request]) -> list[_Found]:
+    def _ask(self, requests: Sequence[_Request]) -> list[Found]:
         config = self._config
         ranked = config.columns.candidates is not None
         k, which = config.k or LENGTH, dict[str, Any](where=config.where)
@@ -194,40 +181,5 @@ class Worker:
                 size = config.batch_size
                 told = self._recommender.explain(request.history, items, batch_size=size)
             scores = [one.score for one in answer]
-            found.append(_Found(items, scores, told, answer.prompt_tokens))
+            found.append(Found(items, scores, told, answer.prompt_tokens))
         return found
-
-    def _write_answers(self, part: Part, rows: pl.DataFrame, found: dict[int, _Found]) -> None:
-        answered = rows.select("row", "user").filter(pl.col("row").is_in(list(found)))
-        each = [found[row] for row in answered["row"]]
-        ranks = [list(range(1, len(one.items) + 1)) for one in each]
-        columns = {
-            "rank": pl.Series(ranks, dtype=pl.List(pl.Int32)),
-            "item": pl.Series([one.items for one in each], dtype=pl.List(pl.String)),
-            "score": pl.Series([one.scores for one in each], dtype=pl.List(pl.Float64)),
-        }
-        if self._config.explain:
-            told = [one.explanations for one in each]
-            columns["explanation"] = pl.Series(told, dtype=pl.List(pl.String))
-        frame = answered.select("user").with_columns(**columns).explode(*columns)
-        _write(
-            frame.with_columns(model=pl.lit(self._model), catalog_version=pl.lit(self._version)),
-            part.answers(self._config.output),
-        )
-
-    def _write_failed(
-        self, part: Part, rows: pl.DataFrame, failed: Sequence[tuple[int, str]]
-    ) -> None:
-        """Write the failed rows; an earlier attempt may have left such a file."""
-        path = part.failed(self._config.output)
-        if not failed:
-            path.unlink(missing_ok=True)
-            return
-        schema = {"row": pl.Int64, "reason": pl.String}
-        reasons = pl.DataFrame(sorted(failed), schema=schema, orient="row")
-        _write(rows.select("row", "user").join(reasons, on="row", maintain_order="right"), path)
-
-
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    with new_file(path) as partial:
-        frame.write_parquet(partial, compression="zstd")
