@@ -70,7 +70,7 @@ def whole_job(
         "prefill_cpu_ms_a_user": 1e3 * read.cpu_seconds / read.users,
         "rendering_ms_a_user": 1e3 * read.rendering_seconds / read.users,
         "prompt_tokens_a_user": read.prompt_tokens,
-        "tokens_read_a_user": read.tokens,
+        "tokens_read_a_user": read.prompt_tokens * read.read_over_prompt,
         "forwards_a_batch": read.forwards,
         "parameters": read.parameters,
         "peak_mb": max(size for _, size in run.samples) / 1e6,

@@ -24,8 +24,8 @@ class Reading:
         cpu_seconds: The same of all threads.
         rendering_seconds: What rendering them took before.
         prompt_tokens: A user, on average.
-        tokens: A user on average, with what the search reads; a beginning that a batch shares is
-            read once.
+        read_over_prompt: What a search reads, prompts included, over the tokens of its prompts; a
+            beginning that a batch shares is read once.
         forwards: Readings of a batch, on average.
         parameters: Of the model.
     """
@@ -35,7 +35,7 @@ class Reading:
     cpu_seconds: float
     rendering_seconds: float
     prompt_tokens: float
-    tokens: float
+    read_over_prompt: float
     forwards: float
     parameters: int
 
@@ -78,7 +78,7 @@ def read_prompts(
                 with found:
                     asked = [list(map(str, histories[place])) for place in batch]
                     recommender.recommend(asked, batch_size=len(batch))
-                found.users += len(batch)
+                found.prompt_tokens += sum(map(len, prompts))
     parameters = sum(weights.numel() for weights in bundle.model.parameters())
     return Reading(
         read,
@@ -86,7 +86,7 @@ def read_prompts(
         cpu,
         rendering,
         tokens / read,
-        found.tokens / found.users,
+        found.tokens / found.prompt_tokens,
         found.forwards / found.searches,
         parameters,
     )
@@ -96,7 +96,7 @@ class Counter:
     """Counts what a model reads while it is entered."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self.forwards = self.tokens = self.searches = self.users = 0
+        self.forwards = self.tokens = self.searches = self.prompt_tokens = 0
         self._backbone: Any = model.base_model
 
     def __enter__(self) -> None:

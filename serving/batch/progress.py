@@ -30,6 +30,8 @@ def told(seconds: float | None) -> str:
     """A duration, rounded to what an estimate can say."""
     if seconds is None:
         return "no estimate yet"
+    if not seconds:
+        return "done"
     minutes = seconds / 60
     if minutes < 1:
         return "under 1 min left"

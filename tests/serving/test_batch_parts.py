@@ -119,6 +119,7 @@ def test_an_estimate_counts_what_this_run_did() -> None:
     assert seconds_left(100, 50, 60, 10) == 40
     assert seconds_left(100, 0, 100, 10) == 0
     assert told(None) == "no estimate yet"
+    assert told(0) == "done"
     assert told(59) == "under 1 min left"
     assert told(150) == "2 min left"
     assert told(9000) == "2.5 h left"
