@@ -109,3 +109,12 @@ def _is_table(annotation: Any) -> bool:
     """Whether values of a type are configurations, or None."""
     kinds = get_args(annotation) or (annotation,)
     return any(isinstance(kind, type) and issubclass(kind, Config) for kind in kinds)
+
+
+def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A table without inner tables, by dotted keys, so that two can be compared key by key."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
+        found |= inner or {f"{prefix}{key}": value}
+    return found

@@ -37,7 +37,7 @@ def answer_call(
             items = [Item(*each) for each in put]
             return {"found": recommender.update(put=items, remove=remove, codes=codes)}
         if method == "explain":
-            return {"found": recommender.explain(*arguments)}
+            return {"found": recommender.explain(*arguments, **options)}
         searches: dict[str, Callable[..., list[Answer]]] = {
             "recommend": recommender.recommend,
             "search": recommender.search,
@@ -91,9 +91,11 @@ class RemoteRecommender(LiveBundle):
         """As `Recommender.search` does."""
         return self._ask("search", [list(requests), k], options)
 
-    def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
+    def explain(
+        self, history: Sequence[str], items: Sequence[str], **options: Any
+    ) -> list[str | None]:
         """As `Recommender.explain` does."""
-        said: list[str | None] = self._found("explain", [list(history), list(items)], {})
+        said: list[str | None] = self._found("explain", [list(history), list(items)], options)
         return said
 
     def update(

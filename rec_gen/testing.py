@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -163,10 +163,25 @@ def tiny_model(
     return AutoModelForCausalLM.from_config(config).eval()
 
 
-def random_bundle(catalog: Catalog, scheme: Scheme, seed: int = 0) -> Bundle:
-    """An untrained bundle: random weights, and random codes where the scheme is `semantic`."""
+def random_bundle(
+    catalog: Catalog,
+    scheme: Scheme,
+    seed: int = 0,
+    codes: npt.NDArray[np.int64] | None = None,
+    **settings: Any,
+) -> Bundle:
+    """An untrained bundle with random weights.
+
+    Args:
+        catalog: The items.
+        scheme: How they are spelled.
+        seed: Seeds weights and codes.
+        codes: For `semantic`, int64 [items, levels]; random without.
+        settings: Of the model's configuration.
+    """
     tokenizer = tiny_tokenizer()
-    codes = np.random.default_rng(seed).integers(0, 16, size=(len(catalog), 3))
+    if codes is None:
+        codes = np.random.default_rng(seed).integers(0, 16, size=(len(catalog), 3))
     spellings = spell(catalog, scheme, tokenizer, codes if scheme == "semantic" else None)
     prompt = PromptConfig(template="sequence", max_history=10, max_tokens=900)
     template = Template.load(prompt.template)
@@ -188,6 +203,6 @@ def random_bundle(catalog: Catalog, scheme: Scheme, seed: int = 0) -> Bundle:
         versions={},
         files={},
     )
-    model = tiny_model(len(tokenizer), seed)
+    model = tiny_model(len(tokenizer), seed, **settings)
     trie = CatalogTrie.build(spellings.tokens)
     return Bundle(manifest, catalog, spellings, trie, template, tokenizer, model)

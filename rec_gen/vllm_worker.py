@@ -5,13 +5,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rec_gen.bundle import MODEL, Bundle
-from rec_gen.errors import RecGenError
+from rec_gen.bundle import MODEL, TOKENIZER, Bundle, Manifest
+from rec_gen.errors import BundleError, RecGenError
 from rec_gen.recommender import Recommender
 from rec_gen.remote import answer_call, refusal
 from rec_gen.shared_weights import shared_model
 
 EXTENSION = "rec_gen.vllm_worker.SearchWorker"
+BLOCK = 32
+"""Tokens of a block of keys and values: vLLM knows whole blocks again, and CPUs want this many."""
+
+
+def engine_options(path: Path, manifest: Manifest) -> dict[str, Any]:
+    """What vLLM is started with to hold a bundle's model and this search.
+
+    Args:
+        path: A bundle with a whole model.
+        manifest: What it says of itself.
+
+    Raises:
+        BundleError: The bundle holds an adapter.
+    """
+    if manifest.base is not None:
+        raise BundleError(f"{path}: holds an adapter: recgen compress merges it for vLLM")
+    return {
+        "model": str(path / MODEL),
+        "tokenizer": str(path / TOKENIZER),
+        "dtype": manifest.dtype,
+        "block_size": BLOCK,
+        "worker_extension_cls": EXTENSION,
+    }
 
 
 class SearchWorker:

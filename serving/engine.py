@@ -17,6 +17,7 @@ from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender
 from rec_gen.respelling import Codes
 from rec_gen.tasks import MAIN
+from serving.halving import answer_each
 
 Commit = Callable[[], Coroutine[Any, Any, None]]
 """Keeps a change that is known to fit, before any request sees it."""
@@ -173,34 +174,24 @@ class RecommenderEngine:
             alike[query.words is not None, query.options].append(place)
         answers: dict[int, Answer | RecGenError] = {}
         for places in alike.values():
-            found = self._search([queries[place] for place in places])
+            found = answer_each(self._search, [queries[place] for place in places])
             answers.update(zip(places, found, strict=True))
         return [answers[place] for place in range(len(queries))]
 
-    def _search(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
-        """Answer queries with equal options; after an error, each half by itself."""
+    def _search(self, queries: Sequence[Query]) -> list[Answer]:
+        """Answer queries with equal options."""
         options = queries[0].options
         filters = [query.filters for query in queries]
         size = len(queries)
-        try:
-            if queries[0].words is not None:
-                words = [query.words or "" for query in queries]
-                return list(
-                    self._recommender.search(words, options.k, filters=filters, batch_size=size)
-                )
-            return list(
-                self._recommender.recommend(
-                    [query.history for query in queries],
-                    options.k,
-                    exclude_seen=False,
-                    filters=filters,
-                    batch_size=size,
-                    sampling=options.sampling,
-                    max_per=options.max_per,
-                )
-            )
-        except RecGenError as error:
-            if size == 1:
-                return [error]
-            half = size // 2
-            return [*self._search(queries[:half]), *self._search(queries[half:])]
+        if queries[0].words is not None:
+            words = [query.words or "" for query in queries]
+            return self._recommender.search(words, options.k, filters=filters, batch_size=size)
+        return self._recommender.recommend(
+            [query.history for query in queries],
+            options.k,
+            exclude_seen=False,
+            filters=filters,
+            batch_size=size,
+            sampling=options.sampling,
+            max_per=options.max_per,
+        )

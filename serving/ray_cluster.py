@@ -1,9 +1,7 @@
 """Many servers behind one address: the server as a deployment of Ray Serve."""
 
 import logging
-import os
 import re
-import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -15,19 +13,19 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, HTTPOptions
 
 from rec_gen.bundle import read_manifest
-from rec_gen.errors import ConfigError, ModelError
+from rec_gen.errors import ModelError
 from serving.app import create_app
 from serving.config import RayConfig, ServeConfig
 from serving.garbage import spare_what_is_loaded
 from serving.keys import KeyFile
 from serving.logs import set_up_logs
+from serving.ray_connection import connect
 from serving.server import END_SECONDS
 from serving.service import Service, open_service
 from serving.tracing import sent_traces
 
 NAME = "recgen"
 """The application and its deployment, as Ray calls them."""
-CONNECT_SECONDS = 5.0
 FAILURES = 30
 """Checks in a row, one every ten seconds, that may find a server without an engine."""
 SCRAPE_SECONDS = 5.0
@@ -149,25 +147,11 @@ def run(config: ServeConfig) -> None:
         paths["keys"] = config.keys.absolute()
     config = config.model_copy(update=paths)
     set_up_logs(config.log_level)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    _connect(cluster.address)
+    connect(cluster.address)
     try:
         _deploy(config, cluster)
     finally:
         ray.shutdown()
-
-
-def _connect(address: str) -> None:
-    try:
-        host, _, port = address.rpartition(":")
-        if port.isdigit():  # Ray itself waits for minutes
-            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-        ray.init(address, log_to_driver=False, configure_logging=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"ray.address '{address}': no Ray cluster answers there: start one with "
-            "ray start --head"
-        ) from error
 
 
 def _deploy(config: ServeConfig, cluster: RayConfig) -> None:

@@ -7,22 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rec_gen.answers import Answer
-from rec_gen.bundle import MODEL, TOKENIZER, Bundle
+from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.vllm_runtime import VLLMRuntime
-from rec_gen.errors import BundleError, MissingPackageError, ModelError, RecGenError
+from rec_gen.errors import MissingPackageError, ModelError, RecGenError
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender, found
 from rec_gen.respelling import Codes
-from rec_gen.vllm_worker import EXTENSION
+from rec_gen.vllm_worker import engine_options
 from serving.engine import Commit, Query, RecommenderEngine
 from serving.errors import EngineDownError
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
-BLOCK = 32
-"""Tokens of a block of keys and values: vLLM knows whole blocks again, and CPUs want this many."""
 WATCH_SECONDS = 0.2
 
 
@@ -75,16 +73,10 @@ class VLLMEngine:
         adapters = adapters or {}
         bundle = await asyncio.to_thread(Bundle.load, path, weights=False)
         name = bundle.manifest.name
-        if bundle.manifest.base is not None:
-            raise BundleError(f"{path}: holds an adapter: recgen compress merges it for vLLM")
         if name in adapters:
             raise ModelError(f"adapter '{name}': this is the model's own name: give it another")
         told = {
-            "model": str(path / MODEL),
-            "tokenizer": str(path / TOKENIZER),
-            "dtype": bundle.manifest.dtype,
-            "block_size": BLOCK,
-            "worker_extension_cls": EXTENSION,
+            **engine_options(path, bundle.manifest),
             "enable_lora": bool(adapters),
             # without room for one more, vLLM lets an adapter answer for the model in mixed batches
             "max_loras": len(adapters) + 1,

@@ -34,6 +34,7 @@ HEAVY = {
         "import rec_gen.prompting",
         "import training.recipe",
         "import eval.experiment_config",
+        "import serving.batch.config",
         "import serving.config",
         "import serving.keys",
     ],

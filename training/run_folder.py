@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rec_gen.bundle import MANIFEST, Manifest
+from rec_gen.config import flat
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
 from training.processes import count
@@ -85,19 +86,11 @@ def refuse_other_run(identity: dict[str, Any], folder: Path) -> None:
         ConfigError: It is; the message names the keys that differ.
     """
     if (folder / RUN).exists():
-        earlier = _flat(json.loads((folder / RUN).read_text(encoding="utf-8")))
-        mine = _flat(identity)
+        earlier = flat(json.loads((folder / RUN).read_text(encoding="utf-8")))
+        mine = flat(identity)
         differing = sorted(k for k in {*mine, *earlier} if mine.get(k) != earlier.get(k))
         if differing:
             raise ConfigError(
                 f"{folder}: holds another run (it differs in {', '.join(differing)}): "
                 "choose another --out, or add --restart to replace it"
             )
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
-        flat |= inner or {f"{prefix}{key}": value}
-    return flat

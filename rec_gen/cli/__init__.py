@@ -2,6 +2,7 @@
 
 import click
 
+from rec_gen.cli.batch import batch
 from rec_gen.cli.benchmarking import benchmark
 from rec_gen.cli.common import Command
 from rec_gen.cli.curves import curves
@@ -35,6 +36,7 @@ def main() -> None:
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
     recgen report result.json runs/quickstart  look at results and runs on one page
     recgen serve runs/quickstart/bundle        answer over HTTP
+    recgen batch runs/quickstart/bundle users.parquet out
     recgen benchmark quickstart                train some seeds and measure them
     recgen prompts experiment my.toml          find out which prompt is better
     """
@@ -48,6 +50,7 @@ for command in (
     compress,
     recommend,
     serve,
+    batch,
     keys,
     evaluate,
     report,
