@@ -23,7 +23,7 @@ from eval.slices import measure_slice, slices
 from eval.unconstrained import FreeGeneration, generate_freely
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import ConfigError
-from rec_gen.versions import installed_versions
+from rec_gen.versions import machine
 
 if TYPE_CHECKING:
     from rec_gen.bundle import Bundle
@@ -118,7 +118,7 @@ def evaluate(
         users=len(set(users)),
         examples=len(examples),
         protocol=protocol(exclude_seen, lists),
-        versions=installed_versions(),
+        **machine(),
         leaks=leaks,
         left_out=left_out,
         systems={system: metric_intervals(values[system], users, seed) for system in values},
@@ -129,6 +129,7 @@ def evaluate(
             }
             for system in lists
         },
+        costs={system: cost for system in lists if (cost := lists[system].cost)},
         slices=[measure_slice(part, values, MODEL, users, seed) for part in parts],
         unconstrained=free,
         categories=_category_shares(background, lists),

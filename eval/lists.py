@@ -17,6 +17,20 @@ NOTHING = -1
 """Stands past the end of a list."""
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What an answer cost, on average.
+
+    Attributes:
+        ms: Milliseconds of rendering and search, or of scoring, among the others of its batch;
+            loading and fitting are not in it.
+        prompt_tokens: Tokens that were read; None where nothing is read.
+    """
+
+    ms: float
+    prompt_tokens: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class RankedLists:
     """One system's answers to n examples.
@@ -25,11 +39,13 @@ class RankedLists:
         ranks: Where the n targets stand.
         items: int32 [n, k], catalog positions, best first, -1 past the end.
         scores: float64 [n, k], what each of them scored, NaN past the end.
+        cost: What an answer cost, where it was measured.
     """
 
     ranks: Ranks
     items: npt.NDArray[np.int32]
     scores: Floats
+    cost: Cost | None = None
 
     @classmethod
     def empty(cls, n: int, k: int) -> "RankedLists":

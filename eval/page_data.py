@@ -10,6 +10,7 @@ from eval.categories import CategoryShares
 from eval.experiment_report import DECIDING, ArmResult, Spread
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
+from eval.lists import Cost
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
 from eval.report import MODEL, VERDICT
@@ -75,6 +76,8 @@ class EvaluationResult(Result):
     leaks: list[LeakCheck] = []
     left_out: dict[str, str] = {}
     summaries: dict[str, dict[str, float]] = {}
+    machine: str = ""
+    costs: dict[str, Cost] = {}
     slices: list[Part] = []
     unconstrained: list[FreeGeneration] = []
     reliability: list[ReliabilityBin] = []

@@ -67,10 +67,12 @@ def evaluation_document(result: EvaluationResult, file: str) -> Document:
             "held-out examples": f"{result.examples:,}",
             "items of the history": seen,
             "seed": str(result.seed),
+            **({"machine": result.machine} if result.machine else {}),
         },
         sections=[
             quality_section(result.systems),
             _differences(result),
+            *_costs(result),
             *_popularity(result),
             *_reliability(result.reliability),
             *(_categories(result.categories) if result.categories else ()),
@@ -120,6 +122,20 @@ def _differences(result: EvaluationResult) -> Section:
             tables.append(differences_table(title, "other system", found, folded=name != NDCG))
     notes = ["Right of the dashed line the model is better; a ring is no difference shown."]
     return Section("Differences", plots, tables, notes)
+
+
+def _costs(result: EvaluationResult) -> Iterator[Section]:
+    """What an answer of each system cost."""
+    if result.costs:
+        ms = {s: Interval(cost.ms, cost.ms, cost.ms) for s, cost in result.costs.items()}
+        rows = [
+            [Cell(system), number_cell(cost.prompt_tokens, ",.1f"), number_cell(cost.ms, ",.3f")]
+            for system, cost in result.costs.items()
+        ]
+        table = Table("mean of an answer", ["system", "prompt tokens", "ms"], rows)
+        note = "Requests run in batches; loading and fitting are not in it."
+        plot = interval_plot("milliseconds of an answer", ms, "ms", accent=OURS)
+        yield Section("Cost", [plot], [table], [note])
 
 
 def _popularity(result: EvaluationResult) -> Iterator[Section]:

@@ -1,7 +1,8 @@
 """Asking models and baselines for their lists, batch by batch."""
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -9,14 +10,14 @@ from rich.console import Console
 from rich.progress import track
 
 from eval.baselines import BASELINES, Baseline
-from eval.lists import RankedLists, rank_targets, tie_order
+from eval.lists import Cost, RankedLists, rank_targets, tie_order
 from rec_gen.catalog import Catalog
 from rec_gen.counts import MAX_CELLS
 from rec_gen.data.dataset import Dataset, Dialogue, Example
 from rec_gen.metrics import CUTOFFS
 
 if TYPE_CHECKING:
-    from rec_gen.answers import Answer, Recommendation
+    from rec_gen.answers import Answer
     from rec_gen.recommender import Recommender
 
 BATCH = 64
@@ -36,7 +37,7 @@ class Lister(Protocol):
         k: int,
         exclude_seen: bool,
         dialogues: Sequence[Dialogue | None],
-    ) -> Sequence[Sequence["Recommendation"]]:
+    ) -> Sequence["Answer"]:
         """Recommend up to `k` items, best first.
 
         Args:
@@ -159,8 +160,10 @@ def rank_recommender(
         k: The length of a list.
         label: What the progress bar says of the model.
     """
+    tokens = 0
 
     def answer(part: Sequence[Example]) -> RankedLists:
+        nonlocal tokens
         histories = [[catalog.ids[place] for place in example.history] for example in part]
         lists = RankedLists.empty(len(part), k)
         dialogues = [example.dialogue for example in part]
@@ -174,9 +177,13 @@ def rank_recommender(
             if example.target in places:
                 place = places.index(example.target)
                 lists.ranks.best[row] = lists.ranks.worst[row] = place
+        tokens += sum(found.prompt_tokens for found in answers)
         return lists
 
-    return _in_batches(examples, answer, k, BATCH, label)
+    lists = _in_batches(examples, answer, k, BATCH, label)
+    if lists.cost is None:
+        return lists
+    return replace(lists, cost=replace(lists.cost, prompt_tokens=tokens / len(examples)))
 
 
 def _in_batches(
@@ -188,7 +195,7 @@ def _in_batches(
 ) -> RankedLists:
     """Ask for the lists of some examples at a time; shows a progress bar on stderr."""
     whole = RankedLists.empty(len(examples), k)
-    console = Console(stderr=True)
+    console, began = Console(stderr=True), time.perf_counter()
     for start in track(
         range(0, len(examples), size),
         f"evaluating {label}",
@@ -200,4 +207,6 @@ def _in_batches(
         part = answer(examples[rows])
         whole.ranks.best[rows], whole.ranks.worst[rows] = part.ranks.best, part.ranks.worst
         whole.items[rows], whole.scores[rows] = part.items, part.scores
-    return whole
+    if not examples:
+        return whole
+    return replace(whole, cost=Cost(1000 * (time.perf_counter() - began) / len(examples)))

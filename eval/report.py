@@ -15,6 +15,7 @@ from rich.table import Table
 from eval.categories import CategoryShares
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
+from eval.lists import Cost
 from eval.measures import RANK_METRICS, K
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
@@ -47,6 +48,7 @@ class Evaluation:
         users: The number of users with an example.
         examples: The number of held-out interactions.
         protocol: How the numbers came about, in words.
+        machine: Where the times were taken.
         versions: Python and the installed packages that the numbers rest on.
         leaks: What every check for leaks found.
         left_out: Why a baseline of the default is not among the systems, by its name.
@@ -54,6 +56,7 @@ class Evaluation:
         differences: By other system and measure, the model's mean less the other's, paired, with
             p-values and what could have been detected.
         summaries: By system and measure of all lists together, the number.
+        costs: By system, what an answer cost on this machine.
         slices: The same measures for parts of the examples.
         unconstrained: What the model wrote without constraints, where that was asked for.
         categories: What part of histories and of lists each category has, where asked for.
@@ -71,12 +74,14 @@ class Evaluation:
     users: int
     examples: int
     protocol: str
+    machine: str
     versions: dict[str, str]
     leaks: list[LeakCheck]
     left_out: dict[str, str]
     systems: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, Comparison]]
     summaries: dict[str, dict[str, float]]
+    costs: dict[str, Cost]
     slices: list[SliceResult]
     unconstrained: list[FreeGeneration]
     categories: CategoryShares | None = None
@@ -110,6 +115,7 @@ class Evaluation:
         self._print_metrics(console)
         self._print_comparisons(console)
         self._print_others(console)
+        self._print_costs(console)
         if slices:
             print_slices(console, self.slices, VERDICT, f"the {MODEL} is better")
         if self.unconstrained:
@@ -156,6 +162,13 @@ class Evaluation:
             for system, numbers in means.items():
                 table.add_row(system, *(format_number(numbers[name]) for name in names))
             console.print(table)
+
+    def _print_costs(self, console: Console) -> None:
+        table = _table("cost of an answer", "tokens", "ms")
+        for system, cost in self.costs.items():
+            tokens = "" if cost.prompt_tokens is None else f"{cost.prompt_tokens:.0f}"
+            table.add_row(system, tokens, f"{cost.ms:.2f}")
+        console.print(table)
 
 
 def _table(title: str, *columns: str, no_wrap: bool = True) -> Table:

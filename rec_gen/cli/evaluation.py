@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rec_gen.cli.common import ALLOW_LEAK, recipe_dataset
-from rec_gen.cli.reporting import write_beside
+from rec_gen.cli.reporting import refuse_others_page, taken, write_beside
 from rec_gen.errors import ConfigError
 from rec_gen.notices import quiet
 
@@ -128,14 +128,11 @@ def refuse_unwritable(json_path: Path | None) -> None:
         ConfigError: The path is no file in an existing folder, or something else is where the page
             goes.
     """
-    from eval.page import is_page
-
     if json_path is None:
         return
     if json_path.is_dir() or not json_path.absolute().parent.is_dir():
         raise ConfigError(f"--json {json_path}: is not a file in an existing folder")
-    page = json_path.with_suffix(".html")
-    _refuse_taken(json_path, page, "the page", is_ours=is_page(page))
+    refuse_others_page(json_path, f"--json {json_path}")
 
 
 def _refuse_others_rows(json_path: Path | None) -> None:
@@ -146,16 +143,8 @@ def _refuse_others_rows(json_path: Path | None) -> None:
     """
     if json_path:
         rows = json_path.with_suffix(".parquet")
-        ours = rows.is_file() and _is_evaluation(json_path)
-        _refuse_taken(json_path, rows, "each example's lists", is_ours=ours)
-
-
-def _refuse_taken(json_path: Path, beside: Path, what: str, *, is_ours: bool) -> None:
-    if beside == json_path or (beside.exists() and not is_ours):
-        raise ConfigError(
-            f"--json {json_path}: {what} would be written to {beside}, which is "
-            "something else: choose another name"
-        )
+        if rows == json_path or (rows.exists() and not _is_evaluation(json_path)):
+            raise taken(f"--json {json_path}", rows, "each example's lists")
 
 
 def _is_evaluation(json_path: Path) -> bool:

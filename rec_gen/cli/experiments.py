@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from rec_gen.cli.common import OVERRIDES
-from rec_gen.cli.reporting import write_beside
+from rec_gen.cli.reporting import refuse_others_page, write_beside
 from rec_gen.notices import quiet
 
 
@@ -48,6 +48,7 @@ def experiment(file: Path, out: Path | None, overrides: Sequence[str]) -> None:
     from eval.experiment import run_experiment
 
     folder = out or Path("runs") / "experiments" / config.name
+    refuse_others_page(folder / "experiment.json", f"--out {folder}")
     try:
         result = run_experiment(config, folder)
     except ConfigError as error:

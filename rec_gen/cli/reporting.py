@@ -36,6 +36,31 @@ def report(paths: Sequence[Path], out: Path) -> None:
     click.echo(f"page: {out}")
 
 
+def refuse_others_page(json_path: Path, asked: str) -> None:
+    """Do not write the page of a result where something else has its name.
+
+    Args:
+        json_path: The result's JSON; the page gets its name with the suffix `.html`.
+        asked: What asked for it, for the message.
+
+    Raises:
+        ConfigError: A folder has, or a file that is no page of results.
+    """
+    from eval.page import is_page
+
+    page = json_path.with_suffix(".html")
+    if page == json_path or (page.exists() and not is_page(page)):
+        raise taken(asked, page, "the page")
+
+
+def taken(asked: str, beside: Path, what: str) -> ConfigError:
+    """The error that something else is where a file would be written."""
+    return ConfigError(
+        f"{asked}: {what} would be written to {beside}, which is something else: choose another "
+        "name"
+    )
+
+
 def write_beside(json_path: Path, run: Path | None = None) -> None:
     """Write the page of a result beside its JSON, or say in a line why there is none.
 

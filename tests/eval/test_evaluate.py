@@ -16,13 +16,13 @@ from eval.baselines import Popularity
 from eval.evaluate import evaluate
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
-from eval.lists import RankedLists
+from eval.lists import Cost, RankedLists
 from eval.measures import MEASURES, SUMMARIES
 from eval.ranking import Hybrid, rank_baseline, rank_recommender
 from eval.report import Evaluation, verdict
 from eval.significance import Comparison
 from eval.slices import FEWEST, SliceResult
-from rec_gen.answers import Recommendation
+from rec_gen.answers import Answer, Recommendation
 from rec_gen.catalog import Catalog
 from rec_gen.counts import Histories, ItemKNN, Scores
 from rec_gen.data.dataset import Dataset, Dialogue, Example, Split
@@ -57,7 +57,7 @@ class Rotation:
         k: int,
         exclude_seen: bool,
         dialogues: Sequence[Dialogue | None],
-    ) -> list[list[Recommendation]]:
+    ) -> list[Answer]:
         items, lists = list(self.catalog), []
         for history in histories:
             start = self.catalog.position(history[-1])
@@ -67,7 +67,7 @@ class Rotation:
                 for step, item in round_it
                 if not (exclude_seen and item.id in history)
             ]
-            lists.append(eligible[:k])
+            lists.append(Answer(tuple(eligible[:k]), True, 0, len(history), 0))
         return lists
 
 
@@ -180,6 +180,16 @@ def test_the_split_and_the_masking_reach_every_system(draw: Draw, evaluation: Ev
         assert metrics != other.systems[system]
 
 
+def test_an_answer_costs_time_and_where_a_prompt_is_read_its_tokens(
+    draw: Draw, evaluation: Evaluation
+) -> None:
+    read = [len(example.history) for example in draw(0).examples(Split.TEST)]
+    assert list(evaluation.costs) == list(evaluation.systems)
+    assert all(cost.ms > 0 for cost in evaluation.costs.values())
+    assert evaluation.costs["model"].prompt_tokens == pytest.approx(np.mean(read))
+    assert evaluation.costs["popularity"].prompt_tokens is None
+
+
 def test_an_empty_split_is_an_error_that_names_it(draw: Draw) -> None:
     dataset = draw(0)
     trained = Dataset(dataset.catalog, dataset.frame.head(2), dataset.manifest)
@@ -207,6 +217,7 @@ def test_the_json_file_gives_back_the_evaluation(
     for metrics in read["differences"].values():
         metrics.update({metric: Comparison(**found) for metric, found in metrics.items()})
     read["slices"] = [SliceResult(**part) for part in read["slices"]]
+    read["costs"] = {system: Cost(**cost) for system, cost in read["costs"].items()}
     read["leaks"] = [LeakCheck(**check) for check in read["leaks"]]
     assert Evaluation(**read) == evaluation
     assert sorted(path.parent.iterdir()) == [path, path.with_suffix(".parquet")]

@@ -75,7 +75,8 @@ def test_what_is_missing_is_left_out(whole: dict[str, Any], empty: str | None) -
     optional = ("categories", "ratings", "reliability")
     table = {key: value for key, value in whole.items() if key not in optional}
     table |= {} if empty else {"categories": None, "ratings": None, "reliability": []}
-    table |= {"unconstrained": [], "slices": [], "summaries": {}, "leaks": [], "unknown": 1}
+    table |= {"unconstrained": [], "slices": [], "summaries": {}, "costs": {}, "leaks": [],
+              "unknown": 1}  # fmt: skip
     for metrics in table["systems"].values():
         del metrics["novelty@10"], metrics["popularity@10"]
     assert list(sections(table)) == ["Ranking quality", "Differences", "All measures"]

@@ -124,6 +124,11 @@ def test_an_experiment_leaves_json_rows_and_a_page(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "experiment.html").read_text(encoding="utf-8")
     for text in (found["verdict"].partition(";")[0], "tokens of a prompt", "Differences"):
         assert text in page
+    (tmp_path / "out" / "experiment.html").write_text("my own")
+    again = run("prompts", "experiment", file, "--out", tmp_path / "out")
+    assert again.exit_code == 2
+    assert "experiment.html, which is something else" in again.output
+    assert (tmp_path / "out" / "experiment.html").read_text() == "my own"
 
 
 def test_report_joins_results_and_runs_on_one_page(trained: Path, tmp_path: Path) -> None:
