@@ -15,6 +15,7 @@ from pydantic import Field
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
 from rec_gen.errors import PromptError
+from rec_gen.item_view import ItemView
 from rec_gen.links import Links
 from rec_gen.marks import Segment, mark_item, split_marks
 from rec_gen.slots import NEEDS, NOTHING, Known, Profile, interaction_slots
@@ -294,10 +295,8 @@ class PromptRenderer:
         latest = [clean_text(name) for name in dict.fromkeys(reversed(entities))]
         return latest[: self._config.max_history][::-1]
 
-    def _view(self, shown: Positions, place: int, slots: Mapping[str, Any]) -> SimpleNamespace:
-        """An item as templates see it; a column of the catalog hides a slot of its name."""
-        fields = self._fields(int(shown[place]))
-        return SimpleNamespace(**{**slots, **fields, "spelling": mark_item(place)})
+    def _view(self, shown: Positions, place: int, slots: Mapping[str, Any]) -> ItemView:
+        return ItemView(mark_item(place), int(shown[place]), self._fields, slots)
 
     def _lacking(self, slot: str, known: Known) -> PromptError:
         teller = known.owner if known.dataset else "a history of item ids"

@@ -14,6 +14,7 @@ from jinja2 import Template as JinjaTemplate
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from rec_gen.errors import PromptError
+from rec_gen.item_view import ItemView
 from rec_gen.tasks import TASKS, Task
 
 _HEADER = re.compile(r"\s*\{#-?(.*?)-?#\}", re.DOTALL)
@@ -212,10 +213,17 @@ def template_names() -> list[str]:
     return sorted(file.stem for file in files if file.suffix == ".jinja")
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if type(obj) is ItemView:  # read for every item; Jinja's own check costs more than the rest
+            return not attr.startswith("_")
+        return super().is_safe_attribute(obj, attr, value)
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     from rec_gen.marks import mark_untrusted
 
-    environment = ImmutableSandboxedEnvironment(
+    environment = _Sandbox(
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
