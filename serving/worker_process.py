@@ -7,7 +7,6 @@ import atexit
 import contextlib
 import logging
 import multiprocessing
-import os
 import signal
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
@@ -23,6 +22,7 @@ from rec_gen.remote import answer_call, found, refusal
 from serving.errors import EngineDownError
 from serving.garbage import spare_what_is_loaded
 from serving.logs import set_up_logs
+from serving.parent import end_with_parent
 
 CALLS = 2
 """Calls that run at once: a search, and a change of the catalog."""
@@ -125,7 +125,7 @@ class WorkerProcess:
 
 def _work(connection: Connection, path: Path, device: str | None, log_level: str) -> None:
     """Answer calls until the server says so; where it is gone, end at once."""
-    Thread(target=_end_with_server, name="server-watch", daemon=True).start()
+    end_with_parent()
     for sign in (signal.SIGINT, signal.SIGTERM):  # the server ends this process
         signal.signal(sign, signal.SIG_IGN)
     set_up_logs(log_level)
@@ -158,10 +158,3 @@ def _next(connection: Connection) -> Any:
         return connection.recv()
     except (EOFError, OSError):
         return None
-
-
-def _end_with_server() -> None:
-    server = multiprocessing.parent_process()
-    if server is not None:
-        server.join()
-        os._exit(1)

@@ -56,7 +56,7 @@ def speedup(
     outputs = [folder / f"workers-{count}-{'waiting' * waiting}" for count in (1, 2)]
     with cluster() as address:
         for count, output in enumerate(outputs, 1):
-            flags = ("--ray", address, "--set", f"ray.workers={count}")
+            flags = ("--ray", address, "--workers", str(count))
             arguments = command(bundle, users, output, *options, *flags)
             subprocess.run(arguments, check=True, capture_output=True, env=environment)
             paces.append(_pace(output, count))

@@ -29,6 +29,7 @@ from rec_gen.cli.common import OVERRIDES
 @click.option("--batch-size", type=int, help="Users that are read at once; default: 32.")
 @click.option("--device", help="Where the model runs, such as cpu or cuda.")
 @click.option("--runtime", help="transformers or vllm.")
+@click.option("--workers", type=int, help="Processes, each with a model; default: 1.")
 @click.option("--ray", metavar="ADDRESS", help="Work on a Ray cluster, auto or HOST:PORT.")
 @OVERRIDES
 def batch(
@@ -51,8 +52,9 @@ def batch(
     \b
     recgen batch runs/quickstart/bundle users.parquet out
     recgen batch runs/quickstart/bundle users.parquet out -k 50 --where 'year > 1990'
+    recgen batch runs/quickstart/bundle users.parquet out --workers 2
     recgen batch runs/shop/bundle users.parquet out --candidates candidates --explain
-    recgen batch runs/shop/bundle users.parquet out --ray auto --set ray.workers=8 \\
+    recgen batch runs/shop/bundle users.parquet out --ray auto --workers 8 \\
         --set ray.gpus=1 --runtime vllm
     """
     from rec_gen.config import parse_config, read_toml

@@ -27,17 +27,15 @@ class ColumnsConfig(Config):
 
 
 class ClusterConfig(Config):
-    """Workers on a Ray cluster, each with a model of its own.
+    """Workers on a Ray cluster.
 
     Attributes:
         address: The cluster: `auto` for the one of this machine, or `HOST:PORT` of its head.
-        workers: How many.
         cpus: Cores that a worker takes.
         gpus: GPUs that a worker takes.
     """
 
     address: str = Field(default="auto", min_length=1)
-    workers: int = Field(default=1, ge=1)
     cpus: float = Field(default=1.0, ge=0)
     gpus: float = Field(default=0.0, ge=0)
 
@@ -64,7 +62,8 @@ class BatchConfig(Config):
             that itself.
         runtime: What runs the model.
         vllm: Options of `vllm.LLM`.
-        ray: Several workers on a Ray cluster; without, one in this process.
+        workers: Processes, each with a model of its own and its share of the cores.
+        ray: The workers run on a Ray cluster, and not on this machine.
     """
 
     bundle: Path
@@ -83,12 +82,15 @@ class BatchConfig(Config):
     device: str | None = None
     runtime: Literal["transformers", "vllm"] = "transformers"
     vllm: dict[str, Any] = Field(default_factory=dict)
+    workers: int = Field(default=1, ge=1)
     ray: ClusterConfig | None = None
 
     @model_validator(mode="after")
     def _refuse_options_of_another_runtime(self) -> "BatchConfig":
         if self.runtime != "vllm" and self.vllm:
             raise ValueError("vllm belongs to another runtime: say runtime = 'vllm'")
+        if self.runtime == "vllm" and self.workers > 1 and self.ray is None:
+            raise ValueError("several workers of vLLM are for a cluster: say --ray, or workers = 1")
         return self
 
     @property
@@ -103,5 +105,5 @@ class BatchConfig(Config):
 
         In what batches, on what device and on how many machines they are found is not among it.
         """
-        elsewhere = {"bundle", "users", "output", "batch_size", "device", "ray"}
+        elsewhere = {"bundle", "users", "output", "batch_size", "device", "workers", "ray"}
         return self.model_dump(mode="json", exclude=elsewhere)

@@ -12,43 +12,31 @@ from typing import Any
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
-from rec_gen.errors import RecGenError
 from rec_gen.notices import quiet
-from rec_gen.remote import found, refusal
+from rec_gen.remote import found
 from serving.batch.config import BatchConfig, ClusterConfig
 from serving.batch.input import Users
+from serving.batch.part_worker import PartWorker
 from serving.batch.parts import Part
-from serving.batch.work import Done, Worker
+from serving.batch.work import Done
 from serving.ray_connection import connect
 
 AHEAD = 2
 """Parts that a worker has or waits with, so that it need not wait for the next."""
 
 
-class PartWorker:
-    """A worker in a process of Ray; it loads the bundle once."""
+class RayWorker:
+    """A worker in a process of Ray."""
 
     def __init__(self, config: BatchConfig, users: Users, digest: str) -> None:
         quiet()
-        self._refusal: dict[str, Any] | None = None
-        try:
-            self._worker = Worker.load(config, users, digest)
-        except RecGenError as error:  # Ray would try again and again
-            self._refusal = refusal(error)
+        self._worker = PartWorker(config, users, digest)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Do the parts of a batch of Ray Data."""
         columns = (batch[name].tolist() for name in ("number", "start", "stop"))
         parts = [Part(*each) for each in zip(*columns, strict=True)]
-        return {"said": [json.dumps(self._do(part)) for part in parts]}
-
-    def _do(self, part: Part) -> dict[str, Any]:
-        if self._refusal:
-            return self._refusal
-        try:
-            return {"found": asdict(self._worker.do(part))}
-        except RecGenError as error:
-            return refusal(error)
+        return {"said": [json.dumps(self._worker.do(part)) for part in parts]}
 
 
 def do_parts(
@@ -72,10 +60,10 @@ def do_parts(
         DataContext.get_current().enable_progress_bars = False
         rows = [asdict(part) for part in parts]
         told = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-            PartWorker,
+            RayWorker,
             batch_size=1,
             compute=ActorPoolStrategy(
-                size=min(cluster.workers, len(parts)), max_tasks_in_flight_per_actor=AHEAD
+                size=min(config.workers, len(parts)), max_tasks_in_flight_per_actor=AHEAD
             ),
             fn_constructor_args=(_absolute(config), users.absolute(), digest),
             num_cpus=cluster.cpus,

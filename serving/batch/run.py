@@ -53,13 +53,21 @@ def run(config: BatchConfig) -> Summary:
     with open_job(config, manifest, users) as job, _stoppable(job):
         if not job.missing:
             return Summary(0, job.users_done, 0, 0, 0.0)
-        work = _on_cluster if config.ray else _here
+        work = _on_cluster if config.ray else _here if config.workers == 1 else _in_processes
         return work(config, users, manifest.digest, job)
 
 
 def _here(config: BatchConfig, users: Users, digest: str, job: Job) -> Summary:
     worker = Worker.load(config, users, digest)
     return _follow(lambda tell: (worker.do(part, tell) for part in job.missing), users, job)
+
+
+def _in_processes(config: BatchConfig, users: Users, digest: str, job: Job) -> Summary:
+    from serving.batch.processes import part_processes
+
+    workers = min(config.workers, len(job.missing))
+    with part_processes(config, users, digest, workers) as do_parts:
+        return _follow(lambda _: do_parts(job.missing), users, job)
 
 
 def _on_cluster(config: BatchConfig, users: Users, digest: str, job: Job) -> Summary:

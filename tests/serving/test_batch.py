@@ -237,9 +237,9 @@ def test_a_configuration_file_says_the_same(bundle: Path, tmp_path: Path) -> Non
     assert {fields[item] for item in answers(tmp_path / "out")["item"]} == {"Brand A"}
 
 
-def start(bundle: Path, users: Path, output: Path) -> "subprocess.Popen[str]":
+def start(bundle: Path, users: Path, output: Path, workers: int = 1) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "rec_gen", "batch", bundle, users, output]
-    options = ["-k", "2", "--set", "part_rows=8"]
+    options = ["-k", "2", "--set", "part_rows=8", "--workers", str(workers)]
     return subprocess.Popen(
         [*map(str, command), *options],
         cwd=ROOT,

@@ -31,7 +31,7 @@ def test_two_workers_write_what_one_process_writes(
     alone = batch(bundle, users, tmp_path / "alone", *options)
     assert alone.returncode == 0, alone.stderr
     with cluster(monkeypatch) as address:
-        flags = (*options, "--ray", address, "--set", "ray.workers=2")
+        flags = (*options, "--ray", address, "--workers", "2")
         several = batch(bundle, users, tmp_path / "several", *flags)
         assert several.returncode == 0, several.stderr
         (tmp_path / "several" / "part-000003.parquet").unlink()
