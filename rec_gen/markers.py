@@ -26,7 +26,5 @@ def marker_ids(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
     """
     added = tokenizer.get_added_vocab()
     if OPEN not in added or CLOSE not in added:
-        raise BundleError(
-            "the bundle's tokenizer has no marker tokens: train it with a reply task"
-        )
+        raise BundleError("the bundle's tokenizer has no marker tokens: train it with a reply task")
     return added[OPEN], added[CLOSE]

@@ -233,10 +233,9 @@ class Dataset:
         for row, (user, start, stop) in enumerate(self._ranges()):
             trained = np.flatnonzero(self._splits[start:stop] == last_trained)
             if trained.size:
-                sequence = self._sequence(user, slice(start, start + int(trained[-1]) + 1))
-                whole = len(sequence.items) == stop - start
-                told = self._replies is not None and whole
-                yield replace(sequence, reply=self._replies[row]) if told else sequence
+                end = start + int(trained[-1]) + 1
+                reply = self._replies[row] if self._replies and end == stop else None
+                yield replace(self._sequence(user, slice(start, end)), reply=reply)
 
     def examples(self, split: Split) -> Iterator[Example]:
         """Each interaction of a held-out split, with all that came before it.

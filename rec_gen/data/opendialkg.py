@@ -21,9 +21,10 @@ def read_opendialkg(folder: Path) -> Tables:
 
     Its context is the catalog's items among the entities mentioned before the turn; its targets
     are the items that the turn recommends. What was said before the turn, and the entities that
-    were named, are known of the user, and so is the reply that the turn itself is. Turns of one dialog
-    may lie in several splits, so that a whole dialog as one user would show a held-out item to
-    training. What a later training turn quotes of a held-out one still does.
+    were named, are known of the user, and so is what the turn itself says, which is a reply to
+    learn and in no prompt. Turns of one dialog may lie in several splits, so that a whole dialog as
+    one user would show a held-out item to training. What a later training turn quotes of a held-out
+    one still does.
     """
     names = _load(folder / "entity2id.json")
     ids = {str(item) for item in _load(folder / "item_ids.json")}
