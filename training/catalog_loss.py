@@ -75,6 +75,13 @@ class CatalogLoss:
         )
         return parts[0] + self._text_weight * parts[1]
 
+    def weigh(self, labels: torch.Tensor) -> torch.Tensor:
+        """What labels weigh together, float32: an item's 1 each, those in text their weight."""
+        labels = labels[:, 1:]
+        items = torch.isin(labels, self._tokens.to(labels.device))
+        text = (labels >= 0) & ~items
+        return items.sum().float() + self._text_weight * text.sum()
+
     def _live_children(
         self,
         hidden: torch.Tensor,
