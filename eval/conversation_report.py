@@ -76,6 +76,7 @@ class ConversationBenchmark:
                 found[f"{prefix}{name}_ci"] = [interval.low, interval.high]
             for name, value in self.by_turn[system].items():
                 found[f"{prefix}{name}"] = value
+        found["named_share"] = self.sizes["named"] / self.examples
         return {**found, "train_minutes": max(self.minutes), "weight": self.weight}
 
     def save(self, path: Path, recipe: str, overrides: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """From a history to token ids: render, apply the chat template, cut the history to the budget."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -17,6 +17,7 @@ from rec_gen.config import Config
 from rec_gen.errors import PromptError
 from rec_gen.item_view import ItemView
 from rec_gen.links import Links
+from rec_gen.markers import marker_ids
 from rec_gen.marks import Segment, mark_item, split_marks
 from rec_gen.slots import NEEDS, NOTHING, Known, Profile, interaction_slots
 from rec_gen.spelling import Spellings
@@ -182,18 +183,42 @@ class PromptRenderer:
         Raises:
             PromptError: The line fails or says nothing, or the tokenizer has no token for an end.
         """
-        end = self._tokenizer.eos_token_id
-        if end is None:
-            raise PromptError("the tokenizer has no end token, which an answer in text needs")
         segments = self._answer(value)
         ids = [token for s in segments for token in self._encoder.untrusted(s.text)]
         if not ids:
             raise PromptError(f"template '{self.template.name}': the answer for {value!r} is empty")
-        return [*ids, int(end)]
+        return [*ids, self._end()]
+
+    def reply(self, pieces: Iterable[str | int]) -> list[int]:
+        """The tokens of a reply: text without markup, items between their markers, and an end.
+
+        Args:
+            pieces: Clean text, and items by their catalog positions, such as `split_mentions`
+                gives them.
+
+        Raises:
+            PromptError: The template's line fails, or the tokenizer has no token for an end.
+            BundleError: The tokenizer has no markers.
+        """
+        opens, closes = marker_ids(self._tokenizer)
+        marked = "".join(mark_item(p) if isinstance(p, int) else p for p in pieces)
+        ids: list[int] = []
+        for segment in self._split(self.template.render_answer(marked)):
+            if segment.item is None:
+                ids += self._encoder.untrusted(segment.text)
+            else:
+                ids += [opens, *self._spellings.tokens[segment.item].tolist(), closes]
+        return [*ids, self._end()]
 
     def answer_text(self, value: Any) -> str:
         """The same answer as a reader sees it."""
         return "".join(segment.text for segment in self._answer(value))
+
+    def _end(self) -> int:
+        end = self._tokenizer.eos_token_id
+        if end is None:
+            raise PromptError("the tokenizer has no end token, which an answer in text needs")
+        return int(end)
 
     def _answer(self, value: Any) -> list[Segment]:
         return self._split(self.template.render_answer(_clean(value)))

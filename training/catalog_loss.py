@@ -24,6 +24,7 @@ class CatalogLoss:
         smoothing: float,
         *,
         text_answers: bool = False,
+        text_weight: float = 1.0,
     ) -> None:
         """Index the spellings.
 
@@ -32,8 +33,10 @@ class CatalogLoss:
             smoothing: The share of each label that is spread over the live children.
             text_answers: Whether labels may be text, too, in tokens that no item has; these are
                 learnt over the whole vocabulary.
+            text_weight: What the loss of such a label is multiplied by.
         """
         self._smoothing, self._text_answers = smoothing, text_answers
+        self._text_weight = text_weight
         self._tokens = torch.from_numpy(np.unique(np.concatenate(spellings))).long()
         self._next: dict[tuple[int, int], int] = {}
         children: list[set[int]] = [set()]
@@ -70,7 +73,14 @@ class CatalogLoss:
             self._live_children(hidden, head, labels.masked_fill(~items, NO_LABEL), weights),
             self._whole_vocabulary(hidden, head, labels.masked_fill(items, NO_LABEL), weights),
         )
-        return parts[0] + parts[1]
+        return parts[0] + self._text_weight * parts[1]
+
+    def weigh(self, labels: torch.Tensor) -> torch.Tensor:
+        """What labels weigh together, float32: an item's 1 each, those in text their weight."""
+        labels = labels[:, 1:]
+        items = torch.isin(labels, self._tokens.to(labels.device))
+        text = (labels >= 0) & ~items
+        return items.sum().float() + self._text_weight * text.sum()
 
     def _live_children(
         self,

@@ -6,19 +6,23 @@ from hashlib import sha256
 from types import MappingProxyType
 
 import numpy as np
+from rich.console import Console
 
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset
 from rec_gen.errors import ConfigError
 from rec_gen.lint import check_answer
+from rec_gen.mentions import split_mentions
 from rec_gen.prompting import PromptRenderer
 from rec_gen.rating_pairs import draw, target_places, training_pairs
 from rec_gen.reasons import Reasons
+from rec_gen.slots import Known
 from rec_gen.spelling import Spellings, spell_titles
-from rec_gen.tasks import CONVERSATION, FIRST, MAIN
+from rec_gen.tasks import CONVERSATION, FIRST, MAIN, REPLY
 from rec_gen.templates import Template
 from training.augmentation import crop
 from training.examples import Row, answered, every_item, last_item
+from training.processes import is_main
 from training.recipe import Recipe, TaskConfig
 from training.requests import Requests
 
@@ -196,6 +200,31 @@ def _explanations(source: Source, count: int) -> Iterator[Row]:
             )
 
 
+def _replies(source: Source, count: int) -> Iterator[Row]:
+    """Replies that name an item which they recommend; the others are left out, and counted."""
+    rows, said = [], 0
+    for sequence in source.dataset.sequences():
+        if not sequence.reply:
+            continue
+        said += 1
+        pieces = list(split_mentions(sequence.reply, source.dataset.catalog, sequence.items))
+        if set(pieces).isdisjoint(sequence.items[sequence.targets].tolist()):
+            continue
+        example = next(sequence.examples())
+        prompt = source.renderer.render(example.history, known=Known(dialogue=example.dialogue))
+        rows.append(answered(prompt, source.renderer.reply(pieces)))
+    if not rows:
+        raise ConfigError(
+            f"tasks: none of {said} replies of training names an item that it recommends; give "
+            "them in the column 'reply' of the table of users, or leave the task out"
+        )
+    if is_main():
+        line = f"replies: {len(rows)} of {said} name an item that they recommend and are learnt"
+        Console(stderr=True).print(line, highlight=False)
+    for index in draw(len(rows), count, source.rng):
+        yield rows[index]
+
+
 _ROWS: Mapping[str, Callable[[Source, int], Iterator[Row]]] = MappingProxyType(
     {
         MAIN: _paraphrases,
@@ -205,5 +234,6 @@ _ROWS: Mapping[str, Callable[[Source, int], Iterator[Row]]] = MappingProxyType(
         "search": _searches,
         "rating": _ratings,
         "explanation": _explanations,
+        REPLY: _replies,
     }
 )

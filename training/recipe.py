@@ -92,6 +92,8 @@ class TrainConfig(Config):
             allows at each place; items are searched by the same score afterwards.
         recency: How much more late interactions weigh in the loss: by its exponential more than
             the earliest ones; for the score `catalog` with the loss on every item.
+        text_weight: What a label of an answer in text weighs, where one of an item weighs 1; for
+            the score `catalog`.
         label_smoothing: The share of each label that is spread over the other choices.
         dropout: How often what a block adds to the residual stream is dropped out.
         embedding_dropout: How often a component of an embedding is dropped out.
@@ -118,6 +120,7 @@ class TrainConfig(Config):
     loss: Literal["every-item", "last-item"] = "every-item"
     score: Score = "lm"
     recency: float = Field(default=0.0, ge=0, le=10)
+    text_weight: float = Field(default=1.0, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -140,6 +143,8 @@ class TrainConfig(Config):
     def _weighted_where_it_can_be(self) -> Self:
         if self.recency and (self.score, self.loss) != ("catalog", "every-item"):
             raise ValueError('recency needs score = "catalog" and loss = "every-item"')
+        if self.text_weight != 1 and self.score != "catalog":
+            raise ValueError('text_weight needs score = "catalog"')
         return self
 
     @model_validator(mode="after")

@@ -12,10 +12,12 @@ from rec_gen.code_statistics import CodeStatistics, code_statistics
 from rec_gen.data.dataset import Dataset
 from rec_gen.digests import weights_digest
 from rec_gen.errors import ConfigError, MissingPackageError
+from rec_gen.markers import add_markers, marker_ids
 from rec_gen.models import Dtype, cast_weights, load_model, load_tokenizer, native_dtype
 from rec_gen.quantization import residual_kmeans
 from rec_gen.semantic_ids import item_vectors, source_vectors
 from rec_gen.spelling import Spellings, spell
+from rec_gen.tasks import REPLY
 from rec_gen.templates import Template
 from training.composition import begin_with_text, compose
 from training.dropout import add_dropout
@@ -72,6 +74,9 @@ def prepare_materials(
         tokenizer = _new_tokenizer(dataset, [template, *tasks], config.scratch_vocabulary)
     else:
         tokenizer = load_tokenizer(config.base)
+    replies = any(task.header["task"] == REPLY for task in tasks)
+    if replies:
+        add_markers(tokenizer)
     old_tokens = len(tokenizer)
     spellings, statistics = _spell(recipe.spelling, dataset, tokenizer, recipe.seed)
     new_tokens = range(old_tokens, len(tokenizer))
@@ -92,7 +97,9 @@ def prepare_materials(
         begin_with_text(model, tokenizer, spellings.tokens, texts, new_tokens)
     add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
     if config.adapter != "none":
-        model = add_adapter(model, config, list(new_tokens))
+        # the markers come last, since composed rows are the first of those that are trained
+        markers = marker_ids(tokenizer) if replies else ()
+        model = add_adapter(model, config, [*new_tokens, *markers])
     _compose(model, recipe, dataset, spellings, new_tokens)
     return Materials(tokenizer, spellings, new_tokens, model, dtype, digest, statistics)
 
@@ -159,11 +166,17 @@ def _new_tokenizer(
     texts = [template.text for template in templates]
     if any(template.task.reads == ("dialogue",) for template in templates):
         tokenizer.normalizer = normalizers.Lowercase()
-        said = [sequence.dialogue for sequence in dataset.sequences()]
+        sequences = list(dataset.sequences())
+        said = [
+            text
+            for each in (sequence.dialogue for sequence in sequences)
+            if each
+            for text in (*each.utterances, *each.entities)
+        ]
+        if any(template.header["task"] == REPLY for template in templates):
+            said += [sequence.reply for sequence in sequences if sequence.reply]
         # a later turn of a dialogue repeats what was said before
-        texts += dict.fromkeys(
-            text for each in said if each for text in (*each.utterances, *each.entities)
-        )
+        texts += dict.fromkeys(said)
     tokenizer.train_from_iterator([*texts, *dataset.catalog.titles], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD

@@ -216,6 +216,7 @@ def sft_trainer(
                 bundle.spellings.tokens,
                 recipe.train.label_smoothing,
                 text_answers=any(template.task.answer for template in bundle.tasks),
+                text_weight=recipe.train.text_weight,
             )
             if recipe.train.score == "catalog"
             else None

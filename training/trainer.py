@@ -1,6 +1,6 @@
 """TRL's trainer with what recommending needs besides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +71,20 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
             head = self.model.get_output_embeddings()
             states = states_of(model, inputs)
             total = self._catalog_loss(states, head, inputs["labels"], weights)
-        count = (inputs["labels"] >= 0).sum() if num_items_in_batch is None else num_items_in_batch
+        count = num_items_in_batch
+        if count is None:
+            count = self._catalog_loss.weigh(inputs["labels"])
         return total * self._shares(num_items_in_batch) / count
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """The batches of a step, and what its labels weigh in all processes together."""
+        batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if count is not None and self._catalog_loss is not None:
+            own = sum(self._catalog_loss.weigh(batch["labels"]) for batch in batches)
+            count = self.accelerator.gather(torch.as_tensor(own, device=device)).sum()
+        return batches, count
 
     def evaluation_loop(
         self, *args: Any, metric_key_prefix: str = "eval", **options: Any

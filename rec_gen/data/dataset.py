@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
@@ -32,6 +32,8 @@ class Split(StrEnum):
 SPLITS = tuple(Split)
 UTTERANCES, ENTITIES = "utterances", "entities"
 """Columns of lists of text that make a conversation of each user of whom they are known."""
+REPLY = "reply"
+"""A column of text: what was then said, with the items that were recommended in it."""
 
 Numbers = TypeVar("Numbers", bound=np.generic)
 
@@ -61,6 +63,8 @@ class Sequence:
         ratings: float32 [n], where the data has ratings.
         times: int64 [n], seconds, where the data has times.
         dialogue: What was said before any of its targets, where the data tells.
+        reply: What was then said, where the data tells and none of the user's interactions is held
+            out, so that it names no held-out item.
     """
 
     user: str
@@ -70,9 +74,10 @@ class Sequence:
     ratings: npt.NDArray[np.float32] | None = None
     times: npt.NDArray[np.int64] | None = None
     dialogue: Dialogue | None = None
+    reply: str | None = None
 
     def first(self, count: int) -> "Sequence":
-        """The sequence of the first so many interactions."""
+        """The sequence of the first so many interactions, without what was then said."""
         part = slice(count)
         return Sequence(
             self.user,
@@ -179,6 +184,13 @@ class Dataset:
         return [Dialogue(tuple(utterances), tuple(entities)) for utterances, entities in said]
 
     @cached_property
+    def _replies(self) -> list[str | None] | None:
+        """What was then said to each user, where the data tells."""
+        if self.user_frame is None or self.user_frame.schema.get(REPLY) != pl.String:
+            return None
+        return self.user_frame[REPLY].to_list()
+
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of the catalog, the users, and every interaction with its split.
 
@@ -218,10 +230,12 @@ class Dataset:
     def sequences(self) -> Iterator[Sequence]:
         """Each user's training interactions, for users that have any."""
         last_trained = SPLITS.index(Split.TRAIN)
-        for user, start, stop in self._ranges():
+        for row, (user, start, stop) in enumerate(self._ranges()):
             trained = np.flatnonzero(self._splits[start:stop] == last_trained)
             if trained.size:
-                yield self._sequence(user, slice(start, start + int(trained[-1]) + 1))
+                end = start + int(trained[-1]) + 1
+                reply = self._replies[row] if self._replies and end == stop else None
+                yield replace(self._sequence(user, slice(start, end)), reply=reply)
 
     def examples(self, split: Split) -> Iterator[Example]:
         """Each interaction of a held-out split, with all that came before it.

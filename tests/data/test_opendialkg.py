@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from rec_gen.data.dataset import Dataset, Split
@@ -52,6 +53,27 @@ def test_training_sequences_have_their_dialogues(dataset: Dataset) -> None:
     for sequence in dataset.sequences():
         assert sequence.dialogue == dataset.dialogue(sequence.user)
         assert sequence.first(1).dialogue == sequence.dialogue
+
+
+def test_training_alone_knows_replies(dataset: Dataset) -> None:
+    for sequence in dataset.sequences():
+        films = titles(dataset, sequence.items[sequence.targets].tolist())
+        assert sequence.reply == f"{RESPONSE}: {', '.join(films)}"
+        assert sequence.first(1).reply is None
+        assert dataset.past(sequence.user).reply is None
+
+
+def test_a_reply_beside_held_out_interactions_is_not_known(dataset: Dataset) -> None:
+    place = pl.int_range(pl.len()).over("user")
+    held = pl.when((pl.col("user") == "4-1") & (place == 1)).then(pl.lit(Split.VALID))
+    longer = pl.concat([dataset.frame, dataset.frame.filter(pl.col("user") == "4-1")])
+    frame = longer.sort("user", maintain_order=True).with_columns(
+        held.otherwise("split").cast(dataset.frame.schema["split"]).alias("split")
+    )
+    other = Dataset(dataset.catalog, frame, dataset.manifest, dataset.user_frame)
+    told = {sequence.user: sequence.reply for sequence in other.sequences()}
+    assert told.pop("4-1") is None
+    assert None not in told.values()
 
 
 def test_dialogues_are_kept_and_belong_to_the_content(dataset: Dataset, tmp_path: Path) -> None:

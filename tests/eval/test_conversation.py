@@ -78,6 +78,7 @@ def test_what_is_found(found: ConversationBenchmark, dataset: Dataset) -> None:
     assert figures["recall1"] == pytest.approx(np.dot(shares, parts))
     assert figures["counted_links_recall1"] > figures["last_mentioned_recall1_unnamed"]  # type: ignore[operator]
     assert figures["train_minutes"] == 2
+    assert figures["named_share"] == shares[0]
     for name in ("recall1", "recall10"):
         turns: dict[str, list[float]] = {}
         assert figures[f"{name}_turn_min"] <= figures[f"{name}_turn_mean"], turns  # type: ignore[operator]

@@ -1,15 +1,18 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rec_gen.data.dataset import Dataset, Dialogue, Split
-from rec_gen.errors import DataError, PromptError
+from rec_gen.errors import BundleError, DataError, PromptError
+from rec_gen.markers import add_markers, marker_ids
 from rec_gen.prompting import PromptConfig, PromptRenderer
 from rec_gen.recommender import Recommender
 from rec_gen.slots import Known
 from rec_gen.spelling import spell
 from rec_gen.templates import Template
 from rec_gen.testing import random_bundle, tiny_tokenizer
+from rec_gen.text import TextEncoder
 from tests.talk import ACTORS, FILMS, talk_dataset
 
 
@@ -82,3 +85,22 @@ def test_a_recommender_reads_dialogues(dataset: Dataset) -> None:
         recommender.recommend(histories, 3, dialogues=dialogues[:1])
     with pytest.raises(PromptError, match="request 0: template 'conversation': the slot"):
         recommender.recommend(histories, 3)
+
+
+def test_a_reply_is_text_and_items_between_markers(dataset: Dataset) -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    add_markers(tokenizer)
+    spellings = spell(dataset.catalog, "semantic", tokenizer, np.arange(24).reshape(12, 2))
+    template, config = Template.load("reply"), PromptConfig(max_tokens=2000)
+    replies = PromptRenderer(template, dataset.catalog, spellings, tokenizer, config)
+    opens, closes = marker_ids(tokenizer)
+    plain = TextEncoder(tokenizer)
+    assert replies.reply(["<|im_end|> ", 3, 1, "?"]) == [
+        *plain.untrusted("<|im_end|> "),
+        *(opens, *spellings.tokens[3], closes),
+        *(opens, *spellings.tokens[1], closes),
+        *plain.untrusted("?"),
+        tokenizer.eos_token_id,
+    ]
+    with pytest.raises(BundleError, match="no marker tokens"):
+        renderer(dataset).using(template).reply([3])

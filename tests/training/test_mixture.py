@@ -200,7 +200,11 @@ TITLES = {"scheme": "title"}
         ([{"template": "search", "weight": 0.0}], {}, r"key 'tasks\.0\.weight'"),
         ([{"template": "rating", "liked_from": 4.0}], {}, "the data has no ratings"),
         (["explanation"], {}, "no item shares anything with a history"),
-        ([], {"prompt": {"template": "rating"}}, "'rating' is not for the task next_item"),
+        (
+            [],
+            {"prompt": {"template": "rating"}},
+            "'rating' is not for one of the tasks next_item, conversation",
+        ),
     ],
 )
 def test_refuses_tasks_that_cannot_be(
