@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from rec_gen.answers import Answer
+from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.errors import RecGenError
@@ -16,7 +17,6 @@ from rec_gen.index import Filters
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender
 from rec_gen.respelling import Codes
-from rec_gen.tasks import MAIN
 from serving.halving import answer_each
 
 Commit = Callable[[], Coroutine[Any, Any, None]]
@@ -109,6 +109,11 @@ class MortalEngine(Engine, Protocol):
         """Have it go down at once."""
 
 
+def learnt_tasks(bundle: Bundle) -> frozenset[str]:
+    """The tasks that a bundle's model has learnt, by its own template and the further ones."""
+    return frozenset(template.header["task"] for template in (bundle.template, *bundle.tasks))
+
+
 class RecommenderEngine:
     """Has a recommender search, one batch after the other, in a thread of their own."""
 
@@ -117,9 +122,7 @@ class RecommenderEngine:
         self.name = manifest.name
         self.models: tuple[str, ...] = (manifest.name,)
         self.template = manifest.prompt.template
-        self.tasks = frozenset(
-            [MAIN, *(template.header["task"] for template in recommender.bundle.tasks)]
-        )
+        self.tasks = learnt_tasks(recommender.bundle)
         self._recommender = recommender
         self._searcher = ThreadPoolExecutor(1, "search")
         self._changer = ThreadPoolExecutor(1, "catalog")

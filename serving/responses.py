@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from rec_gen.answers import Answer
 from rec_gen.catalog import Item
 from rec_gen.errors import RecGenError
 from rec_gen.text import clean_text
@@ -40,6 +41,21 @@ def error_response(error: ApiError | RecGenError) -> JsonAnswer:
 def item_json(item: Item) -> dict[str, Any]:
     """An item as clients see it; its title is one line without control characters."""
     return {"id": item.id, "title": clean_text(item.title), "fields": plain(item.fields)}
+
+
+def items_json(answer: Answer) -> list[dict[str, Any]]:
+    """The items of an answer, best first."""
+    return [{**item_json(found.item), "score": found.score} for found in answer]
+
+
+def usage_json(answer: Answer) -> dict[str, int]:
+    """The tokens of an answer."""
+    read, written = answer.prompt_tokens, answer.answer_tokens
+    return {
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "total_tokens": read + written,
+    }
 
 
 def plain(value: Any) -> Any:

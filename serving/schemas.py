@@ -12,18 +12,20 @@ MANY = 10_000
 JsonValue = str | int | float | bool | None | list[Any] | dict[str, Any]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What a client says: exact types, and no field that is not known."""
+
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class MaxPer(_Body):
+class MaxPer(Body):
     """At most so many items of each value of a column."""
 
     column: Text
     most: int = Field(ge=1, le=1_000_000)
 
 
-class Ask(_Body):
+class Ask(Body):
     """What every request for items may say."""
 
     history: list[Identity] | None = Field(
@@ -62,13 +64,23 @@ class RecommendationRequest(Ask):
     explain: bool = Field(False, description="Say why each item fits, where the model can.")
 
 
-class RecommendedItem(BaseModel):
-    """A recommended item."""
+class CatalogItem(BaseModel):
+    """An item that may be recommended."""
 
     id: str
     title: str
-    score: float = Field(description="The log-probability.")
     fields: dict[str, JsonValue]
+
+
+class ScoredItem(CatalogItem):
+    """An item that is recommended."""
+
+    score: float = Field(description="The log-probability.")
+
+
+class RecommendedItem(ScoredItem):
+    """A recommended item, and why it is, where that was asked for."""
+
     explanation: str | None = Field(
         None, description="What it shares with the history; null where that is nothing rare."
     )
@@ -93,7 +105,7 @@ class Recommendations(BaseModel):
     usage: Usage
 
 
-class EventRequest(_Body):
+class EventRequest(Body):
     """Something that a user did with an item."""
 
     model_config = ConfigDict(
@@ -111,7 +123,7 @@ class EventAnswer(BaseModel):
     kept: bool = Field(description="False where the same event was kept before.")
 
 
-class PutItem(_Body):
+class PutItem(Body):
     """An item of the catalog."""
 
     id: Identity
@@ -122,7 +134,7 @@ class PutItem(_Body):
     )
 
 
-class PutItems(_Body):
+class PutItems(Body):
     """Items that are added, or that replace those with their ids."""
 
     model_config = ConfigDict(
@@ -135,14 +147,6 @@ class CatalogAnswer(BaseModel):
     """The version of the catalog after a change."""
 
     catalog_version: int
-
-
-class CatalogItem(BaseModel):
-    """An item that may be recommended."""
-
-    id: str
-    title: str
-    fields: dict[str, JsonValue]
 
 
 class CatalogItems(BaseModel):

@@ -2,6 +2,7 @@
 
 import click
 
+from rec_gen.cli.agents import mcp, schema
 from rec_gen.cli.batch import batch
 from rec_gen.cli.benchmarking import benchmark
 from rec_gen.cli.common import Command
@@ -37,6 +38,7 @@ def main() -> None:
     recgen report result.json runs/quickstart  look at results and runs on one page
     recgen serve runs/quickstart/bundle        answer over HTTP
     recgen batch runs/quickstart/bundle users.parquet out
+    recgen mcp runs/quickstart/bundle          be a tool of agents
     recgen benchmark quickstart                train some seeds and measure them
     recgen prompts experiment my.toml          find out which prompt is better
     """
@@ -51,6 +53,8 @@ for command in (
     recommend,
     serve,
     batch,
+    mcp,
+    schema,
     keys,
     evaluate,
     report,

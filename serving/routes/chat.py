@@ -12,8 +12,8 @@ from serving.access import Caller, allowed
 from serving.asking import ask
 from serving.chat_schemas import ChatCompletion, ChatRequest, Models
 from serving.errors import ApiError
-from serving.responses import JsonAnswer, dump
-from serving.routes.common import ERRORS, Parts, items_json, usage_json
+from serving.responses import JsonAnswer, dump, items_json, usage_json
+from serving.routes.common import ERRORS, Parts
 
 router = APIRouter(tags=["openai"], responses=ERRORS)
 STARTED = int(time.time())
