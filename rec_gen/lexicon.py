@@ -12,7 +12,7 @@ from rec_gen.text import clean_text
 
 LONGEST = 6
 """Words of a name at most; a longer text describes and does not name."""
-_WORD = regex.compile(r"[\p{Letter}\p{Mark}\p{Number}]+(?:[-'][\p{Letter}\p{Mark}\p{Number}]+)*")
+WORD = regex.compile(r"[\p{Letter}\p{Mark}\p{Number}]+(?:[-'][\p{Letter}\p{Mark}\p{Number}]+)*")
 _YEAR = regex.compile(r"\s*\(\d{4}\)\s*$")
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
@@ -56,7 +56,7 @@ class Lexicon:
             for value in values.cast(pl.String).unique(maintain_order=True).drop_nulls():
                 self._add(value, Mention(0, 0, None, column, value))
         for item, title in zip(catalog.ids, catalog.titles, strict=True):
-            self._add(_YEAR.sub("", clean_text(title)), Mention(0, 0, item))
+            self._add(name_of(title), Mention(0, 0, item))
 
     def holds_several(self, column: str) -> bool:
         """Whether an item can have several values of a column."""
@@ -71,7 +71,7 @@ class Lexicon:
 
         A title of one word that stands in every text is not heard.
         """
-        words = [(match.start(), match.end(), match[0]) for match in _WORD.finditer(text)]
+        words = [(match.start(), match.end(), match[0]) for match in WORD.finditer(text)]
         found, place = [], 0
         while place < len(words):
             for length in range(min(LONGEST, len(words) - place), 0, -1):
@@ -94,12 +94,17 @@ class Lexicon:
         return []
 
     def _add(self, name: str, mention: Mention) -> None:
-        words = tuple(match[0] for match in _WORD.finditer(name.lower()))
+        words = tuple(match[0] for match in WORD.finditer(name.lower()))
         if not 0 < len(words) <= LONGEST or (len(words) == 1 and words[0] in ENGLISH_STOP_WORDS):
             return
         names = self._names.setdefault(words, [])
         if mention.item is None or not names:  # a value goes before a title of the same name
             names.append(mention)
+
+
+def name_of(title: str) -> str:
+    """A title as people say it, without a year in brackets at its end."""
+    return str(_YEAR.sub("", clean_text(title)))
 
 
 def _singulars(word: str) -> Iterator[str]:
