@@ -28,8 +28,10 @@ def ungrounded(lexicon: Lexicon, text: str, item: Item, history: Sequence[Item])
     items = (item, *history)
     titles = [f" {_key(name_of(one.title))} " for one in items]
     places: defaultdict[int, list[Mention]] = defaultdict(list)
-    for mention in lexicon.find(plain(text)):
-        places[mention.start].append(mention)
+    lower = plain(text)
+    for words in (lower, lower.replace("'s", "  ")):  # a name may stand in the genitive
+        for mention in lexicon.find(words):
+            places[mention.start].append(mention)
     false = []
     for mentions in places.values():
         words = _key(text[mentions[0].start : mentions[0].end])

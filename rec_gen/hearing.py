@@ -11,7 +11,7 @@ from rec_gen.lexicon import name_of
 from rec_gen.questions import asks
 from rec_gen.replying import Turn
 from rec_gen.rules import eligible_items
-from rec_gen.wishes import Listener, Wish, clauses, plain
+from rec_gen.wishes import Listener, Wish, plain
 
 _LIKENESS = regex.compile(r"(?<!'d |would )\blike\b|\b(?:than|similar|not|seen|saw)\b")
 
@@ -62,7 +62,7 @@ def hear(listener: Listener, turns: Sequence[Turn], ignore: Collection[str] = ()
             shown = turn.items or shown
             recommended += turn.items
         else:
-            stated = "\n".join(clause for clause in clauses(turn.text) if not asks(clause))
+            stated = "\n".join(clause for clause in listener.clauses(turn.text) if not asks(clause))
             latest = [_checked(listener, wish) for wish in listener.hear(stated, shown)]
             wishes += latest
             chosen += listener.refer(stated)
@@ -97,7 +97,7 @@ def _asked(listener: Listener, message: str, shown: Sequence[str]) -> set[str]:
     """The items that a message asks for by name or place, rather than for others like them."""
     return {
         item
-        for clause in clauses(message)
+        for clause in listener.clauses(message)
         if not _LIKENESS.search(plain(clause))
         for item in listener.refer(clause, shown)
     }

@@ -9,7 +9,7 @@ import regex
 from rec_gen.catalog import Item
 from rec_gen.replying import Draft
 from rec_gen.text import clean_text
-from rec_gen.wishes import COMPARATIVES, Listener, clauses, plain
+from rec_gen.wishes import COMPARATIVES, Listener, plain
 
 LONGEST = 80
 """Characters of a value that are told at most."""
@@ -61,7 +61,7 @@ def find_question(listener: Listener, message: str, shown: Sequence[str]) -> Que
         message: The words of a person.
         shown: Ids of the items that were recommended last.
     """
-    asking = [clause for clause in clauses(message) if asks(clause)]
+    asking = [clause for clause in listener.clauses(message) if asks(clause)]
     if not asking:
         return None
     named = listener.refer(message, shown)

@@ -140,13 +140,22 @@ class Listener:
         """
         wishes: list[Wish] = []
         referred: list[str] = []
-        for clause in clauses(message):
+        for clause in self.clauses(message):
             lower = plain(clause)
             mentions = self.lexicon.find(lower)
             titles = [one.item for one in mentions if one.item is not None]
             referred = titles or _referred(lower, shown) or referred
             wishes += self._hear_clause(clause, mentions, referred, list(shown))
         return wishes
+
+    def clauses(self, message: str) -> list[str]:
+        """The parts of a message that a "not" does not reach across; no name is cut."""
+        lower = plain(message)
+        inside = {place for one in self.lexicon.find(lower) for place in range(one.start, one.end)}
+        cuts = [match.span() for match in _CLAUSE.finditer(lower) if match.start() not in inside]
+        starts = [0, *(end for _, end in cuts)]
+        ends = [*(start for start, _ in cuts), len(message)]
+        return [message[a:b] for a, b in zip(starts, ends, strict=True) if message[a:b].strip()]
 
     def refer(self, message: str, shown: Sequence[str] = ()) -> list[str]:
         """The items that a message names by title, or by their place among those shown last.
@@ -264,14 +273,6 @@ def _places(lower: str, shown: Sequence[str]) -> Iterator[tuple[int, str]]:
         first, count = _ORDINALS[match[1]], _COUNTS[match[2] or "one"]
         start = max(len(shown) - count, 0) if first < 0 else first
         yield from ((match.start(), item) for item in shown[start : start + count])
-
-
-def clauses(message: str) -> list[str]:
-    """The parts of a message that a "not" does not reach across."""
-    cuts = [(match.start(), match.end()) for match in _CLAUSE.finditer(plain(message))]
-    starts = [0, *(end for _, end in cuts)]
-    ends = [*(start for start, _ in cuts), len(message)]
-    return [message[a:b] for a, b in zip(starts, ends, strict=True) if message[a:b].strip()]
 
 
 def plain(text: str) -> str:
