@@ -80,7 +80,12 @@ def check_answer(template: Template) -> None:
     Raises:
         PromptError: They do, or the line fails.
     """
-    samples = {"liked": (True, False), "title": (HOSTILE,), "reason": (_Anything(HOSTILE),)}
+    samples = {
+        "liked": (True, False),
+        "title": (HOSTILE,),
+        "reason": (_Anything(HOSTILE),),
+        "reply": (HOSTILE,),
+    }
     values = samples[str(template.task.answer)]
     answers = [template.render_answer(value) for value in values]
     texts = ["".join(part.text for part in _split(template, answer)) for answer in answers]

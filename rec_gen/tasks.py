@@ -25,6 +25,8 @@ MAIN = "next_item"
 """The task of a history of items."""
 CONVERSATION = "conversation"
 """The task of a dialogue that comes to a recommendation."""
+REPLY = "reply"
+"""The task of a dialogue that is answered in words, with the items among them marked."""
 FIRST = (MAIN, CONVERSATION)
 """What a recipe's own prompt may be for; its ranking chooses the best step."""
 
@@ -37,5 +39,6 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         "search": Task(("request",)),
         "rating": Task(("history", "item"), "liked", also=("profile",)),
         "explanation": Task(("history", "item"), "reason"),
+        REPLY: Task(("dialogue",), "reply", also=("history", "named", "linked")),
     }
 )
