@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, datetime, time
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from rec_gen.answers import Answer
 from rec_gen.catalog import Item
 from rec_gen.errors import RecGenError
+from rec_gen.replying import Reply
 from rec_gen.text import clean_text
 from serving.errors import ApiError, as_api_error
 
@@ -48,7 +50,17 @@ def items_json(answer: Answer) -> list[dict[str, Any]]:
     return [{**item_json(found.item), "score": found.score} for found in answer]
 
 
-def usage_json(answer: Answer) -> dict[str, int]:
+def reply_json(reply: Reply) -> dict[str, Any]:
+    """A reply as `serving.reply_schemas.ReplyContent` describes it."""
+    items = [
+        {**item_json(one.item), "score": one.score, "start": one.start, "stop": one.stop}
+        for one in reply.items
+    ]
+    understood = [{**asdict(wish), "block": list(wish.block)} for wish in reply.understood]
+    return {"text": reply.text, "items": items, "understood": understood}
+
+
+def usage_json(answer: Answer | Reply) -> dict[str, int]:
     """The tokens of an answer."""
     read, written = answer.prompt_tokens, answer.answer_tokens
     return {

@@ -25,27 +25,32 @@ class MaxPer(Body):
     most: int = Field(ge=1, le=1_000_000)
 
 
-class Ask(Body):
-    """What every request for items may say."""
+class AskBase(Body):
+    """What every request for items or for a reply may say."""
 
     history: list[Identity] | None = Field(
         None, max_length=MANY, description="Item ids, oldest first; instead of `user`."
     )
     user: Identity | None = Field(None, description="Whose kept history is read.")
     session: Identity | None = Field(None, description="Read this session of the user only.")
-    k: int = Field(10, ge=1, le=1000, description="Items to return.")
     where: Text | None = Field(None, description="A rule such as `price < 20`.")
     allow: list[Identity] | None = Field(None, max_length=MANY, description="Only these items.")
     block: list[Identity] = Field([], max_length=MANY, description="None of these items.")
-    exclude_seen: bool = Field(True, description="No item of the history.")
-    max_per: MaxPer | None = None
     temperature: float | None = Field(
-        None, ge=0, le=100, description="Above 0 items are drawn, at 0 the likeliest are taken."
+        None, ge=0, le=100, description="Above 0 the answer is drawn, at 0 it is the likeliest."
     )
     seed: int | None = Field(
-        None, ge=-(2**63), lt=2**63, description="The same seed draws the same items."
+        None, ge=-(2**63), lt=2**63, description="The same seed draws the same answer."
     )
     deadline_ms: int | None = Field(None, ge=1, le=3_600_000, description="Give up after so long.")
+
+
+class Ask(AskBase):
+    """What every request for items may say."""
+
+    k: int = Field(10, ge=1, le=1000, description="Items to return.")
+    exclude_seen: bool = Field(True, description="No item of the history.")
+    max_per: MaxPer | None = None
 
 
 class RecommendationRequest(Ask):

@@ -2,13 +2,16 @@
 
 from pydantic import Field
 
+from serving.reply_schemas import IGNORED, ReplyMessage
 from serving.schemas import Body, Identity, Text
 
 MOST = 100
 """Items that a tool returns at most, so that an answer fits an agent's context."""
 
 
-class _Filtered(Body):
+class Filtered(Body):
+    """What may be returned."""
+
     where: Text | None = Field(
         None, description='A rule over item columns, such as `year > 1990 and "Drama" in genres`.'
     )
@@ -16,7 +19,7 @@ class _Filtered(Body):
     block: list[Identity] | None = Field(None, description="Ids: return none of these items.")
 
 
-class Recommend(_Filtered):
+class Recommend(Filtered):
     """A request for recommendations after a history."""
 
     history: list[Identity] | None = Field(
@@ -53,4 +56,28 @@ class Explain(Body):
     )
     items: list[Identity] = Field(
         min_length=1, max_length=MOST, description="Ids of the items that are asked about."
+    )
+
+
+class Reply(Filtered):
+    """A dialogue that is to be replied to."""
+
+    messages: list[ReplyMessage] = Field(
+        min_length=1, max_length=1000, description="Oldest first; the last one is the user's."
+    )
+    history: list[Identity] | None = Field(
+        None, description="Ids of the items that the user chose before, oldest first."
+    )
+    ignore: list[Text] | None = Field(None, description=IGNORED)
+    items: int | None = Field(
+        None, ge=1, le=MOST, description="Items that the reply names at most; 3 without."
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, le=1000, description="Tokens of the reply at most; 64 without."
+    )
+    temperature: float | None = Field(
+        None, ge=0, le=100, description="Above 0 the reply is drawn; without, it is the likeliest."
+    )
+    seed: int | None = Field(
+        None, ge=-(2**63), lt=2**63, description="The same seed draws the same reply."
     )

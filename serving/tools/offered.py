@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field
 
 from rec_gen.tasks import MAIN
+from serving.reply_schemas import ReplyContent
 from serving.schemas import CatalogItems, ScoredItem
-from serving.tools.arguments import Explain, Recommend, RecommendInWords, SearchItems
+from serving.tools.arguments import Explain, Recommend, RecommendInWords, Reply, SearchItems
 
 
 class RecommendedItems(BaseModel):
@@ -71,4 +72,10 @@ def offered_tools(tasks: Collection[str], columns: Sequence[str]) -> list[Tool]:
     if "explanation" in tasks:
         described = "Say why items of the catalog fit a history, by what they share with it."
         tools.append(Tool("explain", described, Explain, Explanations))
+    if "reply" in tasks:
+        described = (
+            "Reply to a dialogue about what to choose with a text that names items of the catalog. "
+            "Wishes such as 'not horror' hold as filters; `understood` tells what was made of them."
+        )
+        tools.append(Tool("reply", described, Reply, ReplyContent))
     return tools

@@ -1,7 +1,8 @@
 """Has an engine do what a tool is called for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,22 @@ from rec_gen.errors import ConfigError, RecGenError
 from rec_gen.index import Filters
 from rec_gen.rules import eligible_items
 from rec_gen.tasks import MAIN
-from serving.engine import Engine, Options, Query
+from serving.dialogues import turns_of
+from serving.engine import Engine
 from serving.item_search import find_items
-from serving.responses import items_json
-from serving.tools.arguments import Explain, Recommend, RecommendInWords, SearchItems
+from serving.queries import Options, Query, ReplyOptions, ReplyQuery
+from serving.responses import items_json, reply_json
+from serving.tools.arguments import (
+    Explain,
+    Filtered,
+    Recommend,
+    RecommendInWords,
+    Reply,
+    SearchItems,
+)
 from serving.tools.offered import Tool, offered_tools
+
+OPTIONS = tuple(field.name for field in fields(ReplyOptions))
 
 
 class Toolbox:
@@ -32,6 +44,7 @@ class Toolbox:
             "recommend": self._recommend,
             "search_items": self._search_items,
             "explain": self._explain,
+            "reply": self._reply,
         }
 
     @property
@@ -65,12 +78,10 @@ class Toolbox:
                 "recommend: words: give some, as the model has not learnt to go by histories alone"
             )
         history = tuple(asked.history or ())
-        block = (*history, *(asked.block or ()))
-        allow = None if asked.allow is None else tuple(asked.allow)
         query = Query(
             history if words is None else (),
             words,
-            Filters(block, allow, asked.where),
+            _filters(asked, history),
             Options(asked.k or 10),
         )
         (answer,) = await self._engine.answer([query])
@@ -85,6 +96,25 @@ class Toolbox:
         said = await self._engine.explain(asked.history, asked.items)
         pairs = zip(asked.items, said, strict=True)
         return {"explanations": [{"item": item, "explanation": one} for item, one in pairs]}
+
+    async def _reply(self, asked: Reply) -> dict[str, Any]:
+        told = asked.model_dump(include=set(OPTIONS), exclude_none=True)
+        query = ReplyQuery(
+            await asyncio.to_thread(turns_of, self._engine.catalog, asked.messages),
+            tuple(asked.history or ()),
+            tuple(asked.ignore or ()),
+            _filters(asked),
+            ReplyOptions(**told),
+        )
+        (reply,) = await self._engine.reply([query])
+        if isinstance(reply, RecGenError):
+            raise reply
+        return reply_json(reply)
+
+
+def _filters(asked: Filtered, seen: Sequence[str] = ()) -> Filters:
+    allow = None if asked.allow is None else tuple(asked.allow)
+    return Filters((*seen, *(asked.block or ())), allow, asked.where)
 
 
 def _read(tool: Tool, arguments: str | Mapping[str, Any]) -> BaseModel:

@@ -45,10 +45,10 @@ def servers() -> list[psutil.Process]:
     return [one for one in started if "mcp" in one.cmdline()]
 
 
-async def test_an_agent_calls_every_tool(tasks_bundle: Path) -> None:
-    async with agent(tasks_bundle) as client:
+async def test_an_agent_calls_every_tool(replying_bundle: Path) -> None:
+    async with agent(replying_bundle) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert list(tools) == ["recommend", "search_items", "explain"]
+        assert list(tools) == ["recommend", "search_items", "explain", "reply"]
         assert all(tool.output_schema for tool in tools.values())
         called = {"history": ["i1"], "k": 3, "where": 'brand == "Brand A"'}
         answer = await client.call_tool("recommend", called)
@@ -59,6 +59,10 @@ async def test_an_agent_calls_every_tool(tasks_bundle: Path) -> None:
         assert [item["id"] for item in found.structured_content["items"]] == ["i11"]
         said = await client.call_tool("explain", {"history": ["i1"], "items": ["i4"]})
         assert "Brand B" in said.structured_content["explanations"][0]["explanation"]
+        message = {"role": "user", "content": "Something of Brand B?"}
+        reply = await client.call_tool("reply", {"messages": [message], "max_tokens": 8})
+        assert reply.structured_content["items"]
+        assert reply.structured_content["understood"][0]["rule"]
         both = await asyncio.gather(
             client.call_tool("recommend", {"words": "amber"}),
             client.call_tool("search_items", {}),

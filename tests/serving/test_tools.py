@@ -80,6 +80,7 @@ def test_only_what_is_learnt_is_offered() -> None:
     assert names("next_item", "rating") == ["recommend", "search_items"]
     assert names("conversation") == ["search_items"]
     assert names("conversation", "search") == ["recommend", "search_items"]
+    assert names("next_item", "reply") == ["recommend", "search_items", "reply"]
     assert names("next_item", "explanation") == ["recommend", "search_items", "explain"]
     for tasks, known in ((["next_item"], False), (["next_item", "search"], True)):
         (recommend, *_) = offered_tools(tasks, ["item", "title"])
@@ -167,3 +168,32 @@ async def test_a_tool_that_is_not_offered_is_not_run(plain: Toolbox) -> None:
         await plain.call("explain", {"history": ["i1"], "items": ["i4"]})
     with pytest.raises(ConfigError, match="words: Extra inputs are not permitted"):
         await plain.call("recommend", {"words": "amber"})
+
+
+async def test_a_dialogue_is_replied_to(replying_bundle: Path) -> None:
+    engine = RecommenderEngine(Recommender.load(replying_bundle, device="cpu"))
+    toolbox = Toolbox(engine)
+    (tool,) = (one for one in toolbox.tools if one.name == "reply")
+    parameters = function_schema(tool)["function"]["parameters"]
+    said = [
+        {"role": "user", "content": "What now?", "items": None},
+        {"role": "assistant", "content": "Film 2 cedar.", "items": None},
+        {"role": "user", "content": "Seen it. Nothing of Brand A", "items": None},
+    ]
+    called = dict.fromkeys(parameters["required"])
+    called |= {"messages": said, "items": 2, "max_tokens": 8}
+    Draft202012Validator(parameters).validate(called)
+    answer = await toolbox.call("reply", json.dumps(called))
+    Draft202012Validator(tool.answer.model_json_schema()).validate(answer)
+    assert 0 < len(answer["items"]) <= 2
+    for item in answer["items"]:
+        assert answer["text"][item["start"] : item["stop"]] == item["title"]
+        assert item["fields"]["brand"] != "Brand A"
+    assert [one["block"] for one in answer["understood"]] == [["i2"], []]
+    again = await toolbox.call("reply", called | {"ignore": [answer["understood"][1]["said"]]})
+    assert len(again["understood"]) == 1
+    with pytest.raises(ConfigError, match=r"reply: messages\.0\.role: Input should be 'user' or"):
+        await toolbox.call("reply", {"messages": [{"role": "system", "content": "x"}]})
+    with pytest.raises(DataError, match="must end with a turn of the user"):
+        await toolbox.call("reply", {"messages": said[:2]})
+    await engine.close()
