@@ -59,7 +59,7 @@ class LimitsConfig(Config):
     depth: int = Field(default=16, ge=4)
     history: int = Field(default=1000, ge=1)
     k: int = Field(default=100, ge=1)
-    reply_tokens: int = Field(default=512, ge=1)
+    reply_tokens: int = Field(default=128, ge=1)
 
 
 class TlsConfig(Config):

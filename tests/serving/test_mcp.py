@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,9 +14,16 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp_types import CallToolResult, TextContent
 
+from rec_gen.answers import Answer
+from rec_gen.errors import RecGenError
+from rec_gen.recommender import Recommender
+from serving.engine import RecommenderEngine
+from serving.queries import Query
+from serving.tools.mcp_server import mcp_server
+from serving.tools.toolbox import Toolbox
 from tests.serving.server import ROOT
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = pytest.mark.anyio
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -45,6 +52,7 @@ def servers() -> list[psutil.Process]:
     return [one for one in started if "mcp" in one.cmdline()]
 
 
+@pytest.mark.slow
 async def test_an_agent_calls_every_tool(replying_bundle: Path) -> None:
     async with agent(replying_bundle) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
@@ -72,6 +80,7 @@ async def test_an_agent_calls_every_tool(replying_bundle: Path) -> None:
     assert not servers()  # it ended when the agent left
 
 
+@pytest.mark.slow
 async def test_what_is_wrong_is_told_and_the_server_goes_on(bundle: Path) -> None:
     async with agent(bundle) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
@@ -89,6 +98,29 @@ async def test_what_is_wrong_is_told_and_the_server_goes_on(bundle: Path) -> Non
         assert not (await client.call_tool("recommend", {"history": ["i1"]})).is_error
 
 
+class Held(RecommenderEngine):
+    """Recommends when it is let."""
+
+    leave = asyncio.Event()
+
+    async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
+        await self.leave.wait()
+        return await super().answer(queries)
+
+
+async def test_a_long_search_holds_up_no_other_call(bundle: Path) -> None:
+    engine = Held(Recommender.load(bundle, device="cpu"))
+    async with Client(mcp_server("toy", Toolbox(engine))) as client:
+        long = asyncio.create_task(client.call_tool("recommend", {"history": ["i1"]}))
+        found = await client.call_tool("search_items", {"title": "lark"})
+        assert found.structured_content["total"] == 1
+        assert not long.done()
+        engine.leave.set()
+        assert len((await long).structured_content["items"]) == 10
+    await engine.close()
+
+
+@pytest.mark.slow
 def test_only_the_protocol_is_written_to_standard_output(bundle: Path) -> None:
     asked = {
         "jsonrpc": "2.0", "id": 1, "method": "initialize",
@@ -109,6 +141,7 @@ def test_only_the_protocol_is_written_to_standard_output(bundle: Path) -> None:
     assert greeting["serverInfo"]["name"] == "toy"
 
 
+@pytest.mark.slow
 def test_a_wrong_bundle_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, *command(tmp_path)],

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from serving.chat_schemas import ChatCompletion
 from serving.config import ServeConfig
 from serving.engine import RecommenderEngine
 from serving.queries import ReplyQuery
-from serving.reply_schemas import ReplyAnswer
+from serving.reply_schemas import ReplyAnswer, ReplyRequest
 from serving.service import Service, open_service
 from tests.serving.conftest import in_process
-from tests.serving.server import engine_of, served, until
+from tests.serving.server import ROOT, engine_of, served, until
 from tests.serving.test_api import JSON, assert_shape
 
 pytestmark = pytest.mark.anyio
@@ -172,6 +173,15 @@ async def test_who_has_not_learnt_it_says_so(bundle: Path, tmp_path: Path) -> No
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (400, "unsupported")
         assert error["message"] == "the model has not learnt to reply"
+
+
+def test_the_documents_show_what_is_asked_and_answered() -> None:
+    text = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    (asked,) = re.findall(r"POST /v1/replies\n(\{.*?\})\n```", text, re.DOTALL)
+    ReplyRequest.model_validate_json(asked)
+    (answered,) = re.findall(r'```json\n(\{"id": "reply.*?\})\n```', text, re.DOTALL)
+    for item in ReplyAnswer.model_validate_json(answered).items:
+        assert json.loads(answered)["text"][item.start : item.stop] == item.title
 
 
 async def test_a_chat_is_replied_to(client: httpx.AsyncClient) -> None:
