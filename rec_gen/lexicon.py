@@ -42,7 +42,7 @@ class Lexicon:
     def __init__(self, catalog: Catalog) -> None:
         self._names: dict[tuple[str, ...], list[Mention]] = {}
         self._several: dict[str, bool] = {}
-        self._longest = 0
+        self._longest: dict[str, int] = {}  # of the names that begin with a word
         for column in catalog.metadata:
             dtype = catalog.frame[column].dtype
             inner = dtype.inner if isinstance(dtype, pl.List) else dtype
@@ -75,7 +75,8 @@ class Lexicon:
         words = [(match.start(), match.end(), match[0]) for match in WORD.finditer(text)]
         found, place = [], 0
         while place < len(words):
-            for length in range(min(self._longest, len(words) - place), 0, -1):
+            longest = self._longest.get(words[place][2], 1)
+            for length in range(min(longest, len(words) - place), 0, -1):
                 span = words[place : place + length]
                 known = self._known(tuple(word for *_, word in span))
                 if known:
@@ -103,7 +104,7 @@ class Lexicon:
         names = self._names.setdefault(words, [])
         if mention.item is None or all(one.item is not None for one in names):
             names.append(mention)  # a value goes before a title of the same name
-        self._longest = max(self._longest, len(words))
+        self._longest[words[0]] = max(self._longest.get(words[0], 1), len(words))
 
 
 def name_of(title: str) -> str:

@@ -7,6 +7,8 @@ heard and cannot be kept, such as "cheaper" where no column holds a price, is to
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from math import inf
 
 import regex
 
@@ -40,7 +42,7 @@ _ASK = regex.compile(
     r"\b(?:only|must be|has to be|want|need|looking for|show|recommend|give|find|suggest|prefer"
     r"|in the mood for|something|anything|make it)\b"
 )
-_FINE = regex.compile(r"\b(?:is|are|would be|sounds?) (?:fine|ok|okay|good|great|alright)\b")
+_FINE = regex.compile(r"\s*(?:is|are|would be|sounds?) (?:fine|ok|okay|good|great|alright)\b")
 _SEEN = regex.compile(
     r"\b(?:seen|saw|watched|read|played|heard|own|owned|bought|have|know|had) "
     r"(?:(?:all|both) (?:of )?)?(it|that|this|them|those|these|all|both|the)\b"
@@ -199,21 +201,25 @@ class Listener:
     def _values(self, clause: str, lower: str, mentions: Sequence[Mention]) -> Iterator[Wish]:
         """Values of columns that are refused, asked for, or allowed again."""
         said = clause.strip()
-        wanted: dict[str, list[str]] = {}
-        for mention in mentions:
-            if mention.item is not None:
+        refused, asked = _end(_NOT, lower), _end(_ASK, lower)
+        wanted: dict[tuple[str, ...], list[str]] = {}
+        for start, found in groupby(mentions, key=lambda one: one.start):
+            values = [one for one in found if one.item is None]
+            tests = [self.lexicon.test(one.column, one.value) for one in values]
+            if not values:
                 continue
-            before = lower[: mention.start]
-            test = self.lexicon.test(mention.column, mention.value)
-            if _NOT.search(before):
-                yield Wish(said, rule=f"not {test}")
-            elif _FINE.match(lower[mention.end :].lstrip()):
-                yield Wish(said, lifts=f"not {test}")
-            elif _ASK.search(before):
-                wanted.setdefault(mention.column, []).append(test)
-        for column, tests in wanted.items():
-            either = " or " in lower or not self.lexicon.holds_several(column)
-            yield Wish(said, rule=(" or " if either else " and ").join(dict.fromkeys(tests)))
+            if start >= refused:
+                yield from (Wish(said, rule=f"not {test}") for test in tests)
+            elif _FINE.match(lower, values[0].end):
+                yield from (Wish(said, lifts=f"not {test}") for test in tests)
+            elif start >= asked:
+                columns = tuple(dict.fromkeys(one.column for one in values))
+                wanted.setdefault(columns, []).append(" or ".join(dict.fromkeys(tests)))
+        for columns, tests in wanted.items():
+            several = any(self.lexicon.holds_several(column) for column in columns)
+            every = several and " or " not in lower
+            each = [f"({test})" for test in dict.fromkeys(tests)] if len(columns) > 1 else tests
+            yield Wish(said, rule=(" and " if every else " or ").join(dict.fromkeys(each)))
 
     def _bounds(self, clause: str, lower: str) -> Iterator[Wish]:
         said = clause.strip()
@@ -260,6 +266,12 @@ class Listener:
         if column is None:
             return Wish(said, problem=f"no column of the catalog holds a {quantity}")
         return Wish(said, rule=rule.format(column))
+
+
+def _end(pattern: regex.Pattern[str], text: str) -> float:
+    """Where the first match ends; a name behind it is within its reach."""
+    match = pattern.search(text)
+    return match.end() if match else inf
 
 
 def _referred(lower: str, shown: Sequence[str]) -> list[str]:

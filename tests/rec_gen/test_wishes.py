@@ -110,6 +110,17 @@ def test_names_of_any_length_are_whole_and_equal_ones_all_meant() -> None:
     assert listener.refer("the second or Ox, or the last two", ["a", "b", "c"]) == ["b", "d", "c"]
 
 
+def test_a_name_in_several_columns_may_be_in_any() -> None:
+    people = {"actor": [["Jo Ray"], [], ["Al Fox"]], "director": [[], ["Jo Ray"], ["Al Fox"]]}
+    items = {"item": list("abc"), "title": ["One A", "Two B", "Three C"]}
+    catalog = Catalog(pl.DataFrame({**items, **people}))
+    listener = Listener(catalog)
+    assert left(listener.hear("something with Jo Ray"), catalog) == {"a", "b"}
+    assert left(listener.hear("nothing with Jo Ray"), catalog) == {"c"}
+    assert left(listener.hear("something with Jo Ray and Al Fox"), catalog) == set()
+    assert left(listener.hear("something with Jo Ray or Al Fox"), catalog) == set("abc")
+
+
 def test_a_place_that_nothing_has_is_told() -> None:
     (one,) = Listener(FILMS).hear("I've seen the fourth one", ["m1", "m2"])
     assert one.problem == "the fourth one is not among the last items"
