@@ -70,7 +70,8 @@ class Lexicon:
     def find(self, text: str) -> list[Mention]:
         """The names in a text in lower case, the longest at each place, first to last.
 
-        A title of one word that stands in every text is not heard.
+        A title of one word that stands in every text is not heard. All that a name stands for is
+        found, values before items.
         """
         words = [(match.start(), match.end(), match[0]) for match in WORD.finditer(text)]
         found, place = [], 0
@@ -96,15 +97,20 @@ class Lexicon:
         return []
 
     def _add(self, name: str, mention: Mention) -> None:
-        words = tuple(match[0] for match in WORD.finditer(name.lower()))
+        words = tuple(match[0] for match in WORD.finditer(plain(name)))
         if not words or (len(words) == 1 and words[0] in ENGLISH_STOP_WORDS):
             return
         if mention.item is None and len(words) > LONGEST:
             return
-        names = self._names.setdefault(words, [])
-        if mention.item is None or all(one.item is not None for one in names):
-            names.append(mention)  # a value goes before a title of the same name
+        self._names.setdefault(words, []).append(mention)
         self._longest[words[0]] = max(self._longest.get(words[0], 1), len(words))
+
+
+def plain(text: str) -> str:
+    """The text in lower case with straight apostrophes, character by character."""
+    return "".join(low if len(low := one.lower()) == 1 else one for one in text).replace(
+        "\u2019", "'"
+    )
 
 
 def name_of(title: str) -> str:

@@ -14,7 +14,7 @@ import regex
 
 from rec_gen.catalog import Catalog
 from rec_gen.index import Filters
-from rec_gen.lexicon import Lexicon, Mention
+from rec_gen.lexicon import Lexicon, Mention, plain
 
 QUANTITIES: Mapping[str, tuple[str, ...]] = {
     "price": ("price", "cost"),
@@ -145,7 +145,7 @@ class Listener:
         for clause in self.clauses(message):
             lower = plain(clause)
             mentions = self.lexicon.find(lower)
-            titles = [one.item for one in mentions if one.item is not None]
+            titles = [item for _, item in _titles(lower, mentions)]
             referred = titles or _referred(lower, shown) or referred
             wishes += self._hear_clause(clause, mentions, referred, list(shown))
         return wishes
@@ -170,7 +170,7 @@ class Listener:
             Item ids in the order of the words, each once.
         """
         lower = plain(message)
-        titles = [(one.start, one.item) for one in self.lexicon.find(lower) if one.item is not None]
+        titles = _titles(lower, self.lexicon.find(lower))
         found = sorted([*titles, *_places(lower, shown)], key=lambda one: one[0])
         return list(dict.fromkeys(item for _, item in found))
 
@@ -178,7 +178,7 @@ class Listener:
         self, clause: str, mentions: Sequence[Mention], referred: list[str], shown: list[str]
     ) -> Iterator[Wish]:
         lower = plain(clause)
-        titles = [one.item for one in mentions if one.item is not None]
+        titles = [item for _, item in _titles(lower, mentions)]
         ordinal = _ORDINAL.search(lower)
         if ordinal and shown and not referred and (ordinal[2] or _SEEN.search(lower)):
             yield Wish(clause.strip(), problem=f"{ordinal[0]} is not among the last items")
@@ -274,6 +274,12 @@ def _end(pattern: regex.Pattern[str], text: str) -> float:
     return match.end() if match else inf
 
 
+def _titles(lower: str, mentions: Sequence[Mention]) -> list[tuple[int, str]]:
+    """Where titles stand and what they name; a name that is a value too is one of what was seen."""
+    values = set() if _KNOWN.search(lower) else {one.start for one in mentions if not one.item}
+    return [(one.start, one.item) for one in mentions if one.item and one.start not in values]
+
+
 def _referred(lower: str, shown: Sequence[str]) -> list[str]:
     """The items of the last list that are named by their place."""
     return [item for _, item in _places(lower, shown)]
@@ -285,10 +291,3 @@ def _places(lower: str, shown: Sequence[str]) -> Iterator[tuple[int, str]]:
         first, count = _ORDINALS[match[1]], _COUNTS[match[2] or "one"]
         start = max(len(shown) - count, 0) if first < 0 else first
         yield from ((match.start(), item) for item in shown[start : start + count])
-
-
-def plain(text: str) -> str:
-    """The text in lower case with straight apostrophes, character by character."""
-    return "".join(low if len(low := one.lower()) == 1 else one for one in text).replace(
-        "\u2019", "'"
-    )

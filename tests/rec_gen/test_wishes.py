@@ -121,6 +121,17 @@ def test_a_name_in_several_columns_may_be_in_any() -> None:
     assert left(listener.hear("something with Jo Ray or Al Fox"), catalog) == set("abc")
 
 
+def test_a_title_that_is_a_value_too_is_meant_where_it_was_seen() -> None:
+    titles = {"item": list("ab"), "title": ["Comedy", "Gulliver\u2019s Day"]}
+    catalog = Catalog(pl.DataFrame({**titles, "genre": ["Drama", "Comedy"]}))
+    listener = Listener(catalog)
+    assert left(listener.hear("I have seen Comedy"), catalog) == {"b"}
+    assert left(listener.hear("no comedy"), catalog) == {"a"}
+    assert left(listener.hear("I want a comedy"), catalog) == {"b"}
+    assert left(listener.hear("not gulliver's day"), catalog) == {"a"}
+    assert listener.refer("a comedy") == []
+
+
 def test_a_place_that_nothing_has_is_told() -> None:
     (one,) = Listener(FILMS).hear("I've seen the fourth one", ["m1", "m2"])
     assert one.problem == "the fourth one is not among the last items"
