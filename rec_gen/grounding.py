@@ -8,9 +8,8 @@ import regex
 
 from rec_gen.catalog import Item
 from rec_gen.errors import GroundingError
-from rec_gen.lexicon import Lexicon, Mention, name_of
+from rec_gen.lexicon import Lexicon, Mention, name_of, plain
 from rec_gen.text import clean_text
-from rec_gen.wishes import plain
 
 
 def ungrounded(lexicon: Lexicon, text: str, item: Item, history: Sequence[Item]) -> list[Mention]:

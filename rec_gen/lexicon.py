@@ -42,7 +42,7 @@ class Lexicon:
     def __init__(self, catalog: Catalog) -> None:
         self._names: dict[tuple[str, ...], list[Mention]] = {}
         self._several: dict[str, bool] = {}
-        self._longest = 0
+        self._longest: dict[str, int] = {}  # of the names that begin with a word
         for column in catalog.metadata:
             dtype = catalog.frame[column].dtype
             inner = dtype.inner if isinstance(dtype, pl.List) else dtype
@@ -70,12 +70,14 @@ class Lexicon:
     def find(self, text: str) -> list[Mention]:
         """The names in a text in lower case, the longest at each place, first to last.
 
-        A title of one word that stands in every text is not heard.
+        A title of one word that stands in every text is not heard. All that a name stands for is
+        found, values before items.
         """
         words = [(match.start(), match.end(), match[0]) for match in WORD.finditer(text)]
         found, place = [], 0
         while place < len(words):
-            for length in range(min(self._longest, len(words) - place), 0, -1):
+            longest = self._longest.get(words[place][2], 1)
+            for length in range(min(longest, len(words) - place), 0, -1):
                 span = words[place : place + length]
                 known = self._known(tuple(word for *_, word in span))
                 if known:
@@ -95,15 +97,20 @@ class Lexicon:
         return []
 
     def _add(self, name: str, mention: Mention) -> None:
-        words = tuple(match[0] for match in WORD.finditer(name.lower()))
+        words = tuple(match[0] for match in WORD.finditer(plain(name)))
         if not words or (len(words) == 1 and words[0] in ENGLISH_STOP_WORDS):
             return
         if mention.item is None and len(words) > LONGEST:
             return
-        names = self._names.setdefault(words, [])
-        if mention.item is None or all(one.item is not None for one in names):
-            names.append(mention)  # a value goes before a title of the same name
-        self._longest = max(self._longest, len(words))
+        self._names.setdefault(words, []).append(mention)
+        self._longest[words[0]] = max(self._longest.get(words[0], 1), len(words))
+
+
+def plain(text: str) -> str:
+    """The text in lower case with straight apostrophes, character by character."""
+    return "".join(low if len(low := one.lower()) == 1 else one for one in text).replace(
+        "\u2019", "'"
+    )
 
 
 def name_of(title: str) -> str:

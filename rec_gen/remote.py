@@ -129,7 +129,8 @@ class RemoteRecommender(LiveBundle):
                 Wish(said, rule, tuple(block), *rest)
                 for said, rule, block, *rest in row.pop("understood")
             ]
-            kept = Filters(*row.pop("filters"))
+            block, allow, where = row.pop("filters")
+            kept = Filters(tuple(block), None if allow is None else tuple(allow), where)
             replies.append(Reply(row.pop("text"), tuple(items), tuple(understood), kept, **row))
         return replies
 

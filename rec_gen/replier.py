@@ -1,54 +1,27 @@
 """Replies to dialogues: what was understood filters, the model writes, items come from the trie."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from rec_gen.answering import answer_question
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dialogue
-from rec_gen.decoding.filters import LeafFilter
 from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.writing import Limits, Text, TextTokens, eligible, write
-from rec_gen.errors import BundleError, DataError, DecodingError, GroundingError, PromptError
-from rec_gen.explaining import explain
-from rec_gen.grounding import check_explanation
-from rec_gen.hearing import Heard, hear
+from rec_gen.errors import BundleError, PromptError
 from rec_gen.index import Filters, Index
 from rec_gen.markers import marker_ids
 from rec_gen.prompting import PromptRenderer
-from rec_gen.questions import compare, find_question
+from rec_gen.questions import find_question
 from rec_gen.replying import Draft, Reply, Turn, quoted
 from rec_gen.slots import Known
+from rec_gen.tasks import REPLY
 from rec_gen.text import clean_text
 from rec_gen.titles import Titles
-from rec_gen.wishes import Listener, filters
-
-NO_REASON = "It shares nothing with your history that few others have."
-NOTHING_LEFT = "There is nothing left to recommend."
-
-
-@dataclass(frozen=True)
-class _Request:
-    heard: Heard
-    history: list[int]
-    seen: tuple[str, ...]
-    named: list[int]
-    given: Filters
-    filters: Filters
-    leaves: LeafFilter
-    blocked: list[int]
-    refused: list[int]
-
-    @property
-    def nameable(self) -> npt.NDArray[np.bool_]:
-        """Whose titles free text may hold, bool [items]."""
-        passed = (np.diff(self.leaves.sums_on_host) > 0)[self.leaves.leaf_of]
-        passed[self.refused] = False
-        return passed
+from rec_gen.understanding import Request, nothing_left, understand
+from rec_gen.wishes import Listener
 
 
 class Replier:
@@ -80,36 +53,33 @@ class Replier:
         batch_size: int,
     ) -> list[Reply]:
         """Reply to the last message of each dialogue; see `Recommender.reply`."""
-        renderer = index.renderer.using(self._bundle.task_template("reply"))
-        tokens = self._tokens
-        requests = self._requests(index, dialogues, histories, ignore, given)
-        last = [turns[-1].text for turns in dialogues]
-        replies = [
-            self._answered(index, request, message, batch_size)
-            for request, message in zip(requests, last, strict=True)
-        ]
-        open_places = [place for place, reply in enumerate(replies) if reply is None]
-        for start in range(0, len(open_places), batch_size):
-            places = open_places[start : start + batch_size]
-            batch = [requests[place] for place in places]
-            prompts = [_prompt(renderer, n, requests[n]) for n in places]
+        renderer = index.renderer.using(self._bundle.task_template(REPLY))
+        tokens, listener = self._tokens, self._listener(index.catalog)
+        requests = understand(index, listener, dialogues, histories, ignore, given)
+        messages = [turns[-1].text for turns in dialogues]
+        replies: dict[int, Reply] = {}
+        for n, (request, message) in enumerate(zip(requests, messages, strict=True)):
+            fixed = self._fixed(index, request, message)
+            if fixed is not None:
+                replies[n] = _reply(index, request, fixed)
+        rest = [n for n in range(len(requests)) if n not in replies]
+        for start in range(0, len(rest), batch_size):
+            batch = rest[start : start + batch_size]
+            prompts = [_prompt(renderer, n, index, requests[n]) for n in batch]
             texts = write(
                 self._runtime,
                 prompts,
                 index.trie,
                 index.spellings.tokens,
-                [request.leaves for request in batch],
-                [request.blocked for request in batch],
+                [requests[n].leaves for n in batch],
+                [requests[n].blocked for n in batch],
                 tokens,
                 limits,
             )
-            for place, prompt, text in zip(places, prompts, texts, strict=True):
-                draft = self._draft(index, requests[place], text)
-                reply = _reply(index, requests[place], draft)
-                replies[place] = replace(
-                    reply, prompt_tokens=len(prompt), answer_tokens=text.tokens
-                )
-        return [reply for reply in replies if reply is not None]
+            for n, prompt, text in zip(batch, prompts, texts, strict=True):
+                draft = self._draft(index, requests[n], text)
+                replies[n] = _reply(index, requests[n], draft, len(prompt), text.tokens)
+        return [replies[n] for n in range(len(requests))]
 
     @cached_property
     def _tokens(self) -> TextTokens:
@@ -123,106 +93,23 @@ class Replier:
         ids = torch.tensor(sorted(plain), device=self._runtime.device)
         return TextTokens(ids, opens, closes, int(tokenizer.eos_token_id))
 
-    def _requests(
-        self,
-        index: Index,
-        dialogues: Sequence[Sequence[Turn]],
-        histories: Sequence[Sequence[str]] | None,
-        ignore: Sequence[Sequence[str]] | None,
-        given: Sequence[Filters] | None,
-    ) -> list[_Request]:
-        for name, each in (("histories", histories), ("ignore", ignore), ("filters", given)):
-            if each is not None and len(each) != len(dialogues):
-                raise DecodingError(
-                    f"{len(dialogues)} dialogues and {len(each)} {name}: give one for each"
-                )
-        for n, turns in enumerate(dialogues):
-            if not turns or turns[-1].role != "user":
-                raise DataError(f"request {n}: its dialogue must end with a turn of the user")
-        size = len(dialogues)
-        read = [index.positions(history) for history in histories or [()] * size]
-        listener = self._listener(index.catalog)
-        heard = [
-            hear(listener, turns, words)
-            for turns, words in zip(dialogues, ignore or [()] * size, strict=True)
-        ]
-        own = list(given or [Filters()] * size)
-        seen = [
-            (*ids, *each.recommended)
-            for ids, each in zip(histories or [()] * size, heard, strict=True)
-        ]
-        whole = [
-            _joined(one, filters(each.wishes, gone))
-            for one, each, gone in zip(own, heard, seen, strict=True)
-        ]
-        leaves, blocked = index.leaf_filters(size, whole, Filters())
-        refused = [
-            index.positions([*one.block, *(item for wish in each.wishes for item in wish.block)])
-            for one, each in zip(own, heard, strict=True)
-        ]
-        named = [index.positions(each.named) for each in heard]
-        return list(map(_Request, heard, read, seen, named, own, whole, leaves, blocked, refused))
-
-    def _answered(
-        self, index: Index, request: _Request, message: str, batch_size: int
-    ) -> Reply | None:
-        """The reply that needs no text of the model: to a question, or where nothing is left."""
+    def _fixed(self, index: Index, request: Request, message: str) -> Draft | None:
+        """What needs no text of the model: to a question, or where nothing is left."""
         listener = self._listener(index.catalog)
         question = find_question(listener, message, request.heard.shown)
         if question is not None:
-            places = index.positions(question.items)
-            if question.kind == "compare":
-                asked = [index.catalog[place] for place in places]
-                return _reply(index, request, compare(listener, asked, question.word))
-            return _reply(index, request, self._why(index, request, places, batch_size))
+            return answer_question(self._runtime, self._bundle, index, listener, request, question)
         if eligible(request.leaves, request.blocked):
             return None
-        return _reply(index, request, Draft(_nothing_left(index, request)))
+        return Draft(nothing_left(index, request))
 
-    def _why(
-        self, index: Index, request: _Request, places: Sequence[int], batch_size: int
-    ) -> Draft:
-        """A true sentence about each item, its title before it."""
-        if not places:
-            return Draft("Nothing was recommended yet.")
-        chosen = index.positions(request.heard.chosen)
-        history = [*request.history, *(one for one in chosen if one not in request.refused)]
-        sentences = self._sentences(index, history, places, batch_size)
-        lexicon = self._listener(index.catalog).lexicon
-        told = [index.catalog[place] for place in history]
-        draft = Draft()
-        for place, sentence in zip(places, sentences, strict=True):
-            item = index.catalog[place]
-            try:
-                check_explanation(lexicon, sentence or "", item, told)
-            except GroundingError:
-                sentence = None
-            draft.say(" " if draft.text else "").name(item).say(f": {sentence or NO_REASON}")
-        return draft
-
-    def _sentences(
-        self, index: Index, history: list[int], places: Sequence[int], batch_size: int
-    ) -> list[str | None]:
-        """What the model says where it learnt to explain, else the rarest reason."""
-        try:
-            template = self._bundle.task_template("explanation")
-        except BundleError:
-            found = [index.reasons.find(history, place) for place in places]
-            return [
-                None if one is None else f"It shares {one.value} ({one.field}) with {one.title}."
-                for one in found
-            ]
-        renderer = index.renderer.using(template)
-        return explain(self._runtime, renderer, index.reasons, history, places, batch_size)
-
-    def _draft(self, index: Index, request: _Request, text: Text) -> Draft:
+    def _draft(self, index: Index, request: Request, text: Text) -> Draft:
         """A text as people read it; titles stand in the place of spellings."""
         problems = [wish for wish in request.heard.latest if wish.problem]
         draft = Draft("".join(f"{quoted([one])}: {one.problem}. " for one in problems))
         titles, nameable = self._titles(index.catalog), request.nameable
         for place, piece in enumerate(text.pieces):
-            said = _printable(self._bundle.tokenizer.decode(piece))
-            said = titles.without(said, nameable)
+            said = titles.without(_printable(self._bundle.tokenizer.decode(piece)), nameable)
             draft.say(said.lstrip() if draft.text[-1:] in ("", " ") else said)
             if place < len(text.items):
                 item, score = text.items[place]
@@ -232,39 +119,28 @@ class Replier:
         return draft
 
 
-def _reply(index: Index, request: _Request, draft: Draft) -> Reply:
+def _reply(
+    index: Index, request: Request, draft: Draft, prompt_tokens: int = 0, answer_tokens: int = 0
+) -> Reply:
     return Reply(
-        draft.text, tuple(draft.items), request.heard.wishes, request.filters, index.version
+        draft.text,
+        tuple(draft.items),
+        request.heard.wishes,
+        request.filters,
+        index.version,
+        prompt_tokens,
+        answer_tokens,
     )
 
 
-def _joined(one: Filters, other: Filters) -> Filters:
-    """Both at once; only the first may allow."""
-    rules = [f"({rule})" for rule in (one.where, other.where) if rule is not None]
-    block = tuple(dict.fromkeys([*one.block, *other.block]))
-    return Filters(block, one.allow, " and ".join(rules) or None)
-
-
-def _nothing_left(index: Index, request: _Request) -> str:
-    """A sentence that names the wish after which nothing is left."""
-    for count in range(len(request.heard.wishes) + 1):
-        wishes = request.heard.wishes[:count]
-        kept = _joined(request.given, filters(wishes, request.seen))
-        (leaves,), (blocked,) = index.leaf_filters(1, [kept], Filters())
-        if wishes and not eligible(leaves, blocked):
-            return f"Nothing is left with {quoted(wishes[-1:])}. Take it back, or ask for less."
-        if not eligible(leaves, blocked):
-            break
-    return NOTHING_LEFT
-
-
-def _prompt(renderer: PromptRenderer, number: int, request: _Request) -> list[int]:
+def _prompt(renderer: PromptRenderer, number: int, index: Index, request: Request) -> list[int]:
     """The tokens of a prompt; a last message that does not fit is read from its end.
 
     Raises:
         PromptError: Not even an empty message fits.
     """
-    items = list(dict.fromkeys(reversed([*request.history, *request.named])))[::-1]
+    items = [*request.history, *index.positions(request.heard.named)]
+    items = list(dict.fromkeys(reversed(items)))[::-1]
     dialogue = request.heard.dialogue
     while True:
         try:

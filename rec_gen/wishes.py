@@ -7,12 +7,14 @@ heard and cannot be kept, such as "cheaper" where no column holds a price, is to
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from math import inf
 
 import regex
 
 from rec_gen.catalog import Catalog
 from rec_gen.index import Filters
-from rec_gen.lexicon import Lexicon, Mention
+from rec_gen.lexicon import Lexicon, Mention, plain
 
 QUANTITIES: Mapping[str, tuple[str, ...]] = {
     "price": ("price", "cost"),
@@ -40,7 +42,7 @@ _ASK = regex.compile(
     r"\b(?:only|must be|has to be|want|need|looking for|show|recommend|give|find|suggest|prefer"
     r"|in the mood for|something|anything|make it)\b"
 )
-_FINE = regex.compile(r"\b(?:is|are|would be|sounds?) (?:fine|ok|okay|good|great|alright)\b")
+_FINE = regex.compile(r"\s*(?:is|are|would be|sounds?) (?:fine|ok|okay|good|great|alright)\b")
 _SEEN = regex.compile(
     r"\b(?:seen|saw|watched|read|played|heard|own|owned|bought|have|know|had) "
     r"(?:(?:all|both) (?:of )?)?(it|that|this|them|those|these|all|both|the)\b"
@@ -143,7 +145,7 @@ class Listener:
         for clause in self.clauses(message):
             lower = plain(clause)
             mentions = self.lexicon.find(lower)
-            titles = [one.item for one in mentions if one.item is not None]
+            titles = [item for _, item in _titles(lower, mentions)]
             referred = titles or _referred(lower, shown) or referred
             wishes += self._hear_clause(clause, mentions, referred, list(shown))
         return wishes
@@ -168,7 +170,7 @@ class Listener:
             Item ids in the order of the words, each once.
         """
         lower = plain(message)
-        titles = [(one.start, one.item) for one in self.lexicon.find(lower) if one.item is not None]
+        titles = _titles(lower, self.lexicon.find(lower))
         found = sorted([*titles, *_places(lower, shown)], key=lambda one: one[0])
         return list(dict.fromkeys(item for _, item in found))
 
@@ -176,7 +178,7 @@ class Listener:
         self, clause: str, mentions: Sequence[Mention], referred: list[str], shown: list[str]
     ) -> Iterator[Wish]:
         lower = plain(clause)
-        titles = [one.item for one in mentions if one.item is not None]
+        titles = [item for _, item in _titles(lower, mentions)]
         ordinal = _ORDINAL.search(lower)
         if ordinal and shown and not referred and (ordinal[2] or _SEEN.search(lower)):
             yield Wish(clause.strip(), problem=f"{ordinal[0]} is not among the last items")
@@ -199,21 +201,25 @@ class Listener:
     def _values(self, clause: str, lower: str, mentions: Sequence[Mention]) -> Iterator[Wish]:
         """Values of columns that are refused, asked for, or allowed again."""
         said = clause.strip()
-        wanted: dict[str, list[str]] = {}
-        for mention in mentions:
-            if mention.item is not None:
+        refused, asked = _end(_NOT, lower), _end(_ASK, lower)
+        wanted: dict[tuple[str, ...], list[str]] = {}
+        for start, found in groupby(mentions, key=lambda one: one.start):
+            values = [one for one in found if one.item is None]
+            tests = [self.lexicon.test(one.column, one.value) for one in values]
+            if not values:
                 continue
-            before = lower[: mention.start]
-            test = self.lexicon.test(mention.column, mention.value)
-            if _NOT.search(before):
-                yield Wish(said, rule=f"not {test}")
-            elif _FINE.match(lower[mention.end :].lstrip()):
-                yield Wish(said, lifts=f"not {test}")
-            elif _ASK.search(before):
-                wanted.setdefault(mention.column, []).append(test)
-        for column, tests in wanted.items():
-            either = " or " in lower or not self.lexicon.holds_several(column)
-            yield Wish(said, rule=(" or " if either else " and ").join(dict.fromkeys(tests)))
+            if start >= refused:
+                yield from (Wish(said, rule=f"not {test}") for test in tests)
+            elif _FINE.match(lower, values[0].end):
+                yield from (Wish(said, lifts=f"not {test}") for test in tests)
+            elif start >= asked:
+                columns = tuple(dict.fromkeys(one.column for one in values))
+                wanted.setdefault(columns, []).append(" or ".join(dict.fromkeys(tests)))
+        for columns, tests in wanted.items():
+            several = any(self.lexicon.holds_several(column) for column in columns)
+            every = several and " or " not in lower
+            each = [f"({test})" for test in dict.fromkeys(tests)] if len(columns) > 1 else tests
+            yield Wish(said, rule=(" and " if every else " or ").join(dict.fromkeys(each)))
 
     def _bounds(self, clause: str, lower: str) -> Iterator[Wish]:
         said = clause.strip()
@@ -262,6 +268,18 @@ class Listener:
         return Wish(said, rule=rule.format(column))
 
 
+def _end(pattern: regex.Pattern[str], text: str) -> float:
+    """Where the first match ends; a name behind it is within its reach."""
+    match = pattern.search(text)
+    return match.end() if match else inf
+
+
+def _titles(lower: str, mentions: Sequence[Mention]) -> list[tuple[int, str]]:
+    """Where titles stand and what they name; a name that is a value too is one of what was seen."""
+    values = set() if _KNOWN.search(lower) else {one.start for one in mentions if not one.item}
+    return [(one.start, one.item) for one in mentions if one.item and one.start not in values]
+
+
 def _referred(lower: str, shown: Sequence[str]) -> list[str]:
     """The items of the last list that are named by their place."""
     return [item for _, item in _places(lower, shown)]
@@ -273,10 +291,3 @@ def _places(lower: str, shown: Sequence[str]) -> Iterator[tuple[int, str]]:
         first, count = _ORDINALS[match[1]], _COUNTS[match[2] or "one"]
         start = max(len(shown) - count, 0) if first < 0 else first
         yield from ((match.start(), item) for item in shown[start : start + count])
-
-
-def plain(text: str) -> str:
-    """The text in lower case with straight apostrophes, character by character."""
-    return "".join(low if len(low := one.lower()) == 1 else one for one in text).replace(
-        "\u2019", "'"
-    )

@@ -7,14 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rec_gen.answering import NO_REASON
 from rec_gen.errors import BundleError, DataError, DecodingError
 from rec_gen.index import Filters
 from rec_gen.markers import CLOSE, OPEN
 from rec_gen.recommender import Recommender
-from rec_gen.replier import NO_REASON, NOTHING_LEFT
 from rec_gen.replying import Reply, Turn
 from rec_gen.rules import eligible_items
 from rec_gen.testing import HashRuntime, HashSession, random_bundle
+from rec_gen.understanding import NOTHING_LEFT
 from tests.rec_gen.test_wishes import FILMS
 
 
@@ -65,7 +66,7 @@ def test_a_wish_that_was_misunderstood_does_not_hold(recommender: Recommender) -
 
 
 def test_filters_and_histories_hold_beside_the_wishes(recommender: Recommender) -> None:
-    only = Filters(("m1",), ["m1", "m3", "m4", "m5"], "year < 2005")
+    only = Filters(("m1",), ("m1", "m3", "m4", "m5"), "year < 2005")
     replies = recommender.reply(
         [[user("not Big")]] * 2, [["m5"], []], filters=[only, Filters()], max_tokens=9
     )
