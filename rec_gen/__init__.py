@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from rec_gen.answers import Answer, Recommendation
     from rec_gen.bundle import Bundle
     from rec_gen.catalog import Catalog, Item
+    from rec_gen.conversation import Conversation
     from rec_gen.data.config import DataConfig
     from rec_gen.data.dataset import Dataset, Dialogue
     from rec_gen.data.prepare import load_dataset
     from rec_gen.decoding.sampling import Sampling
     from rec_gen.errors import RecGenError
     from rec_gen.recommender import Recommender
+    from rec_gen.replying import Reply, Turn
 
 __version__ = "0.1.0"
 
@@ -23,6 +25,7 @@ __all__ = [
     "Answer",
     "Bundle",
     "Catalog",
+    "Conversation",
     "DataConfig",
     "Dataset",
     "Dialogue",
@@ -30,7 +33,9 @@ __all__ = [
     "RecGenError",
     "Recommendation",
     "Recommender",
+    "Reply",
     "Sampling",
+    "Turn",
     "load_dataset",
 ]
 
@@ -38,6 +43,7 @@ _HOMES = {
     "Answer": "rec_gen.answers",
     "Bundle": "rec_gen.bundle",
     "Catalog": "rec_gen.catalog",
+    "Conversation": "rec_gen.conversation",
     "DataConfig": "rec_gen.data.config",
     "Dataset": "rec_gen.data.dataset",
     "Dialogue": "rec_gen.data.dataset",
@@ -45,7 +51,9 @@ _HOMES = {
     "RecGenError": "rec_gen.errors",
     "Recommendation": "rec_gen.answers",
     "Recommender": "rec_gen.recommender",
+    "Reply": "rec_gen.replying",
     "Sampling": "rec_gen.decoding.sampling",
+    "Turn": "rec_gen.replying",
     "load_dataset": "rec_gen.data.prepare",
 }
 

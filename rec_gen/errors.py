@@ -9,6 +9,7 @@ RecGenError
 ├── DecodingError        a search cannot run
 │   └── NoEligibleItemError   every item is filtered for a request
 ├── ModelError           a model cannot be found, loaded or trusted
+├── GroundingError       an explanation cites what neither item nor history holds
 ├── BundleError          a bundle is incomplete or was changed
 └── MissingPackageError  an optional package is not installed
 """
@@ -60,6 +61,10 @@ class NoEligibleItemError(DecodingError):
 
 class ModelError(RecGenError):
     """A model cannot be found, loaded or trusted."""
+
+
+class GroundingError(RecGenError):
+    """An explanation cites what neither its item nor the user's history holds."""
 
 
 class BundleError(RecGenError):

@@ -11,8 +11,8 @@ from rec_gen.catalog import Catalog
 from rec_gen.text import clean_text
 
 LONGEST = 6
-"""Words of a name at most; a longer text describes and does not name."""
-_WORD = regex.compile(r"[\p{Letter}\p{Mark}\p{Number}]+(?:[-'][\p{Letter}\p{Mark}\p{Number}]+)*")
+"""Words of a value at most; a longer text describes and does not name."""
+WORD = regex.compile(r"[\p{Letter}\p{Mark}\p{Number}]+(?:[-'][\p{Letter}\p{Mark}\p{Number}]+)*")
 _YEAR = regex.compile(r"\s*\(\d{4}\)\s*$")
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
@@ -42,6 +42,7 @@ class Lexicon:
     def __init__(self, catalog: Catalog) -> None:
         self._names: dict[tuple[str, ...], list[Mention]] = {}
         self._several: dict[str, bool] = {}
+        self._longest: dict[str, int] = {}  # of the names that begin with a word
         for column in catalog.metadata:
             dtype = catalog.frame[column].dtype
             inner = dtype.inner if isinstance(dtype, pl.List) else dtype
@@ -56,7 +57,7 @@ class Lexicon:
             for value in values.cast(pl.String).unique(maintain_order=True).drop_nulls():
                 self._add(value, Mention(0, 0, None, column, value))
         for item, title in zip(catalog.ids, catalog.titles, strict=True):
-            self._add(_YEAR.sub("", clean_text(title)), Mention(0, 0, item))
+            self._add(name_of(title), Mention(0, 0, item))
 
     def holds_several(self, column: str) -> bool:
         """Whether an item can have several values of a column."""
@@ -69,12 +70,14 @@ class Lexicon:
     def find(self, text: str) -> list[Mention]:
         """The names in a text in lower case, the longest at each place, first to last.
 
-        A title of one word that stands in every text is not heard.
+        A title of one word that stands in every text is not heard. All that a name stands for is
+        found, values before items.
         """
-        words = [(match.start(), match.end(), match[0]) for match in _WORD.finditer(text)]
+        words = [(match.start(), match.end(), match[0]) for match in WORD.finditer(text)]
         found, place = [], 0
         while place < len(words):
-            for length in range(min(LONGEST, len(words) - place), 0, -1):
+            longest = self._longest.get(words[place][2], 1)
+            for length in range(min(longest, len(words) - place), 0, -1):
                 span = words[place : place + length]
                 known = self._known(tuple(word for *_, word in span))
                 if known:
@@ -94,12 +97,25 @@ class Lexicon:
         return []
 
     def _add(self, name: str, mention: Mention) -> None:
-        words = tuple(match[0] for match in _WORD.finditer(name.lower()))
-        if not 0 < len(words) <= LONGEST or (len(words) == 1 and words[0] in ENGLISH_STOP_WORDS):
+        words = tuple(match[0] for match in WORD.finditer(plain(name)))
+        if not words or (len(words) == 1 and words[0] in ENGLISH_STOP_WORDS):
             return
-        names = self._names.setdefault(words, [])
-        if mention.item is None or not names:  # a value goes before a title of the same name
-            names.append(mention)
+        if mention.item is None and len(words) > LONGEST:
+            return
+        self._names.setdefault(words, []).append(mention)
+        self._longest[words[0]] = max(self._longest.get(words[0], 1), len(words))
+
+
+def plain(text: str) -> str:
+    """The text in lower case with straight apostrophes, character by character."""
+    return "".join(low if len(low := one.lower()) == 1 else one for one in text).replace(
+        "\u2019", "'"
+    )
+
+
+def name_of(title: str) -> str:
+    """A title as people say it, without a year in brackets at its end."""
+    return str(_YEAR.sub("", clean_text(title)))
 
 
 def _singulars(word: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The Python API: histories in, catalog items out."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import SupportsIndex, get_args
 
@@ -18,12 +19,8 @@ from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.search import Ranking, SearchResult, search
-from rec_gen.errors import (
-    DataError,
-    DecodingError,
-    NoEligibleItemError,
-    PromptError,
-)
+from rec_gen.decoding.writing import Limits
+from rec_gen.errors import DataError, DecodingError, NoEligibleItemError, PromptError
 from rec_gen.explaining import explain
 from rec_gen.index import Filters, Index
 from rec_gen.live_bundle import LiveBundle
@@ -31,6 +28,8 @@ from rec_gen.metrics import Floats
 from rec_gen.preferences import OwnScores, categories
 from rec_gen.prompting import prompt_ids
 from rec_gen.rating import rate
+from rec_gen.replier import Replier
+from rec_gen.replying import Reply, Turn
 from rec_gen.slots import NOTHING, Known
 from rec_gen.text import clean_text
 
@@ -295,6 +294,47 @@ class Recommender(LiveBundle):
         read, asked = index.positions(history), index.positions(items)
         self._checked(None, batch_size=batch_size)
         return explain(self._runtime, renderer, index.reasons, read, asked, batch_size)
+
+    def reply(
+        self,
+        dialogues: Sequence[Sequence[Turn]],
+        histories: Sequence[Sequence[str]] | None = None,
+        *,
+        ignore: Sequence[Sequence[str]] | None = None,
+        filters: Sequence[Filters] | None = None,
+        items: int = 3,
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+        batch_size: int = 32,
+    ) -> list[Reply]:
+        """Reply to dialogues, where the bundle was trained with a `reply` task; see `Replier`.
+
+        Args:
+            dialogues: For each request its turns, oldest first, the last one the user's.
+            histories: For each request, item ids, oldest first, which are not recommended.
+            ignore: For each request, the `said` of wishes that were misunderstood and do not hold.
+            filters: For each request, what holds beside its wishes.
+            items: Most items of a reply; it names at least one where any is eligible.
+            max_tokens: Tokens after which a reply ends; an item is always named in full.
+            temperature: 0 writes what is likeliest, more draws.
+            seed: The same seed, dialogue and history draw the same reply.
+            batch_size: Requests that run together.
+
+        Raises:
+            BundleError: The bundle was trained without such a task.
+            DataError: A dialogue does not end with a user's turn, or an item id is not known.
+            RecGenError: As in `recommend`.
+        """
+        score = self._checked(None, items=items, max_tokens=max_tokens, batch_size=batch_size)
+        limits = Limits(items, max_tokens, temperature, seed, score)
+        return self._replier.reply(
+            self._index, dialogues, histories, ignore, filters, limits, batch_size
+        )
+
+    @cached_property
+    def _replier(self) -> Replier:
+        return Replier(self._runtime, self.bundle)
 
     def _checked(self, score: Score | None, **numbers: int) -> Score:
         """The score that is asked for, or else the one that the bundle was trained by."""

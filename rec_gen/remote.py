@@ -17,7 +17,9 @@ from rec_gen.decoding.sampling import Sampling
 from rec_gen.index import Filters
 from rec_gen.live_bundle import LiveBundle
 from rec_gen.recommender import Recommender
+from rec_gen.replying import Mentioned, Reply, Turn
 from rec_gen.respelling import Codes
+from rec_gen.wishes import Wish
 
 Call = Callable[[str, list[Any], dict[str, Any]], Any]
 """Sends the name of a method, its arguments and its options to where `answer_call` has them."""
@@ -26,7 +28,7 @@ Call = Callable[[str, list[Any], dict[str, Any]], Any]
 def answer_call(
     recommender: Recommender, method: str, arguments: list[Any], options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Recommend, search, explain or update, as `Recommender` does.
+    """Recommend, search, explain, reply or update, as `Recommender` does.
 
     Returns:
         What `found` reads.
@@ -38,6 +40,14 @@ def answer_call(
             return {"found": recommender.update(put=items, remove=remove, codes=codes)}
         if method == "explain":
             return {"found": recommender.explain(*arguments, **options)}
+        if method == "reply":
+            dialogues, histories = arguments
+            turns = [
+                [Turn(role, text, tuple(items)) for role, text, items in dialogue]
+                for dialogue in dialogues
+            ]
+            replies = recommender.reply(turns, histories, **_typed(options))
+            return {"found": [_said(reply) for reply in replies]}
         searches: dict[str, Callable[..., list[Answer]]] = {
             "recommend": recommender.recommend,
             "search": recommender.search,
@@ -98,6 +108,32 @@ class RemoteRecommender(LiveBundle):
         said: list[str | None] = self._found("explain", [list(history), list(items)], options)
         return said
 
+    def reply(
+        self,
+        dialogues: Sequence[Sequence[Turn]],
+        histories: Sequence[Sequence[str]] | None = None,
+        **options: Any,
+    ) -> list[Reply]:
+        """As `Recommender.reply` does."""
+        turns = [[[*astuple(turn)] for turn in dialogue] for dialogue in dialogues]
+        read = None if histories is None else [list(history) for history in histories]
+        if options.get("ignore") is not None:
+            options["ignore"] = [list(words) for words in options["ignore"]]
+        replies = []
+        for row in self._rows("reply", [turns, read], options):
+            items = [
+                Mentioned(self.catalog[self.catalog.position(item)], *rest)
+                for item, *rest in row.pop("items")
+            ]
+            understood = [
+                Wish(said, rule, tuple(block), *rest)
+                for said, rule, block, *rest in row.pop("understood")
+            ]
+            block, allow, where = row.pop("filters")
+            kept = Filters(tuple(block), None if allow is None else tuple(allow), where)
+            replies.append(Reply(row.pop("text"), tuple(items), tuple(understood), kept, **row))
+        return replies
+
     def update(
         self,
         *,
@@ -119,10 +155,7 @@ class RemoteRecommender(LiveBundle):
         return super().update(put=put, remove=remove, codes=codes, commit=both)
 
     def _ask(self, method: str, arguments: list[Any], options: dict[str, Any]) -> list[Answer]:
-        rows = self._found(method, arguments, _plain(options))
-        if any(row["version"] > self.version for row in rows):
-            with self._changing:  # the other process knows a change that is about to be known here
-                pass
+        rows = self._rows(method, arguments, options)
         catalog = self.catalog
         answers = []
         for row in rows:
@@ -130,6 +163,13 @@ class RemoteRecommender(LiveBundle):
             pairs = zip(items, row.pop("scores"), strict=True)
             answers.append(Answer(tuple(Recommendation(*pair) for pair in pairs), **row))
         return answers
+
+    def _rows(self, method: str, arguments: list[Any], options: dict[str, Any]) -> list[Any]:
+        rows: list[Any] = self._found(method, arguments, _plain(options))
+        if any(row["version"] > self.version for row in rows):
+            with self._changing:  # the other process knows a change that is about to be known here
+                pass
+        return rows
 
     def _found(self, method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
         return found(self._call(method, arguments, options))
@@ -146,14 +186,28 @@ def _told(answer: Answer) -> dict[str, Any]:
     }
 
 
+def _said(reply: Reply) -> dict[str, Any]:
+    return {
+        "text": reply.text,
+        "items": [[one.item.id, one.score, one.start, one.stop] for one in reply.items],
+        "understood": [[*astuple(wish)] for wish in reply.understood],
+        "filters": _listed(reply.filters),
+        "version": reply.version,
+        "prompt_tokens": reply.prompt_tokens,
+        "answer_tokens": reply.answer_tokens,
+    }
+
+
+def _listed(filters: Filters) -> list[Any]:
+    allow = None if filters.allow is None else list(filters.allow)
+    return [list(filters.block), allow, filters.where]
+
+
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options without types of our own."""
     plain = dict(options)
     if plain.get("filters") is not None:
-        plain["filters"] = [
-            [list(one.block), None if one.allow is None else list(one.allow), one.where]
-            for one in plain["filters"]
-        ]
+        plain["filters"] = list(map(_listed, plain["filters"]))
     if plain.get("sampling") is not None:
         plain["sampling"] = list(astuple(plain["sampling"]))
     return plain

@@ -15,8 +15,10 @@ from rec_gen.decoding.runtime import Frontier, LogitStates, Runtime
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
+from rec_gen.markers import add_markers
 from rec_gen.prompting import PromptConfig
 from rec_gen.spelling import Scheme, spell
+from rec_gen.tasks import REPLY
 from rec_gen.templates import Template
 
 if TYPE_CHECKING:
@@ -168,6 +170,7 @@ def random_bundle(
     scheme: Scheme,
     seed: int = 0,
     codes: npt.NDArray[np.int64] | None = None,
+    tasks: Sequence[str] = (),
     **settings: Any,
 ) -> Bundle:
     """An untrained bundle with random weights.
@@ -177,12 +180,16 @@ def random_bundle(
         scheme: How they are spelled.
         seed: Seeds weights and codes.
         codes: For `semantic`, int64 [items, levels]; random without.
+        tasks: Templates of further tasks.
         settings: Of the model's configuration.
     """
     tokenizer = tiny_tokenizer()
     if codes is None:
         codes = np.random.default_rng(seed).integers(0, 16, size=(len(catalog), 3))
     spellings = spell(catalog, scheme, tokenizer, codes if scheme == "semantic" else None)
+    templates = tuple(map(Template.load, tasks))
+    if any(template.header["task"] == REPLY for template in templates):
+        add_markers(tokenizer)
     prompt = PromptConfig(template="sequence", max_history=10, max_tokens=900)
     template = Template.load(prompt.template)
     manifest = Manifest(
@@ -202,7 +209,8 @@ def random_bundle(
         recipe={},
         versions={},
         files={},
+        task_templates={each.name: each.text for each in templates},
     )
     model = tiny_model(len(tokenizer), seed, **settings)
     trie = CatalogTrie.build(spellings.tokens)
-    return Bundle(manifest, catalog, spellings, trie, template, tokenizer, model)
+    return Bundle(manifest, catalog, spellings, trie, template, tokenizer, model, tasks=templates)

@@ -1,42 +1,33 @@
 """From what a client asks to an answer: whose history, which filters, one query, one check."""
 
 import asyncio
-import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from fastapi import Request
 
+from rec_gen.answers import Answer
 from rec_gen.decoding.sampling import Sampling
-from rec_gen.index import Filters
+from rec_gen.replying import Reply
+from rec_gen.text import clean_text
 from serving.access import Caller
-from serving.batching import Timed
-from serving.engine import Options, Query
+from serving.dialogues import Message, turns_of
 from serving.errors import ApiError
-from serving.schemas import Ask
+from serving.queries import Options, Query, ReplyOptions, ReplyQuery
+from serving.reply_schemas import ReplyFields
+from serving.request_steps import (
+    Asked,
+    check,
+    count,
+    filters_of,
+    read_history,
+    refuse_more,
+    refuse_unknown,
+    time_left,
+    unless_left,
+)
+from serving.schemas import Ask, AskBase
 from serving.service import Service
-from serving.tracing import add_stages
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """An answer, and the history that it was given for."""
-
-    timed: Timed
-    history: tuple[str, ...]
-    store_seconds: float
-
-    @property
-    def server_timing(self) -> str:
-        """Where the time went, as the header `Server-Timing` says it, in milliseconds."""
-        stages = {
-            "store": self.store_seconds,
-            "queue": self.timed.queue,
-            "search": self.timed.search,
-        }
-        return ", ".join(f"{name};dur={1000 * spent:.1f}" for name, spent in stages.items())
 
 
 async def ask(
@@ -47,68 +38,81 @@ async def ask(
     *,
     words: str | None = None,
     adapter: str | None = None,
-) -> Asked:
-    """Have the engine answer.
+) -> Asked[Answer]:
+    """Have the engine answer with a list.
 
     Raises:
         ApiError: The request is wrong, too much, or too late.
         RecGenError: The engine refuses it.
     """
     began = time.perf_counter()
-    _check(service, body)
-    history = await _history(service, request, caller, body)
+    refuse_more(service, "k", body.k)
+    check(service, body)
+    history = await read_history(service, request, caller, body, needed=words is None)
     store_seconds = time.perf_counter() - began
     seen = history if body.exclude_seen else ()
-    allow = None if body.allow is None else tuple(body.allow)
     query = Query(
         history if words is None else (),
         words,
-        Filters((*seen, *body.block), allow, body.where),
+        filters_of(body, seen),
         Options(body.k, _sampling(body), _cap(body)),
         adapter,
     )
-    left = (body.deadline_ms or service.config.batching.deadline_ms) - round(1000 * store_seconds)
-    timed = await _unless_left(request, service, query, max(1, left))
-    _count(service, timed, store_seconds, time.perf_counter() - began)
-    return Asked(timed, history, store_seconds)
+    left = time_left(service, body, began)
+    timed = await unless_left(request, service.batcher.submit(query, left))
+    asked = Asked(timed, history, store_seconds)
+    items = [found.item for found in timed.answer]
+    count(service, asked, items, time.perf_counter() - began)
+    return asked
 
 
-def _check(service: Service, body: Ask) -> None:
-    limits = service.config.limits
-    if body.k > limits.k:
-        raise ApiError(400, f"k is {body.k}: ask for at most {limits.k}", "k_too_large", "k")
-    if body.history is not None and len(body.history) > limits.history:
-        raise ApiError(
-            400,
-            f"history has {len(body.history)} items: give at most {limits.history}",
-            "history_too_long",
-            "history",
-        )
-    known = service.engine.catalog.positions
-    for name in ("history", "allow", "block"):
-        for item in getattr(body, name) or ():
-            if item not in known:
-                raise ApiError(422, f"item '{item}' is not in the catalog", "unknown_item", name)
+async def ask_reply(
+    service: Service,
+    request: Request,
+    caller: Caller,
+    body: AskBase,
+    fields: ReplyFields,
+    messages: Sequence[Message],
+    *,
+    adapter: str | None = None,
+) -> Asked[Reply]:
+    """Have the engine reply to a dialogue.
 
-
-async def _history(
-    service: Service, request: Request, caller: Caller, body: Ask
-) -> tuple[str, ...]:
-    """What was given, or else what is kept of the user; kept items of other catalogs are unread."""
-    user = body.user or (caller.user if body.history is None else None)
-    if user is not None:
-        caller.acts_for(user)
-        request.state.user = user
-    if body.history is not None:
-        if body.session is not None:
-            raise ApiError(400, "a session stands beside a history: give one", "both", "session")
-        return tuple(body.history)
-    if user is None:
-        raise ApiError(400, "give a history, or a user whose history is kept", "missing", "history")
-    last = service.config.limits.history
-    events = await service.store.history(caller.tenant, user, last, body.session)
-    known = service.engine.catalog.positions
-    return tuple(event.item for event in events if event.item in known)
+    Raises:
+        ApiError: The request is wrong, too much, or too late, or the model cannot reply.
+        RecGenError: The engine refuses it.
+    """
+    began = time.perf_counter()
+    if "reply" not in service.engine.tasks:
+        raise ApiError(400, "the model has not learnt to reply", "unsupported")
+    refuse_more(service, "items", fields.items)
+    limit = service.config.limits.reply_tokens
+    if fields.max_tokens > limit:
+        message = f"max_tokens is {fields.max_tokens}: ask for at most {limit}"
+        raise ApiError(400, message, "too_many_tokens", "max_tokens")
+    check(service, body)
+    refuse_unknown(service, "messages", (item for one in messages for item in one.items or ()))
+    if messages[-1].role != "user" or not clean_text(messages[-1].text):
+        message = "the last message must be the user's, and have a text"
+        raise ApiError(400, message, "missing", "messages")
+    history = await read_history(service, request, caller, body, needed=False)
+    store_seconds = time.perf_counter() - began
+    query = ReplyQuery(
+        await asyncio.to_thread(turns_of, service.engine.catalog, messages),
+        history,
+        tuple(fields.ignore),
+        filters_of(body),
+        ReplyOptions(fields.items, fields.max_tokens, body.temperature or 0.0, body.seed or 0),
+        adapter,
+    )
+    left = time_left(service, body, began)
+    timed = await unless_left(request, service.batcher.submit(query, left))
+    asked = Asked(timed, history, store_seconds)
+    # where no model was asked, the user's own items are compared or explained, removed ones too
+    recommended = timed.answer.items if timed.answer.prompt_tokens else ()
+    items = [mentioned.item for mentioned in recommended]
+    count(service, asked, items, time.perf_counter() - began)
+    return asked
 
 
 def _sampling(body: Ask) -> Sampling | None:
@@ -119,40 +123,3 @@ def _sampling(body: Ask) -> Sampling | None:
 
 def _cap(body: Ask) -> tuple[str, int] | None:
     return None if body.max_per is None else (body.max_per.column, body.max_per.most)
-
-
-async def _unless_left(request: Request, service: Service, query: Query, deadline_ms: int) -> Timed:
-    """Wait for the answer as long as the client does."""
-    answering = asyncio.create_task(service.batcher.submit(query, deadline_ms))
-    leaving = asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
-            raise ApiError(499, "the client left", "client_left")
-        return answering.result()
-    finally:
-        for task in (answering, leaving):
-            task.cancel()
-        await asyncio.gather(answering, leaving, return_exceptions=True)
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _count(service: Service, timed: Timed, store: float, total: float) -> None:
-    metrics, answer = service.metrics, timed.answer
-    stages = {"store": store, "queue": timed.queue, "search": timed.search}
-    add_stages(stages)
-    for stage, seconds in (stages | {"total": total}).items():
-        metrics.latency.labels(stage).observe(seconds)
-    metrics.answers.inc()
-    metrics.items.inc(len(answer))
-    metrics.tokens.labels("prompt").inc(answer.prompt_tokens)
-    metrics.tokens.labels("answer").inc(answer.answer_tokens)
-    if invalid := service.catalog.invalid(answer):
-        metrics.invalid.inc(invalid)
-        logger.error("an answer held items that are not offered", extra={"fields": {"n": invalid}})
-        raise ApiError(500, "the model left the catalog", "invalid_item")
-    service.drift.observe(found.item.id for found in answer)

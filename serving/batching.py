@@ -2,21 +2,27 @@
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, overload
 
 from rec_gen.answers import Answer
 from rec_gen.errors import RecGenError
+from rec_gen.replying import Reply
 from serving.config import BatchingConfig
-from serving.engine import Engine, Query
+from serving.engine import Engine
 from serving.errors import ApiError
 from serving.metrics import Metrics
 from serving.pace import Pace
+from serving.queries import Query, ReplyQuery
+
+A = TypeVar("A")
+Kind = type[Query] | type[ReplyQuery]
 
 
 @dataclass(frozen=True)
-class Timed:
+class Timed(Generic[A]):
     """An answer and where its time went.
 
     Attributes:
@@ -25,21 +31,21 @@ class Timed:
         search: Seconds that its batch took.
     """
 
-    answer: Answer
+    answer: A
     queue: float
     search: float
 
 
 @dataclass(eq=False)
 class _Job:
-    query: Query
+    query: Query | ReplyQuery
     deadline: float
-    result: asyncio.Future[Timed]
+    result: asyncio.Future[Timed[Any]]
     since: float = field(default_factory=time.monotonic)
 
 
 class Batcher:
-    """Gathers queries into batches and runs one batch at a time.
+    """Gathers queries into batches and runs one batch at a time, of lists or of replies.
 
     While the engine runs, those that come gather. Before the next batch they wait at most `wait_ms`
     for the clients that were just answered to ask again, so that clients do not fall into two
@@ -48,12 +54,18 @@ class Batcher:
     """
 
     def __init__(self, engine: Engine, config: BatchingConfig, metrics: Metrics) -> None:
-        self._engine, self._config, self._metrics = engine, config, metrics
+        self._config, self._metrics = config, metrics
         self._budget = (config.budget_ms or config.deadline_ms) / 1000
         metrics.queue_limit.set(config.queue)
         self._waiting: deque[_Job] = deque()
         self._came = asyncio.Event()
-        self._pace, self._usual = Pace(), 1
+        self._asks: dict[Kind, Callable[[list[Any]], Awaitable[list[Any]]]] = {
+            Query: engine.answer,
+            ReplyQuery: engine.reply,
+        }
+        self._paces: dict[Kind, Pace] = {kind: Pace() for kind in self._asks}
+        self._kind: Kind = Query
+        self._usual = 1
         self._running, self._began = 0, 0.0
         self._runner = asyncio.create_task(self._run())
 
@@ -62,7 +74,13 @@ class Batcher:
         """Whether what is submitted will be answered."""
         return not self._runner.done()
 
-    async def submit(self, query: Query, deadline_ms: int | None = None) -> Timed:
+    @overload
+    async def submit(self, query: Query, deadline_ms: int | None = None) -> Timed[Answer]: ...
+
+    @overload
+    async def submit(self, query: ReplyQuery, deadline_ms: int | None = None) -> Timed[Reply]: ...
+
+    async def submit(self, query: Query | ReplyQuery, deadline_ms: int | None = None) -> Timed[Any]:
         """Have a query answered.
 
         Args:
@@ -75,7 +93,7 @@ class Batcher:
             RecGenError: The query is wrong.
         """
         limit = min(deadline_ms or self._config.deadline_ms, self._config.deadline_ms) / 1000
-        self.refuse_overload(limit)
+        self.refuse_overload(limit, type(query))
         job = _Job(query, time.monotonic() + limit, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self._came.set()
@@ -90,16 +108,17 @@ class Batcher:
         finally:
             job.result.cancel()
 
-    def refuse_overload(self, limit: float | None = None) -> None:
+    def refuse_overload(self, limit: float | None = None, kind: Kind = Query) -> None:
         """Raise where a query would not be answered in time, or not within the latency budget.
 
         Args:
             limit: Seconds that it has; by default all that the configuration gives.
+            kind: What it asks for.
 
         Raises:
             ApiError: 429, with a guess in `Retry-After` at how long the queue takes.
         """
-        waiting, seconds = len(self._waiting), self._expect()
+        waiting, seconds = len(self._waiting), self._expect(kind)
         limit = self._config.deadline_ms / 1000 if limit is None else limit
         busy = waiting + self._running > 0  # an idle server refuses none, and measures again
         late = busy and (seconds > limit or self._age() + seconds > self._budget)
@@ -111,13 +130,16 @@ class Batcher:
                 headers={"Retry-After": str(max(1, round(seconds)))},
             )
 
-    def _expect(self) -> float:
+    def _expect(self, kind: Kind) -> float:
         """Seconds until a query is answered that comes now: what runs, and then what waits."""
         ran = time.monotonic() - self._began
-        left = max(0.0, self._pace.expect(self._running) - ran) if self._running else 0.0
-        full, rest = divmod(len(self._waiting) + 1, self._config.max_batch)
-        batches = full * self._pace.expect(self._config.max_batch)
-        return left + batches + (self._pace.expect(rest) if rest else 0.0)
+        running = self._paces[self._kind].expect(self._running) if self._running else 0.0
+        seconds = max(0.0, running - ran)
+        for each, count in Counter([kind, *(type(job.query) for job in self._waiting)]).items():
+            full, rest = divmod(count, self._config.max_batch)
+            seconds += full * self._paces[each].expect(self._config.max_batch)
+            seconds += self._paces[each].expect(rest) if rest else 0.0
+        return seconds
 
     def _age(self) -> float:
         """How long the oldest has waited, which one more may hold up."""
@@ -154,24 +176,28 @@ class Batcher:
                 return
 
     def _next(self) -> list[_Job]:
-        """The oldest queries that somebody still waits for."""
+        """The oldest queries that somebody still waits for, all of the kind of the first one."""
         jobs: list[_Job] = []
+        others: list[_Job] = []
         now = time.monotonic()
         while self._waiting and len(jobs) < self._config.max_batch:
             job = self._waiting.popleft()
-            if not job.result.done() and job.deadline > now:
-                jobs.append(job)
-            else:
+            if job.result.done() or job.deadline <= now:
                 self._metrics.dropped.inc()
+            elif jobs and type(job.query) is not type(jobs[0].query):
+                others.append(job)
+            else:
+                jobs.append(job)
+        self._waiting.extendleft(reversed(others))
         self._metrics.queue.set(len(self._waiting))
         return jobs
 
     async def _answer(self, jobs: Sequence[_Job]) -> None:
         began = self._began = time.monotonic()
-        self._running = len(jobs)
+        self._running, self._kind = len(jobs), type(jobs[0].query)
         self._metrics.batch_size.observe(len(jobs))
         try:
-            answers = await self._engine.answer([job.query for job in jobs])
+            answers = await self._asks[self._kind]([job.query for job in jobs])
         except Exception as error:  # noqa: BLE001 - who asked is told, and the server goes on
             for job in jobs:
                 if not job.result.done():
@@ -181,7 +207,7 @@ class Batcher:
             self._running = 0
         took = time.monotonic() - began
         self._usual = min(len(jobs) + len(self._waiting), self._config.max_batch)
-        self._pace.observe(len(jobs), took)
+        self._paces[self._kind].observe(len(jobs), took)
         for job, answer in zip(jobs, answers, strict=True):
             if job.result.done():
                 continue

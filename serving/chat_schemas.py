@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from serving.schemas import Ask, RecommendedItem, Text, Usage
+from serving.reply_schemas import NAMED, MentionedItem, ReplyFields, Understood
+from serving.schemas import MANY, Ask, Identity, RecommendedItem, Text, Usage
 
 Words = Annotated[str, StringConstraints(max_length=4000)]
 
@@ -17,10 +18,11 @@ class TextPart(BaseModel):
 
 
 class Message(BaseModel):
-    """A turn of the conversation; only the last of the user is read."""
+    """A turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Words | list[TextPart] | None = None
+    items: list[Identity] | None = Field(None, max_length=MANY, description=NAMED)
 
     @property
     def text(self) -> str:
@@ -36,7 +38,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ChatRequest(Ask):
+class ChatRequest(Ask, ReplyFields):
     """A chat completion; what OpenAI's API knows beside these fields is ignored."""
 
     model_config = ConfigDict(
@@ -56,6 +58,9 @@ class ChatRequest(Ask):
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None
+    max_completion_tokens: int | None = Field(
+        None, ge=1, le=100_000, description="The newer name of `max_tokens`."
+    )
 
     @property
     def words(self) -> str:
@@ -64,7 +69,7 @@ class ChatRequest(Ask):
 
 
 class ChatMessage(BaseModel):
-    """The answer: the titles, one a line."""
+    """The answer: a reply, or titles, one a line."""
 
     role: Literal["assistant"] = "assistant"
     content: str
@@ -88,7 +93,10 @@ class ChatCompletion(BaseModel):
     model: str
     choices: list[Choice]
     usage: Usage
-    items: list[RecommendedItem]
+    items: list[MentionedItem | RecommendedItem]
+    understood: list[Understood] | None = Field(
+        None, description="What the user stated, where the model has learnt to reply."
+    )
 
 
 class Model(BaseModel):

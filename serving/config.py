@@ -48,6 +48,7 @@ class LimitsConfig(Config):
         depth: How deep its JSON may be nested.
         history: Interactions of a history; of a kept history the latest count.
         k: Items of an answer.
+        reply_tokens: Tokens of a reply.
     """
 
     rate: Rates = "6000/minute"
@@ -58,6 +59,7 @@ class LimitsConfig(Config):
     depth: int = Field(default=16, ge=4)
     history: int = Field(default=1000, ge=1)
     k: int = Field(default=100, ge=1)
+    reply_tokens: int = Field(default=128, ge=1)
 
 
 class TlsConfig(Config):

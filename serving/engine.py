@@ -1,60 +1,26 @@
 """The seam between the server and what runs the model."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from rec_gen.answers import Answer
+from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog, Item
-from rec_gen.decoding.sampling import Sampling
 from rec_gen.errors import RecGenError
-from rec_gen.index import Filters
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender
+from rec_gen.replying import Reply
 from rec_gen.respelling import Codes
-from rec_gen.tasks import MAIN
-from serving.halving import answer_each
+from serving.halving import answer_alike
+from serving.queries import Query, ReplyQuery
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Commit = Callable[[], Coroutine[Any, Any, None]]
 """Keeps a change that is known to fit, before any request sees it."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What requests must have in common to be searched together.
-
-    Attributes:
-        k: Items of an answer.
-        sampling: Draw the items instead of taking the likeliest.
-        max_per: A column, and how many items of each of its values an answer may have.
-    """
-
-    k: int = 10
-    sampling: Sampling | None = None
-    max_per: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True)
-class Query:
-    """One request, as an engine sees it.
-
-    Attributes:
-        history: Item ids of the catalog, oldest first.
-        words: A request in words, which is answered instead where it is given.
-        filters: What may be returned; what was seen is blocked there.
-        options: What else was asked for.
-        adapter: The adapter that answers, one of the engine's models.
-    """
-
-    history: tuple[str, ...] = ()
-    words: str | None = None
-    filters: Filters = field(default_factory=Filters)
-    options: Options = field(default_factory=Options)
-    adapter: str | None = None
 
 
 class Engine(Protocol):
@@ -87,6 +53,9 @@ class Engine(Protocol):
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         """Answer a batch; what one query did wrong stands in its place and harms no other."""
 
+    async def reply(self, queries: Sequence[ReplyQuery]) -> list[Reply | RecGenError]:
+        """Reply to a batch of dialogues, where the model has learnt to, as `answer` does."""
+
     async def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
         """Why items fit a history, where the model has learnt to; see `Recommender.explain`."""
 
@@ -109,6 +78,11 @@ class MortalEngine(Engine, Protocol):
         """Have it go down at once."""
 
 
+def learnt_tasks(bundle: Bundle) -> frozenset[str]:
+    """The tasks that a bundle's model has learnt, by its own template and the further ones."""
+    return frozenset(template.header["task"] for template in (bundle.template, *bundle.tasks))
+
+
 class RecommenderEngine:
     """Has a recommender search, one batch after the other, in a thread of their own."""
 
@@ -117,9 +91,7 @@ class RecommenderEngine:
         self.name = manifest.name
         self.models: tuple[str, ...] = (manifest.name,)
         self.template = manifest.prompt.template
-        self.tasks = frozenset(
-            [MAIN, *(template.header["task"] for template in recommender.bundle.tasks)]
-        )
+        self.tasks = learnt_tasks(recommender.bundle)
         self._recommender = recommender
         self._searcher = ThreadPoolExecutor(1, "search")
         self._changer = ThreadPoolExecutor(1, "catalog")
@@ -141,14 +113,17 @@ class RecommenderEngine:
 
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         """Answer a batch, one search for all queries with equal options."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._searcher, self._answer, queries)
+        return await self._in_turn(
+            answer_alike, self._search, queries, lambda one: (one.words is not None, one.options)
+        )
+
+    async def reply(self, queries: Sequence[ReplyQuery]) -> list[Reply | RecGenError]:
+        """Reply to a batch, all dialogues with equal options together."""
+        return await self._in_turn(answer_alike, self._reply, queries, lambda one: one.options)
 
     async def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
         """Explain the items of one answer, when the searches before are done."""
-        loop = asyncio.get_running_loop()
-        explain = partial(self._recommender.explain, history, items)
-        return await loop.run_in_executor(self._searcher, explain)
+        return await self._in_turn(self._recommender.explain, history, items)
 
     async def update(
         self, put: Iterable[Item], remove: Iterable[str], codes: Codes, commit: Commit | None = None
@@ -168,15 +143,10 @@ class RecommenderEngine:
         await asyncio.to_thread(self._searcher.shutdown)
         await asyncio.to_thread(self._changer.shutdown)
 
-    def _answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
-        alike: Mapping[tuple[bool, Options], list[int]] = defaultdict(list)
-        for place, query in enumerate(queries):
-            alike[query.words is not None, query.options].append(place)
-        answers: dict[int, Answer | RecGenError] = {}
-        for places in alike.values():
-            found = answer_each(self._search, [queries[place] for place in places])
-            answers.update(zip(places, found, strict=True))
-        return [answers[place] for place in range(len(queries))]
+    async def _in_turn(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call something when the searches before are done."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._searcher, partial(call, *args, **kwargs))
 
     def _search(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer queries with equal options."""
@@ -194,4 +164,19 @@ class RecommenderEngine:
             batch_size=size,
             sampling=options.sampling,
             max_per=options.max_per,
+        )
+
+    def _reply(self, queries: Sequence[ReplyQuery]) -> list[Reply]:
+        """Reply to dialogues with equal options."""
+        options = queries[0].options
+        return self._recommender.reply(
+            [query.turns for query in queries],
+            [query.history for query in queries],
+            ignore=[query.ignore for query in queries],
+            filters=[query.filters for query in queries],
+            items=options.items,
+            max_tokens=options.max_tokens,
+            temperature=options.temperature,
+            seed=options.seed,
+            batch_size=len(queries),
         )

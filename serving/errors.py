@@ -93,13 +93,18 @@ _KNOWN: tuple[tuple[type[RecGenError], int, str, str | None], ...] = (
 )
 
 
+def message_of(error: RecGenError) -> str:
+    """What a client is told of an error of its one request."""
+    return re.sub(r"^request 0: ", "", str(error))
+
+
 def as_api_error(error: RecGenError) -> ApiError:
     """What a client is told of an error; what it cannot mend is told without details."""
     if isinstance(error, StoreError):
         return unavailable("the store cannot be used at the moment: try again", "store_unavailable")
     if isinstance(error, ModelError):
         return ApiError(500, "the model failed", "model_error")
-    message = re.sub(r"^request 0: ", "", str(error))
+    message = message_of(error)
     for kind, status, code, param in _KNOWN:
         if isinstance(error, kind):
             named = re.match(r"(max_per|where)\b", message)

@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from rec_gen.answers import Answer
 from rec_gen.catalog import Catalog, Item
 from rec_gen.rules import eligible_items
 from serving.engine import Commit, Engine
@@ -51,13 +50,12 @@ class LiveCatalog:
         passed[known] = False
         return catalog, passed
 
-    def invalid(self, answer: Answer) -> int:
+    def invalid(self, items: Iterable[Item], version: int) -> int:
         """How many items of an answer were not offered in its version of the catalog."""
         known = self.catalog.positions
         return sum(
-            found.item.id not in known
-            or self._removed.get(found.item.id, answer.version + 1) <= answer.version
-            for found in answer
+            item.id not in known or self._removed.get(item.id, version + 1) <= version
+            for item in items
         )
 
     async def put(self, items: Sequence[Item], codes: Mapping[str, Sequence[int]]) -> int:

@@ -3,13 +3,16 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, datetime, time
 from typing import Any
 
 from starlette.responses import Response
 
+from rec_gen.answers import Answer
 from rec_gen.catalog import Item
 from rec_gen.errors import RecGenError
+from rec_gen.replying import Reply
 from rec_gen.text import clean_text
 from serving.errors import ApiError, as_api_error
 
@@ -40,6 +43,31 @@ def error_response(error: ApiError | RecGenError) -> JsonAnswer:
 def item_json(item: Item) -> dict[str, Any]:
     """An item as clients see it; its title is one line without control characters."""
     return {"id": item.id, "title": clean_text(item.title), "fields": plain(item.fields)}
+
+
+def items_json(answer: Answer) -> list[dict[str, Any]]:
+    """The items of an answer, best first."""
+    return [{**item_json(found.item), "score": found.score} for found in answer]
+
+
+def reply_json(reply: Reply) -> dict[str, Any]:
+    """A reply as `serving.reply_schemas.ReplyContent` describes it."""
+    items = [
+        {**item_json(one.item), "score": one.score, "start": one.start, "stop": one.stop}
+        for one in reply.items
+    ]
+    understood = [{**asdict(wish), "block": list(wish.block)} for wish in reply.understood]
+    return {"text": reply.text, "items": items, "understood": understood}
+
+
+def usage_json(answer: Answer | Reply) -> dict[str, int]:
+    """The tokens of an answer."""
+    read, written = answer.prompt_tokens, answer.answer_tokens
+    return {
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "total_tokens": read + written,
+    }
 
 
 def plain(value: Any) -> Any:

@@ -5,14 +5,18 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from rec_gen.answers import Answer
 from rec_gen.catalog import Catalog, Item
 from rec_gen.errors import RecGenError
+from rec_gen.replying import Reply
 from rec_gen.respelling import Codes
-from serving.engine import Commit, MortalEngine, Query
+from serving.engine import Commit, MortalEngine
 from serving.errors import EngineDownError
+from serving.queries import Query, ReplyQuery
 
+A = TypeVar("A", Answer, Reply)
 LONGEST_PAUSE = 60.0
 """Seconds between two starts, at most; also how long an engine must live to be good."""
 KEPT_SECONDS = 30.0
@@ -58,13 +62,12 @@ class RestartingEngine:
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         """Answer a batch."""
         engine, before = self._current(), self._before
-        answers = await engine.answer(queries)
-        if not before:
-            return answers
-        return [
-            replace(one, version=before + one.version) if isinstance(one, Answer) else one
-            for one in answers
-        ]
+        return _since(before, await engine.answer(queries))
+
+    async def reply(self, queries: Sequence[ReplyQuery]) -> list[Reply | RecGenError]:
+        """Reply to a batch."""
+        engine, before = self._current(), self._before
+        return _since(before, await engine.reply(queries))
 
     async def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
         """Explain the items of one answer."""
@@ -178,3 +181,13 @@ class _Changes:
 
 def _longer(pause: float) -> float:
     return min(LONGEST_PAUSE, max(1.0, 2 * pause))
+
+
+def _since(before: int, answers: list[A | RecGenError]) -> list[A | RecGenError]:
+    """Answers with their versions counted from the first engine's start."""
+    if not before:
+        return answers
+    return [
+        one if isinstance(one, RecGenError) else replace(one, version=before + one.version)
+        for one in answers
+    ]

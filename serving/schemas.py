@@ -12,38 +12,45 @@ MANY = 10_000
 JsonValue = str | int | float | bool | None | list[Any] | dict[str, Any]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What a client says: exact types, and no field that is not known."""
+
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class MaxPer(_Body):
+class MaxPer(Body):
     """At most so many items of each value of a column."""
 
     column: Text
     most: int = Field(ge=1, le=1_000_000)
 
 
-class Ask(_Body):
-    """What every request for items may say."""
+class AskBase(Body):
+    """What every request for items or for a reply may say."""
 
     history: list[Identity] | None = Field(
         None, max_length=MANY, description="Item ids, oldest first; instead of `user`."
     )
     user: Identity | None = Field(None, description="Whose kept history is read.")
     session: Identity | None = Field(None, description="Read this session of the user only.")
-    k: int = Field(10, ge=1, le=1000, description="Items to return.")
     where: Text | None = Field(None, description="A rule such as `price < 20`.")
     allow: list[Identity] | None = Field(None, max_length=MANY, description="Only these items.")
     block: list[Identity] = Field([], max_length=MANY, description="None of these items.")
-    exclude_seen: bool = Field(True, description="No item of the history.")
-    max_per: MaxPer | None = None
     temperature: float | None = Field(
-        None, ge=0, le=100, description="Above 0 items are drawn, at 0 the likeliest are taken."
+        None, ge=0, le=100, description="Above 0 the answer is drawn, at 0 it is the likeliest."
     )
     seed: int | None = Field(
-        None, ge=-(2**63), lt=2**63, description="The same seed draws the same items."
+        None, ge=-(2**63), lt=2**63, description="The same seed draws the same answer."
     )
     deadline_ms: int | None = Field(None, ge=1, le=3_600_000, description="Give up after so long.")
+
+
+class Ask(AskBase):
+    """What every request for items may say."""
+
+    k: int = Field(10, ge=1, le=1000, description="Items to return.")
+    exclude_seen: bool = Field(True, description="No item of the history.")
+    max_per: MaxPer | None = None
 
 
 class RecommendationRequest(Ask):
@@ -62,13 +69,23 @@ class RecommendationRequest(Ask):
     explain: bool = Field(False, description="Say why each item fits, where the model can.")
 
 
-class RecommendedItem(BaseModel):
-    """A recommended item."""
+class CatalogItem(BaseModel):
+    """An item that may be recommended."""
 
     id: str
     title: str
-    score: float = Field(description="The log-probability.")
     fields: dict[str, JsonValue]
+
+
+class ScoredItem(CatalogItem):
+    """An item that is recommended."""
+
+    score: float = Field(description="The log-probability.")
+
+
+class RecommendedItem(ScoredItem):
+    """A recommended item, and why it is, where that was asked for."""
+
     explanation: str | None = Field(
         None, description="What it shares with the history; null where that is nothing rare."
     )
@@ -93,7 +110,7 @@ class Recommendations(BaseModel):
     usage: Usage
 
 
-class EventRequest(_Body):
+class EventRequest(Body):
     """Something that a user did with an item."""
 
     model_config = ConfigDict(
@@ -111,7 +128,7 @@ class EventAnswer(BaseModel):
     kept: bool = Field(description="False where the same event was kept before.")
 
 
-class PutItem(_Body):
+class PutItem(Body):
     """An item of the catalog."""
 
     id: Identity
@@ -122,7 +139,7 @@ class PutItem(_Body):
     )
 
 
-class PutItems(_Body):
+class PutItems(Body):
     """Items that are added, or that replace those with their ids."""
 
     model_config = ConfigDict(
@@ -135,14 +152,6 @@ class CatalogAnswer(BaseModel):
     """The version of the catalog after a change."""
 
     catalog_version: int
-
-
-class CatalogItem(BaseModel):
-    """An item that may be recommended."""
-
-    id: str
-    title: str
-    fields: dict[str, JsonValue]
 
 
 class CatalogItems(BaseModel):

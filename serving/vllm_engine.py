@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rec_gen.answers import Answer
 from rec_gen.bundle import Bundle
@@ -13,14 +13,18 @@ from rec_gen.decoding.vllm_runtime import VLLMRuntime
 from rec_gen.errors import MissingPackageError, ModelError, RecGenError
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender, found
+from rec_gen.replying import Reply
 from rec_gen.respelling import Codes
 from rec_gen.vllm_worker import engine_options
-from serving.engine import Commit, Query, RecommenderEngine
+from serving.engine import Commit, RecommenderEngine
 from serving.errors import EngineDownError
+from serving.queries import Query, ReplyQuery
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
+Q = TypeVar("Q", Query, ReplyQuery)
+A = TypeVar("A", Answer, Reply)
 WATCH_SECONDS = 0.2
 
 
@@ -120,27 +124,11 @@ class VLLMEngine:
 
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         """Answer a batch, those of each model together."""
-        asked: defaultdict[str, list[int]] = defaultdict(list)
-        for place, query in enumerate(queries):
-            asked[query.adapter or self.name].append(place)
-        answers: dict[int, Answer | RecGenError] = {}
+        return await self._by_model(queries, lambda engine, own: engine.answer(own))
 
-        async def ask(model: str, places: list[int]) -> None:
-            if model not in self._engines:
-                known = ", ".join(self.models)
-                error = ModelError(f"model '{model}' is not served; the models are: {known}")
-                answers.update(dict.fromkeys(places, error))
-                return
-            own = await self._engines[model].answer([queries[place] for place in places])
-            answers.update(zip(places, own, strict=True))
-
-        try:
-            await asyncio.gather(*(ask(model, places) for model, places in asked.items()))
-        except Exception as error:
-            if not self.up:
-                raise EngineDownError from error
-            raise
-        return [answers[place] for place in range(len(queries))]
+    async def reply(self, queries: Sequence[ReplyQuery]) -> list[Reply | RecGenError]:
+        """Reply to a batch, those of each model together."""
+        return await self._by_model(queries, lambda engine, own: engine.reply(own))
 
     async def explain(self, history: Sequence[str], items: Sequence[str]) -> list[str | None]:
         """Explain the items of one answer by the model itself."""
@@ -156,6 +144,33 @@ class VLLMEngine:
             if engine is not self._first:
                 await engine.update(put, remove, codes)
         return version
+
+    async def _by_model(
+        self,
+        queries: Sequence[Q],
+        ask: Callable[[RecommenderEngine, Sequence[Q]], Awaitable[list[A | RecGenError]]],
+    ) -> list[A | RecGenError]:
+        asked: defaultdict[str, list[int]] = defaultdict(list)
+        for place, query in enumerate(queries):
+            asked[query.adapter or self.name].append(place)
+        answers: dict[int, A | RecGenError] = {}
+
+        async def ask_one(model: str, places: list[int]) -> None:
+            if model not in self._engines:
+                known = ", ".join(self.models)
+                error = ModelError(f"model '{model}' is not served; the models are: {known}")
+                answers.update(dict.fromkeys(places, error))
+                return
+            own = await ask(self._engines[model], [queries[place] for place in places])
+            answers.update(zip(places, own, strict=True))
+
+        try:
+            await asyncio.gather(*(ask_one(model, places) for model, places in asked.items()))
+        except Exception as error:
+            if not self.up:
+                raise EngineDownError from error
+            raise
+        return [answers[place] for place in range(len(queries))]
 
     async def wait_until_down(self) -> None:
         """Return once vLLM's engine has ended."""

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import multiprocessing
 import signal
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from multiprocessing.connection import Connection
@@ -27,6 +28,8 @@ from serving.parent import end_with_parent
 CALLS = 2
 """Calls that run at once: a search, and a change of the catalog."""
 PATIENCE_SECONDS, CLOSE_SECONDS = 60.0, 5.0
+LONG_CALLS: Mapping[str, float | None] = {"reply": 600.0, "update": None}
+"""Calls that may take longer, in seconds: replies are written token by token."""
 logger = logging.getLogger(__name__)
 
 
@@ -74,8 +77,8 @@ class WorkerProcess:
     def call(self, method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
         """Have `answer_call` called there; what it returns.
 
-        A process that says nothing for `PATIENCE_SECONDS` is taken to hang, and killed; a change of
-        the catalog may take as long as it wants.
+        A process that says nothing for `PATIENCE_SECONDS` is taken to hang, and killed; a reply may
+        take longer, and a change of the catalog as long as it wants.
 
         Raises:
             EngineDownError: The process has ended.
@@ -91,7 +94,7 @@ class WorkerProcess:
             except OSError:
                 raise EngineDownError from None
         try:
-            return answer.result(None if method == "update" else PATIENCE_SECONDS)
+            return answer.result(LONG_CALLS.get(method, PATIENCE_SECONDS))
         except TimeoutError:
             logger.error("the engine hangs and is killed", extra={"fields": {"method": method}})
             self.kill()

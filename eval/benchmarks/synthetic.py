@@ -9,6 +9,7 @@ vectors of items are clustered.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ STAY, NEAR = 0.7, 0.2
 """How likely a user stays in a category, or goes to a neighbour."""
 SHORTEST, LONGEST, MEDIAN = 5, 128, 80
 """Interactions of a history; their logarithm is normal, and is cut at both ends."""
-MODEL = {
+MODEL: dict[str, Any] = {
     "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "initializer_range": 0.2,
 }  # fmt: skip

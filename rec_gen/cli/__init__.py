@@ -2,8 +2,10 @@
 
 import click
 
+from rec_gen.cli.agents import mcp, schema
 from rec_gen.cli.batch import batch
 from rec_gen.cli.benchmarking import benchmark
+from rec_gen.cli.chat import chat
 from rec_gen.cli.common import Command
 from rec_gen.cli.curves import curves
 from rec_gen.cli.evaluation import evaluate
@@ -33,10 +35,12 @@ def main() -> None:
     recgen refine runs/quickstart/bundle --method dpo
     recgen compress runs/quickstart/bundle --weights int8
     recgen recommend runs/quickstart/bundle --history 50,172
+    recgen chat runs/opendialkg/bundle         talk about what to recommend
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
     recgen report result.json runs/quickstart  look at results and runs on one page
     recgen serve runs/quickstart/bundle        answer over HTTP
     recgen batch runs/quickstart/bundle users.parquet out
+    recgen mcp runs/quickstart/bundle          be a tool of agents
     recgen benchmark quickstart                train some seeds and measure them
     recgen prompts experiment my.toml          find out which prompt is better
     """
@@ -49,8 +53,11 @@ for command in (
     refine,
     compress,
     recommend,
+    chat,
     serve,
     batch,
+    mcp,
+    schema,
     keys,
     evaluate,
     report,

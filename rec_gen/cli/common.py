@@ -1,5 +1,6 @@
 """What several commands share."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rec_gen.errors import RecGenError
+from rec_gen.errors import ConfigError, RecGenError
 
 if TYPE_CHECKING:
     from rec_gen.answers import Recommendation
@@ -91,6 +92,21 @@ def recipe_dataset(bundle: "Bundle") -> "Dataset":
             "histories, or train it with a recipe"
         )
     return load_dataset(parse_config(DataConfig, manifest.recipe["data"]))
+
+
+def item_ids(history: str) -> list[str]:
+    """Item ids of an option, separated by commas or as a JSON list of strings.
+
+    Raises:
+        ConfigError: The list cannot be read.
+    """
+    if not history.startswith("["):
+        return [item.strip() for item in history.split(",") if item.strip()]
+    try:
+        items = json.loads(history)
+    except ValueError as error:
+        raise ConfigError(f"--history {history}: is not a JSON list: {error}") from error
+    return [str(item) for item in items]
 
 
 def print_answer(request: str, answer: "Sequence[Recommendation]") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rec_gen.cli.common import bundle_dataset, print_answer
+from rec_gen.cli.common import bundle_dataset, item_ids, print_answer
 from rec_gen.errors import ConfigError
 from rec_gen.notices import quiet
 
@@ -102,7 +102,7 @@ def recommend(
     sampling = None if temperature is None else Sampling(temperature, seed)
     quiet()
     recommender = Recommender.load(bundle, template=template)
-    requests = [(history, _ids(history)) for history in histories]
+    requests = [(history, item_ids(history)) for history in histories]
     if users:
         dataset = bundle_dataset(recommender.bundle)
         ids = recommender.catalog.ids
@@ -133,17 +133,6 @@ def recommend(
             click.echo(json.dumps(found, ensure_ascii=False))
         else:
             print_answer(request, answer)
-
-
-def _ids(history: str) -> list[str]:
-    """Item ids, separated by commas or as a JSON list of strings."""
-    if not history.startswith("["):
-        return [item.strip() for item in history.split(",") if item.strip()]
-    try:
-        items = json.loads(history)
-    except ValueError as error:
-        raise ConfigError(f"--history {history}: is not a JSON list: {error}") from error
-    return [str(item) for item in items]
 
 
 def _cap(text: str) -> tuple[str, int]:

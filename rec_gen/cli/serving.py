@@ -62,6 +62,7 @@ def serve(
         --tls-cert cert.pem --tls-key key.pem --store postgresql://recgen@db/recgen
     recgen serve runs/quickstart/bundle --ray auto --store redis://db/0 --set ray.max_replicas=4
     curl localhost:8000/v1/recommendations --json '{"history": ["50", "172"], "k": 5}'
+    curl localhost:8000/v1/replies --json '{"messages": [{"role": "user", "content": "a comedy"}]}'
     """
     from rec_gen.config import parse_config, read_toml
     from rec_gen.errors import MissingPackageError

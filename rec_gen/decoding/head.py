@@ -32,8 +32,12 @@ class Head:
         """Unnormalised scores, float32 [pairs], of tokens after states."""
         wanted, column = torch.unique(tokens, return_inverse=True)
         states, row = torch.unique(places, return_inverse=True)
-        bias = None if self._bias is None else self._bias[wanted]
-        return self._finish(hidden[states] @ self._weight[wanted].T, bias)[row, column]
+        return self.table(hidden[states], wanted)[row, column]
+
+    def table(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Unnormalised scores, float32 [states, tokens], of each token after each state."""
+        bias = None if self._bias is None else self._bias[tokens]
+        return self._finish(hidden @ self._weight[tokens].T, bias)
 
     def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
         """The log-sum-exp over the vocabulary, float32 [tokens], chunk by chunk."""

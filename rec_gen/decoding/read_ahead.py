@@ -39,8 +39,8 @@ class _Ahead:
     def __init__(
         self, session: Session, parents: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor
     ) -> None:
-        self.start, self.logits, self.normalizers = (
-            session.start, session.logits, session.normalizers,
+        self.start, self.logits, self.table, self.normalizers = (
+            session.start, session.logits, session.table, session.normalizers,
         )  # fmt: skip
         self._read = session.extend(parents, tokens, lengths)
         slots = self._read.slots

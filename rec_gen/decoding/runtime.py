@@ -49,6 +49,9 @@ class Session(Protocol):
             tokens: int64 [pairs].
         """
 
+    def table(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Unnormalised scores, float32 [states, tokens], of each token after each state."""
+
     def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
         """The log-sum-exp over the whole vocabulary after each state, float32 [tokens]."""
 
@@ -61,6 +64,10 @@ class LogitStates:
     ) -> torch.Tensor:
         """Unnormalised scores, float32 [pairs], of tokens after states."""
         return hidden[places, tokens]
+
+    def table(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Scores, float32 [states, tokens], of each token after each state."""
+        return hidden[:, tokens]
 
     def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
         """The log-sum-exp over the vocabulary after each state, float32 [tokens]."""

@@ -49,7 +49,7 @@ class GumbelTree:
         self, sampling: Sampling, prompts: Sequence[Sequence[int]], device: torch.device
     ) -> None:
         self._temperature = sampling.temperature
-        keys = [_key(sampling.seed, prompt) for prompt in prompts]
+        keys = [request_key(sampling.seed, prompt) for prompt in prompts]
         self._keys = torch.tensor(keys, dtype=torch.int64, device=device)
 
     def root(self, rows: Rows) -> Rows:
@@ -93,7 +93,8 @@ def _conditioned(free: torch.Tensor, largest: torch.Tensor, target: torch.Tensor
     return torch.where(free == -torch.inf, -torch.inf, moved)
 
 
-def _key(seed: int, prompt: Sequence[int]) -> int:
+def request_key(seed: int, prompt: Sequence[int]) -> int:
+    """What the draws of a request depend on, of 64 bits with a sign: its prompt and a seed."""
     tokens = np.asarray(prompt, dtype="<i8").tobytes()
     digest = blake2b(f"{seed}:".encode() + tokens, digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)

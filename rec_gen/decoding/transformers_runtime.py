@@ -91,6 +91,10 @@ class TreeSession:
         """Unnormalised scores, float32 [pairs], of tokens after states."""
         return self._head.logits(hidden, places, tokens)
 
+    def table(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Unnormalised scores, float32 [states, tokens], of each token after each state."""
+        return self._head.table(hidden, tokens)
+
     def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
         """The log-sum-exp over the whole vocabulary after each state, float32 [tokens]."""
         return self._head.normalizers(hidden)

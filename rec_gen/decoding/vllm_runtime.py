@@ -172,6 +172,14 @@ class VLLMSession:
             found[slot] |= scores
         return torch.tensor([found[slot][token] for slot, token in pairs], dtype=torch.float32)
 
+    def table(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Refused: an engine is asked for few tokens at a time.
+
+        Raises:
+            ModelError: In any case.
+        """
+        raise ModelError("vLLM tells the scores of few tokens: have replies made by transformers")
+
     def normalizers(self, hidden: torch.Tensor) -> torch.Tensor:
         """Zeros, float32 [tokens]: what the engine says is normalised already."""
         return torch.zeros(len(hidden))

@@ -23,18 +23,21 @@ export function listenToChat(options, add, failed) {
   async function answer() {
     const items = element("ol", { class: "cards" }), text = element("p");
     const turn = say("assistant", options().model, items, text);
+    const named = [];
     let said = "", best = null;
     for await (const chunk of streamChat({ ...options(), messages })) {
       const words = chunk.choices[0]?.delta.content ?? "";
       said += words;
-      if (!chunk.items) text.append(words);
+      const listed = chunk.items?.every((item) => item.start === undefined);
+      if (!listed) text.append(words);
       for (const item of chunk.items ?? []) {
+        named.push(item.id);
         best ??= item.score;
         items.append(card(item, best, add));
       }
       log.scrollTop = turn.previousElementSibling.offsetTop;
     }
-    messages.push({ role: "assistant", content: said });
+    messages.push({ role: "assistant", content: said, items: named });
   }
 
   byId("chat-form").addEventListener("submit", async (event) => {

@@ -4,8 +4,6 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
-from rec_gen.answers import Answer
-from serving.responses import item_json
 from serving.schemas import ErrorAnswer
 from serving.service import Service
 
@@ -35,18 +33,3 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (504, "The deadline has passed."),
     )
 }
-
-
-def items_json(answer: Answer) -> list[dict[str, Any]]:
-    """The items of an answer, best first."""
-    return [{**item_json(found.item), "score": found.score} for found in answer]
-
-
-def usage_json(answer: Answer) -> dict[str, int]:
-    """The tokens of an answer."""
-    read, written = answer.prompt_tokens, answer.answer_tokens
-    return {
-        "prompt_tokens": read,
-        "completion_tokens": written,
-        "total_tokens": read + written,
-    }

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Query
 from rec_gen.catalog import Item
 from serving.access import allowed
 from serving.errors import ApiError
+from serving.item_search import find_items
 from serving.live_catalog import LiveCatalog
-from serving.responses import JsonAnswer, item_json
+from serving.responses import JsonAnswer
 from serving.routes.common import ERRORS, Parts, PathId
 from serving.schemas import CatalogAnswer, CatalogItems, PutItems, Text
 
@@ -30,13 +31,7 @@ async def search_items(
 
 def _found(live: LiveCatalog, query: str, where: str | None, limit: int) -> dict[str, Any]:
     catalog, passed = live.offered(where)
-    titles = catalog.frame["title"].str.to_lowercase()
-    passed &= titles.str.contains(query.lower(), literal=True).to_numpy()
-    places = passed.nonzero()[0]
-    return {
-        "items": [item_json(catalog[int(place)]) for place in places[:limit]],
-        "total": len(places),
-    }
+    return find_items(catalog, passed, query, limit)
 
 
 @router.put("/v1/items", response_model=CatalogAnswer, dependencies=CHANGERS)

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Request
 from serving.access import Caller, allowed
 from serving.asking import ask
 from serving.errors import ApiError
-from serving.responses import JsonAnswer
-from serving.routes.common import ERRORS, Parts, items_json, usage_json
+from serving.responses import JsonAnswer, items_json, usage_json
+from serving.routes.common import ERRORS, Parts
 from serving.schemas import RecommendationRequest, Recommendations
 
 router = APIRouter(tags=["recommendations"], responses=ERRORS)

@@ -96,6 +96,51 @@ def test_what_was_shown_is_referred_to(message: str, expected: set[str]) -> None
     assert left(Listener(FILMS).hear(message, ["m1", "m2", "m3"])) == expected
 
 
+def test_names_of_any_length_are_whole_and_equal_ones_all_meant() -> None:
+    titles = [
+        "Sing, but Not (1990)",
+        "Sing, but Not",
+        "A Very Long Title of Eight Words Or So",
+        "Ox",
+    ]
+    catalog = Catalog(pl.DataFrame({"item": list("abcd"), "title": titles}))
+    listener = Listener(catalog)
+    assert left(listener.hear("I have seen Sing, but Not"), catalog) == {"c", "d"}
+    assert left(listener.hear("not a very long title of eight words or so"), catalog) == set("abd")
+    assert listener.refer("the second or Ox, or the last two", ["a", "b", "c"]) == ["b", "d", "c"]
+
+
+def test_a_name_in_several_columns_may_be_in_any() -> None:
+    people = {"actor": [["Jo Ray"], [], ["Al Fox"]], "director": [[], ["Jo Ray"], ["Al Fox"]]}
+    items = {"item": list("abc"), "title": ["One A", "Two B", "Three C"]}
+    catalog = Catalog(pl.DataFrame({**items, **people}))
+    listener = Listener(catalog)
+    assert left(listener.hear("something with Jo Ray"), catalog) == {"a", "b"}
+    assert left(listener.hear("nothing with Jo Ray"), catalog) == {"c"}
+    assert left(listener.hear("something with Jo Ray and Al Fox"), catalog) == set()
+    assert left(listener.hear("something with Jo Ray or Al Fox"), catalog) == set("abc")
+
+
+def test_a_title_that_is_a_value_too_is_meant_where_it_was_seen() -> None:
+    titles = {"item": list("ab"), "title": ["Comedy", "Gulliver\u2019s Day"]}
+    catalog = Catalog(pl.DataFrame({**titles, "genre": ["Drama", "Comedy"]}))
+    listener = Listener(catalog)
+    assert left(listener.hear("I have seen Comedy"), catalog) == {"b"}
+    assert left(listener.hear("no comedy"), catalog) == {"a"}
+    assert left(listener.hear("I want a comedy"), catalog) == {"b"}
+    assert left(listener.hear("not gulliver's day"), catalog) == {"a"}
+    assert listener.refer("a comedy") == []
+
+
+def test_a_place_that_nothing_has_is_told() -> None:
+    (one,) = Listener(FILMS).hear("I've seen the fourth one", ["m1", "m2"])
+    assert one.problem == "the fourth one is not among the last items"
+    assert left(Listener(FILMS).hear("seen the first two", ["m1", "m2", "m3"])) == ALL - {
+        "m1",
+        "m2",
+    }
+
+
 def test_prices() -> None:
     listener = Listener(GOODS)
     assert left(listener.hear("under $25"), GOODS) == {"a", "c"}

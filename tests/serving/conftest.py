@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
+from rec_gen.catalog import Catalog
 from rec_gen.config import parse_config
 from rec_gen.recommender import Recommender
+from rec_gen.testing import random_bundle
 from serving.app import create_app
 from serving.config import ServeConfig
 from serving.engine import RecommenderEngine
@@ -30,6 +33,18 @@ def tasks_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that has learnt every task, search among them."""
     recipe = toy_recipe(tasks=EVERY_TASK, prompt={"max_tokens": 600})
     return train(recipe, rated(toy_dataset()), tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="session")
+def replying_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with random weights that can do all that there is a tool for."""
+    catalog = rated(toy_dataset()).catalog
+    minutes = pl.Series("minutes", [90 + 5 * place for place in range(len(catalog))])
+    longer = Catalog(catalog.frame.with_columns(minutes))
+    tasks = ("search", "explanation", "reply")
+    folder = tmp_path_factory.mktemp("run") / "bundle"
+    random_bundle(longer, "title", tasks=tasks).save(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,13 @@ from rec_gen.decoding.sampling import Sampling
 from rec_gen.errors import NoEligibleItemError, RecGenError, RuleError
 from rec_gen.index import Filters
 from rec_gen.recommender import Recommender
+from rec_gen.replying import Reply, Turn
 from serving.batching import Batcher, Timed
 from serving.config import BatchingConfig
-from serving.engine import Options, Query, RecommenderEngine
+from serving.engine import RecommenderEngine
 from serving.errors import ApiError
 from serving.metrics import Metrics
+from serving.queries import Options, Query, ReplyQuery
 
 pytestmark = pytest.mark.anyio
 
@@ -27,13 +29,18 @@ class HeldEngine(RecommenderEngine):
 
     def __init__(self, recommender: Recommender) -> None:
         super().__init__(recommender)
-        self.batches: list[Sequence[Query]] = []
+        self.batches: list[Sequence[Query | ReplyQuery]] = []
         self.leave = asyncio.Event()
 
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         self.batches.append(queries)
         await self.leave.wait()
         return await super().answer(queries)
+
+    async def reply(self, queries: Sequence[ReplyQuery]) -> list[Reply | RecGenError]:
+        self.batches.append(queries)
+        await self.leave.wait()
+        return await super().reply(queries)
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +59,17 @@ async def held(
     await engine.close()
 
 
-async def start(batcher: Batcher, *queries: Query, **options: Any) -> list[asyncio.Task[Timed]]:
-    tasks = [asyncio.create_task(batcher.submit(query, **options)) for query in queries]
+async def start(
+    batcher: Batcher, *queries: Query | ReplyQuery, **options: Any
+) -> list[asyncio.Task[Timed[Any]]]:
+    submit: Any = batcher.submit
+    tasks = [asyncio.create_task(submit(query, **options)) for query in queries]
     for _ in range(5):
         await asyncio.sleep(0)
     return tasks
 
 
-def ids(timed: Timed) -> list[str]:
+def ids(timed: Timed[Answer]) -> list[str]:
     return [found.item.id for found in timed.answer]
 
 
@@ -187,3 +197,25 @@ async def test_a_broken_engine_fails_its_batch_and_not_the_next(recommender: Rec
         with pytest.raises(AttributeError):
             await batcher.submit(broken)
         assert len((await batcher.submit(Query(("i1",)))).answer) == 10
+
+
+async def test_lists_and_replies_wait_in_one_queue_and_run_apart(recommender: Recommender) -> None:
+    lists = [Query((f"i{item}",)) for item in range(3)]
+    replies = [ReplyQuery((Turn("user", f"{number}"),)) for number in range(3)]
+    order: list[Query | ReplyQuery] = [replies[0], lists[0], replies[1], lists[1], replies[2]]
+    async with held(recommender, max_batch=2, queue=5) as (batcher, engine, metrics):
+        tasks = await start(batcher, lists[2])
+        tasks += await start(batcher, *order)
+        assert metrics.queue._value.get() == 5
+        for query in order[:2]:
+            (refused,) = await start(batcher, query)
+            with pytest.raises(ApiError, match="5 requests are waiting") as caught:
+                await refused
+            assert caught.value.status == 429
+        engine.leave.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+    kinds = [[lists[2]], [replies[0], replies[1]], [lists[0], lists[1]], [replies[2]]]
+    assert engine.batches == kinds
+    answered = [isinstance(one, Timed) for one in answers]
+    assert answered == [True, False, True, False, True, False]  # this model has not learnt to reply
+    assert all("'reply'" in str(one) for one in answers[1::2])

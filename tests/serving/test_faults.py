@@ -124,7 +124,7 @@ async def test_a_change_that_cannot_be_kept_changes_nothing(bundle: Path, tmp_pa
     assert (catalog.catalog.titles, engine.version) == (titles, version)
     (answer,) = engine._recommender.recommend([[]], k=99)
     assert {found.item.id for found in answer} == offered
-    assert catalog.invalid(answer) == 0
+    assert catalog.invalid([found.item for found in answer], answer.version) == 0
     await store.close()
     await engine.close()
 

@@ -17,9 +17,9 @@ from rec_gen.catalog import Item
 from rec_gen.config import parse_config
 from serving.app import create_app
 from serving.config import ServeConfig
-from serving.engine import Query
 from serving.engines import start_engine
 from serving.errors import EngineDownError
+from serving.queries import Query
 from serving.restarting import RestartingEngine
 from serving.service import Service, open_service
 from tests.serving.server import ROOT, engine_of, served, until

@@ -16,7 +16,7 @@ from rec_gen.catalog import Item
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.errors import RecGenError
 from rec_gen.index import Filters
-from serving.engine import Options, Query
+from serving.queries import Options, Query
 from tests.rec_gen.decoding.vllm_search import VLLM
 
 ADAPTER = "spring"

@@ -22,6 +22,7 @@ from rec_gen.decoding.score import Score
 from rec_gen.decoding.search import search
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.decoding.vllm_runtime import MOST, Asked, VLLMRuntime
+from rec_gen.errors import ModelError
 from rec_gen.recommender import Recommender
 from rec_gen.testing import HashRuntime, random_bundle, tiny_model
 from tests.rec_gen.decoding.vllm_search import CASES, HISTORIES
@@ -47,6 +48,12 @@ class HashEngine:
             {token: float(step[token]) for token in one.tokens}
             for one, step in zip(asked, steps, strict=True)
         ]
+
+
+def test_the_whole_vocabulary_is_refused() -> None:
+    session = VLLMRuntime("hash", HashEngine(HashRuntime(VOCABULARY))).read([[1]])
+    with pytest.raises(ModelError, match="have replies made by transformers"):
+        session.table(session.start().hidden, torch.arange(VOCABULARY))
 
 
 @given(spellings(), st.sampled_from(get_args(Score)), st.booleans(), st.integers(1, 5))

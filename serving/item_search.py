@@ -1,0 +1,32 @@
+"""Items by a part of their title."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rec_gen.catalog import Catalog
+from serving.responses import item_json
+
+
+def find_items(
+    catalog: Catalog, passed: npt.NDArray[np.bool_], title: str, limit: int
+) -> dict[str, Any]:
+    """Items whose title holds a text, in the catalog's order.
+
+    Args:
+        catalog: The items.
+        passed: bool [items], which of them count.
+        title: The text; capitals change nothing.
+        limit: Items to return, at most.
+
+    Returns:
+        What `serving.schemas.CatalogItems` describes.
+    """
+    titles = catalog.frame["title"].str.to_lowercase()
+    found = passed & titles.str.contains(title.lower(), literal=True).to_numpy()
+    places = found.nonzero()[0]
+    return {
+        "items": [item_json(catalog[int(place)]) for place in places[:limit]],
+        "total": len(places),
+    }

@@ -1,0 +1,1 @@
+"""What agents can call: each tool once, for MCP and as a function of OpenAI's API."""
