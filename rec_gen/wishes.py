@@ -187,6 +187,8 @@ class Listener:
             gone = referred or (shown if several in _SEVERAL else shown[:1])
             if gone:
                 yield Wish(clause.strip(), block=tuple(gone))
+            elif several != "the" and lower.strip().endswith((several, f"{several} one")):
+                yield Wish(clause.strip(), problem=f"{several}? Nothing was recommended yet")
         elif titles and (_NOT.search(lower) or _KNOWN.search(lower)):
             yield Wish(clause.strip(), block=tuple(titles))
         elif _OTHER.search(lower) and shown:

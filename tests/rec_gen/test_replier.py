@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rec_gen.answering import NO_REASON
+from rec_gen.data.dataset import Dialogue
 from rec_gen.errors import BundleError, DataError, DecodingError
 from rec_gen.index import Filters
-from rec_gen.markers import CLOSE, OPEN
+from rec_gen.markers import CLOSE, OPEN, marker_ids
 from rec_gen.recommender import Recommender
 from rec_gen.replying import Reply, Turn
 from rec_gen.rules import eligible_items
+from rec_gen.slots import Known
 from rec_gen.testing import HashRuntime, HashSession, random_bundle
+from rec_gen.text import TextEncoder
 from rec_gen.understanding import NOTHING_LEFT
 from tests.rec_gen.test_wishes import FILMS
 
@@ -40,13 +43,13 @@ def one(recommender: Recommender, *turns: Turn, history: Sequence[str] = ()) -> 
     return reply
 
 
-def ids(reply: Reply) -> list[str]:
+def ids_of(reply: Reply) -> list[str]:
     return [named.item.id for named in reply.items]
 
 
 def test_a_reply_keeps_the_wishes_and_tells_them(recommender: Recommender) -> None:
     reply = one(recommender, user("no horror"), *shown("m3")[1:], user("nothing from before 1990"))
-    assert set(ids(reply)) <= {"m1", "m5"}
+    assert set(ids_of(reply)) <= {"m1", "m5"}
     assert reply.items
     assert [wish.said for wish in reply.understood] == ["no horror", "nothing from before 1990"]
     assert reply.filters.block == ("m3",)
@@ -75,7 +78,7 @@ def test_filters_and_histories_hold_beside_the_wishes(recommender: Recommender) 
         == "Nothing is left with \u201cnot Big\u201d. Take it back, or ask for less."
     )
     assert replies[0].filters == Filters(("m1", "m5", "m4"), only.allow, "(year < 2005)")
-    assert set(ids(replies[1])) <= {"m1", "m2", "m3", "m5"}
+    assert set(ids_of(replies[1])) <= {"m1", "m2", "m3", "m5"}
 
 
 def test_what_leaves_nothing_is_said(recommender: Recommender) -> None:
@@ -100,7 +103,7 @@ def test_what_cannot_be_kept_is_said_before_the_rest(recommender: Recommender) -
 def test_nothing_is_recommended_twice_unless_it_is_asked_for(recommender: Recommender) -> None:
     for _ in range(2):
         more = one(recommender, *shown("m1", "m2", "m3"), user("more"))
-        assert set(ids(more)) <= {"m4", "m5"}
+        assert set(ids_of(more)) <= {"m4", "m5"}
     again = one(recommender, *shown("m1", "m2", "m3"), user("give me the second one"))
     assert "m2" not in again.filters.block
     like = one(recommender, *shown("m1", "m2", "m3"), user("like the second one"))
@@ -118,7 +121,7 @@ def test_questions_are_answered_from_fields(recommender: Recommender) -> None:
     )
     assert compared.prompt_tokens == 0
     shortest = one(recommender, *turns, user("which is the shortest?"))
-    assert ids(shortest) == ["m3", "m2", "m1"]
+    assert ids_of(shortest) == ["m3", "m2", "m1"]
     assert not shortest.understood
     longer = one(recommender, *turns, user("Which one is longer, Big or Signs?"))
     assert longer.text == "The longer first: Signs (2002) (runtime 106), Big (1988) (runtime 104)."
@@ -206,6 +209,38 @@ def test_a_text_that_ends_inside_a_character_loses_it() -> None:
     assert set(reply.text[: named.start].strip()) == {"\u00e9"}
 
 
+def test_a_model_that_learnt_a_reply_writes_it() -> None:
+    """The tokens of training are those of writing: text, marker, spelling, marker, end."""
+    bundle = random_bundle(FILMS, "title", tasks=["reply"])
+    tokenizer, spelled = bundle.tokenizer, bundle.spellings.tokens
+    opens, closes = marker_ids(tokenizer)
+    turns = [user("What is good?")]
+    renderer = bundle.renderer().using(bundle.task_template("reply"))
+    prompt = renderer.render(known=Known(dialogue=Dialogue((turns[0].text,)))).ids
+    answer: list[int] = []
+    for text, item in (("How about ", 0), (", or, well, ", 3)):
+        answer += [*TextEncoder(tokenizer).untrusted(text), opens, *spelled[item], closes]
+    answer += [*TextEncoder(tokenizer).untrusted("? Fun!"), tokenizer.eos_token_id]
+    model = bundle.model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    ids = torch.tensor([[*prompt, *map(int, answer)]])
+    labels = ids.clone()
+    labels[:, : len(prompt)] = -100
+    for _ in range(40):
+        optimizer.zero_grad()
+        model(input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+    model.eval()
+    (reply,) = Recommender(bundle).reply([turns])
+    assert reply.text == "How about Heat (1995), or, well, Big (1988)? Fun!"
+    assert ids_of(reply) == ["m1", "m4"]
+    assert reply.answer_tokens == len(answer)
+    assert all(one.score > -1 for one in reply.items)
+    (other,) = Recommender(bundle).reply([turns], filters=[Filters(block=["m4"])])
+    assert ids_of(other)[0] == "m1"
+    assert "m4" not in ids_of(other)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=3), st.integers(0, 3))
 def test_no_message_breaks_a_reply(
@@ -217,7 +252,7 @@ def test_no_message_breaks_a_reply(
     if reply.filters.where:
         passed = eligible_items(FILMS, reply.filters.where)
         allowed &= {item for item, one in zip(FILMS.ids, passed, strict=True) if one}
-    assert set(ids(reply)) <= allowed or reply.prompt_tokens == 0
+    assert set(ids_of(reply)) <= allowed or reply.prompt_tokens == 0
 
 
 def test_the_same_dialogue_gets_the_same_reply_in_any_batch(recommender: Recommender) -> None:

@@ -132,6 +132,14 @@ def test_a_title_that_is_a_value_too_is_meant_where_it_was_seen() -> None:
     assert listener.refer("a comedy") == []
 
 
+def test_what_refers_to_nothing_is_told() -> None:
+    (one,) = Listener(FILMS).hear("I've seen it!")
+    assert one.problem == "it? Nothing was recommended yet"
+    (two,) = Listener(FILMS).hear("not that one")
+    assert two.problem == "that? Nothing was recommended yet"
+    assert not Listener(FILMS).hear("I know that you can do it, I have the time")
+
+
 def test_a_place_that_nothing_has_is_told() -> None:
     (one,) = Listener(FILMS).hear("I've seen the fourth one", ["m1", "m2"])
     assert one.problem == "the fourth one is not among the last items"
