@@ -8,10 +8,10 @@ from rec_gen.errors import BundleError, GroundingError
 from rec_gen.explaining import explain
 from rec_gen.grounding import check_explanation
 from rec_gen.index import Index
+from rec_gen.listener import Listener
 from rec_gen.questions import Question, compare
 from rec_gen.replying import Draft
 from rec_gen.understanding import Request
-from rec_gen.wishes import Listener
 
 NO_REASON = "It shares nothing with your history that few others have."
 BATCH = 32

@@ -8,10 +8,11 @@ import regex
 from rec_gen.data.dataset import Dialogue
 from rec_gen.errors import RuleError
 from rec_gen.lexicon import name_of, plain
+from rec_gen.listener import Listener
 from rec_gen.questions import asks
 from rec_gen.replying import Turn
 from rec_gen.rules import eligible_items
-from rec_gen.wishes import Listener, Wish
+from rec_gen.wishes import Wish
 
 _LIKENESS = regex.compile(r"(?<!'d |would )\blike\b|\b(?:than|similar|not|seen|saw)\b")
 

@@ -8,9 +8,9 @@ import regex
 
 from rec_gen.catalog import Item
 from rec_gen.lexicon import plain
+from rec_gen.listener import COMPARATIVES, Listener
 from rec_gen.replying import Draft
 from rec_gen.text import clean_text
-from rec_gen.wishes import COMPARATIVES, Listener
 
 LONGEST = 80
 """Characters of a value that are told at most."""

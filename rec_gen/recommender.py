@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import SupportsIndex, get_args
+from typing import TYPE_CHECKING, SupportsIndex, get_args
 
 import torch
 
@@ -28,10 +28,12 @@ from rec_gen.metrics import Floats
 from rec_gen.preferences import OwnScores, categories
 from rec_gen.prompting import prompt_ids
 from rec_gen.rating import rate
-from rec_gen.replier import Replier
 from rec_gen.replying import Reply, Turn
 from rec_gen.slots import NOTHING, Known
 from rec_gen.text import clean_text
+
+if TYPE_CHECKING:
+    from rec_gen.replier import Replier
 
 
 class Recommender(LiveBundle):
@@ -333,7 +335,9 @@ class Recommender(LiveBundle):
         )
 
     @cached_property
-    def _replier(self) -> Replier:
+    def _replier(self) -> "Replier":
+        from rec_gen.replier import Replier  # needs scikit-learn, and lists do not
+
         return Replier(self._runtime, self.bundle)
 
     def _checked(self, score: Score | None, **numbers: int) -> Score:

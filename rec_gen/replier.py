@@ -12,6 +12,7 @@ from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.writing import Limits, Text, TextTokens, eligible, write
 from rec_gen.errors import BundleError, PromptError
 from rec_gen.index import Filters, Index
+from rec_gen.listener import Listener
 from rec_gen.markers import marker_ids
 from rec_gen.prompting import PromptRenderer
 from rec_gen.questions import find_question
@@ -21,7 +22,6 @@ from rec_gen.tasks import REPLY
 from rec_gen.text import clean_text
 from rec_gen.titles import Titles
 from rec_gen.understanding import Request, nothing_left, understand
-from rec_gen.wishes import Listener
 
 
 class Replier:

@@ -11,8 +11,9 @@ from rec_gen.decoding.writing import eligible
 from rec_gen.errors import DataError, DecodingError
 from rec_gen.hearing import Heard, hear
 from rec_gen.index import Filters, Index
+from rec_gen.listener import Listener
 from rec_gen.replying import Turn, quoted
-from rec_gen.wishes import Listener, filters
+from rec_gen.wishes import filters
 
 NOTHING_LEFT = "There is nothing left to recommend."
 

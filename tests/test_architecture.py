@@ -25,6 +25,12 @@ HEAVY = {
 }  # fmt: skip
 
 
+def test_lists_need_no_package_of_an_extra() -> None:
+    absent = ("sklearn", "trl", "peft", "datasets", "fastapi", "matplotlib")
+    script = f"import sys\nsys.modules.update(dict.fromkeys({absent}))\nimport rec_gen.remote"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -1,8 +1,8 @@
 """What a dialogue leaves in mind."""
 
 from rec_gen.hearing import Heard, hear
+from rec_gen.listener import Listener
 from rec_gen.replying import Turn
-from rec_gen.wishes import Listener
 from tests.rec_gen.test_wishes import FILMS
 
 LISTENER = Listener(FILMS)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from rec_gen.listener import Listener
 from rec_gen.questions import compare, find_question
-from rec_gen.wishes import Listener
 from tests.rec_gen.test_wishes import FILMS
 
 LISTENER = Listener(FILMS)

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rec_gen.catalog import Catalog
+from rec_gen.listener import Listener
 from rec_gen.rules import eligible_items
-from rec_gen.wishes import Listener, Wish, filters
+from rec_gen.wishes import Wish, filters
 
 FILMS = Catalog(
     pl.DataFrame(
