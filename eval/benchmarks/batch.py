@@ -1,11 +1,12 @@
 """A batch job over a large synthetic catalog: `python -m eval.benchmarks.batch --json FILE`.
 
 `recgen batch` recommends to many users of a market (`synthetic.py`), with an untrained model of a
-million parameters and semantic IDs. Its time is compared with that of the same model reading the
-same prompts in the same batches; its memory is watched. Another job over the first of these users
-is killed five times and ends complete. Two workers of a Ray cluster are compared with one; where
-the machine has fewer than four cores, by a model of fixed cost that waits (`batch_waiting.py`),
-since Ray's own processes need some of them.
+million parameters and semantic IDs, in one process a core. Its time is compared with that of the
+same model reading the same prompts in the same batches, in one process or in as many, whichever is
+faster; its memory is watched, that of all its processes together. Another job over the first of
+these users is killed five times and ends complete. Two workers of a Ray cluster are compared with
+one; where the machine has fewer than four cores, by a model of fixed cost that waits
+(`batch_waiting.py`), since Ray's own processes need some of them.
 """
 
 import json
@@ -19,7 +20,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from eval.benchmarks.batch_reading import Reading
+from eval.benchmarks.batch_reading import K, Reading
 from eval.benchmarks.batch_runs import (
     command,
     differing_parts,
@@ -32,30 +33,35 @@ from eval.benchmarks.synthetic import Market
 from rec_gen.files import write_text
 from rec_gen.versions import machine
 
-K, KILLS, CORES = 10, 5, 4
+KILLS, CORES = 5, 4
+SAMPLED, COUNTED = 6, 8
+"""Parts whose prompts are read, and their batches that are also searched, to count forwards."""
 SMALL = 2000
 """Items of the catalog that the workers of the cluster load."""
 
 
 def whole_job(
-    folder: Path, users: int, killed_users: int, part_rows: int, batch: int
+    folder: Path, users: int, killed_users: int, part_rows: int, batch: int, workers: int
 ) -> dict[str, float]:
     """One job to its end, its limit, and another one that is killed on the way."""
     bundle, table, output = folder / "bundle", folder / "users.parquet", folder / "out"
-    options = _options(batch, part_rows)
+    options = (*_options(batch, part_rows), "--workers", str(workers))
     parts = -(-users // part_rows)
     run = watch(command(bundle, table, output, *options), output, parts)
-    read = _reading(bundle, table, part_rows, batch, min(parts, 5))
+    each = max(1, min(parts, SAMPLED) // workers)
+    alone = _readings(bundle, table, part_rows, batch, min(parts, SAMPLED), 1)
+    together = _readings(bundle, table, part_rows, batch, each, workers)
+    read, pace = alone[0], max(map(_pace, (alone, together)))
     again, fewer = folder / "killed", folder / "fewer.parquet"
     arguments = command(bundle, fewer, again, *options)
     kills = kill_again_and_again(
         arguments, again, -(-killed_users // part_rows), KILLS, run.seconds / parts
     )
     counts = [lost_and_repeated(table, output, K), lost_and_repeated(fewer, again, K)]
-    reading = read.seconds / read.users
     return {
         "users": users,
-        "batch_over_prefill": run.seconds / users / reading,
+        "workers": workers,
+        "batch_over_prefill": run.seconds / users * pace,
         "memory_growth": run.memory_growth(),
         "users_lost": sum(lost for lost, _ in counts),
         "users_repeated": sum(repeated for _, repeated in counts),
@@ -66,7 +72,8 @@ def whole_job(
         "wall_seconds": run.wall_seconds,
         "cpu_seconds": run.cpu_seconds,
         "users_per_hour": 3600 * users / run.seconds,
-        "prefill_ms_a_user": 1e3 * reading,
+        "prefill_ms_a_user": 1e3 / pace,
+        "prefill_ms_a_user_one_process": 1e3 / _pace(alone),
         "prefill_cpu_ms_a_user": 1e3 * read.cpu_seconds / read.users,
         "rendering_ms_a_user": 1e3 * read.rendering_seconds / read.users,
         "prompt_tokens_a_user": read.prompt_tokens,
@@ -83,12 +90,28 @@ def _options(batch: int, part_rows: int) -> tuple[str, ...]:
     return (*same, "--batch-size", str(batch), "--set", f"part_rows={part_rows}")
 
 
-def _reading(bundle: Path, users: Path, part_rows: int, batch: int, parts: int) -> Reading:
-    """The limit, in a process of its own as the job was."""
-    numbers = map(str, (part_rows, batch, parts, 16))
+def _readings(
+    bundle: Path, users: Path, part_rows: int, batch: int, parts: int, processes: int
+) -> list[Reading]:
+    """What only reads prompts, in processes of their own at once, as the job was."""
     arguments = [sys.executable, "-m", "eval.benchmarks.batch_reading", str(bundle), str(users)]
-    told = subprocess.run([*arguments, *numbers], check=True, stdout=subprocess.PIPE, text=True)
-    return Reading(**json.loads(told.stdout.splitlines()[-1]))
+    started = [
+        subprocess.Popen(
+            [*arguments, *map(str, (part_rows, batch, parts, COUNTED, share, processes))],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for share in range(processes)
+    ]
+    told = [process.communicate()[0] for process in started]
+    if any(process.returncode for process in started):
+        raise RuntimeError("the prompts could not be read")
+    return [Reading(**json.loads(each.splitlines()[-1])) for each in told]
+
+
+def _pace(readings: list[Reading]) -> float:
+    """Users a second of all processes together."""
+    return sum(each.users / each.seconds for each in readings)
 
 
 def two_workers(folder: Path, users: int, batch: int) -> dict[str, float]:
@@ -117,6 +140,7 @@ def two_workers(folder: Path, users: int, batch: int) -> dict[str, float]:
 @click.option("--worker-users", default=768, show_default=True, help="Of the cluster's job.")
 @click.option("--part-rows", default=1024, show_default=True)
 @click.option("--batch-size", default=32, show_default=True)
+@click.option("--workers", default=os.cpu_count() or 1, help="Processes; default: one a core.")
 def main(
     json_path: Path | None,
     items: int,
@@ -125,6 +149,7 @@ def main(
     worker_users: int,
     part_rows: int,
     batch_size: int,
+    workers: int,
 ) -> None:
     """Measure a batch job."""
     with TemporaryDirectory() as place:
@@ -135,7 +160,8 @@ def main(
         table.head(killed_users).write_parquet(folder / "fewer.parquet")
         market.bundle().save(folder / "bundle")
         del table, market
-        figures = whole_job(folder, users, min(killed_users, users), part_rows, batch_size)
+        fewer = min(killed_users, users)
+        figures = whole_job(folder, users, fewer, part_rows, batch_size, workers)
         figures |= two_workers(folder, worker_users, batch_size)
     figures = {name: round(value, 4) for name, value in figures.items()}
     shown = Table("figure", "value")

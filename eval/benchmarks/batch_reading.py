@@ -1,6 +1,7 @@
 """What a batch job cannot do without: the model reading its prompts, in the same batches."""
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -12,6 +13,9 @@ import torch
 
 from rec_gen.batches import like_batches
 from rec_gen.recommender import Recommender
+
+K = 10
+"""Items of an answer, and prefixes that go on: a beam no wider than the answers is the cheapest."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,18 @@ class Reading:
 
 
 def read_prompts(
-    path: Path, users: Path, part_rows: int, batch_size: int, sampled: int, counted: int
+    path: Path,
+    users: Path,
+    part_rows: int,
+    batch_size: int,
+    sampled: int,
+    counted: int,
+    share: int,
+    shares: int,
 ) -> Reading:
     """Read the prompts of some parts of a job, which lie evenly over it.
+
+    Several processes that do so at once each have their share of the cores.
 
     Args:
         path: The bundle.
@@ -52,12 +65,15 @@ def read_prompts(
         batch_size: Users of a batch.
         sampled: Parts that are read.
         counted: Batches that are also searched, to count what that reads.
+        share: Which of the processes this is.
+        shares: How many there are.
     """
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // shares))
     recommender = Recommender.load(path, device="cpu")
     bundle, runtime = recommender.bundle, recommender._runtime
     renderer, spelled = bundle.renderer(), bundle.spellings.tokens
     frame = pl.read_parquet(users)
-    parts = list(range(0, frame.height, part_rows))
+    parts = list(range(0, frame.height, part_rows))[share::shares]
     read, tokens, seconds, cpu, rendering = 0, 0, 0.0, 0.0, 0.0
     found = Counter(bundle.model)
     for start in parts[:: max(len(parts) // sampled, 1)]:
@@ -77,7 +93,7 @@ def read_prompts(
             if number % 4 == 0 and found.searches < counted:
                 with found:
                     asked = [list(map(str, histories[place])) for place in batch]
-                    recommender.recommend(asked, batch_size=len(batch))
+                    recommender.recommend(asked, K, beam_width=K, batch_size=len(batch))
                 found.prompt_tokens += sum(map(len, prompts))
     parameters = sum(weights.numel() for weights in bundle.model.parameters())
     return Reading(

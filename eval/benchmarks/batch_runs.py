@@ -24,8 +24,9 @@ class Watched:
     Attributes:
         seconds: What it says that it took to answer, without loading.
         wall_seconds: From its start to its end.
-        cpu_seconds: Of all its threads, loading included.
-        samples: The share of the parts that were done and the resident bytes, over time.
+        cpu_seconds: Of all its threads and processes, loading included.
+        samples: The share of the parts that were done and the resident bytes of all processes, over
+            time.
     """
 
     seconds: float
@@ -58,10 +59,11 @@ def watch(arguments: Sequence[str], output: Path, parts: int) -> Watched:
     while process.poll() is None:
         try:
             share = len(list(output.glob(ANSWERS))) / parts
-            samples.append((share, looked.memory_info().rss))
-            spent = sum(looked.cpu_times()[:2])
-        except psutil.Error:
-            break
+            family = [looked, *looked.children(recursive=True)]
+            samples.append((share, sum(each.memory_info().rss for each in family)))
+            spent = sum(sum(each.cpu_times()[:2]) for each in family)
+        except psutil.Error:  # one of them has just ended
+            pass
         time.sleep(SAMPLE_SECONDS)
     told = process.communicate()[0]
     said = SUMMARY.search(told)
