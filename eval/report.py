@@ -1,6 +1,8 @@
 """What an evaluation found: JSON and Parquet for machines, tables and verdicts for people."""
 
 import json
+import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -298,12 +300,15 @@ def verdict(difference: Interval) -> str:
 
 
 def format_interval(interval: Interval, signed: bool = False) -> str:
-    """A mean and its interval as `.1234 [.1200, .1300]`."""
+    """A mean and its interval as `.1234 [.1200, .1300]`; without ends, the mean alone."""
     ends = (interval.mean, interval.low, interval.high)
     mean, low, high = (format_number(value, signed) for value in ends)
-    return f"{mean} [{low}, {high}]"
+    return f"{mean} [{low}, {high}]" if low and high else mean
 
 
 def format_number(value: float, signed: bool = False) -> str:
-    """Four digits without a leading zero."""
-    return f"{value:{'+' if signed else ''}.4f}".replace("0.", ".", 1).replace("-", MINUS)
+    """Four digits without a leading zero; nothing where there is no number."""
+    if math.isnan(value):
+        return ""
+    text = f"{value:{'+' if signed else ''}.4f}"
+    return re.sub(r"^([+-]?)0\.", r"\1.", text).replace("-", MINUS)
