@@ -194,27 +194,38 @@ def print_slices(console: Console, slices: Sequence[SliceResult], metric: str, p
     for by in dict.fromkeys(part.by for part in slices):
         parts = [part for part in slices if part.by == by]
         console.print(_slices_table(parts, metric, plus))
-        if any(part.examples < FEWEST for part in parts):
-            line = f"few: under {FEWEST} examples, and no verdict"
+        for line in slice_notes(parts):
             console.print(line, highlight=False)
 
 
 def _slices_table(parts: Sequence[SliceResult], metric: str, plus: str) -> Table:
     title = f"{metric.upper()} by {_plain(parts[0].by)}; + {_plain(plus)}, {MINUS} worse"
-    table = _table(title, "examples", *parts[0].systems, no_wrap=False)
+    table = _table(title, "users", *parts[0].systems, no_wrap=False)
     for part in parts:
-        few = f"{BLANK}(few)" if part.examples < FEWEST else ""
+        few = f"{BLANK}(few)" if part.few else ""
         cells = (
-            format_number(metrics[metric].mean) + _sign(part.differences.get(system), metric)
+            format_number(metrics[metric].mean) + _sign(part, system, metric)
             for system, metrics in part.systems.items()
         )
-        table.add_row(_plain(part.value), f"{part.examples:,}{few}", *cells)
+        table.add_row(_plain(part.value), f"{part.users:,}{few}", *cells)
     return table
 
 
-def _sign(difference: dict[str, Interval] | None, metric: str) -> str:
-    words = verdict(difference[metric]) if difference else ""
+def _sign(part: SliceResult, system: str, metric: str) -> str:
+    words = slice_verdict(part, system, metric)
     return BLANK + {"better": "+", "worse": MINUS}.get(words, BLANK)
+
+
+def slice_verdict(part: SliceResult, system: str, metric: str) -> str:
+    """What a slice says of the difference to a system; nothing of too few users."""
+    found = part.differences.get(system)
+    return verdict(found[metric]) if found and not part.few else ""
+
+
+def slice_notes(parts: Sequence[SliceResult]) -> list[str]:
+    """What is to be known of the verdicts of slices."""
+    few = [f"Few: under {FEWEST} users there is no verdict."] if any(p.few for p in parts) else []
+    return [*few, "Verdicts are not corrected for how many slices there are."]
 
 
 def _plain(text: str) -> str:

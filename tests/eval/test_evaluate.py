@@ -21,7 +21,7 @@ from eval.measures import MEASURES, SUMMARIES
 from eval.ranking import Hybrid, rank_baseline, rank_recommender
 from eval.report import Evaluation, format_interval, format_number, verdict
 from eval.significance import Comparison
-from eval.slices import FEWEST, SliceResult
+from eval.slices import SliceResult
 from rec_gen.answers import Answer, Recommendation
 from rec_gen.catalog import Catalog
 from rec_gen.counts import Histories, ItemKNN, Scores
@@ -212,9 +212,8 @@ def test_the_json_file_gives_back_the_evaluation(
     read = json.loads(path.read_text(encoding="utf-8"))
     for table in (read, *read["slices"]):
         table["systems"] = intervals(table["systems"])
-    for part in read["slices"]:
-        part["differences"] = intervals(part["differences"])
-    for metrics in read["differences"].values():
+    tables = [read["differences"], *(part["differences"] for part in read["slices"])]
+    for metrics in (metrics for table in tables for metrics in table.values()):
         metrics.update({metric: Comparison(**found) for metric, found in metrics.items()})
     read["slices"] = [SliceResult(**part) for part in read["slices"]]
     read["costs"] = {system: Cost(**cost) for system, cost in read["costs"].items()}
@@ -280,12 +279,13 @@ def test_slices_are_shown_where_asked_for_within_a_hundred_columns(
         assert f"NDCG@10 by {part.by}" not in plain.getvalue()
         assert f"NDCG@10 by {part.by}" in sliced.getvalue()
         row = next(line for line in lines if line.startswith(f" {part.value} "))
-        few = " (few)" if part.examples < FEWEST else ""
-        assert f" {part.examples}{few} " in row
+        few = " (few)" if part.few else ""
+        assert f" {part.users}{few} " in row
         verdicts = [verdict(found["ndcg@10"]) for found in part.differences.values()]
         assert row.count(" +") == verdicts.count("better")
         assert row.count(" \N{MINUS SIGN}") == verdicts.count("worse")
-    assert {part.examples < FEWEST for part in evaluation.slices} == {True, False}
+    assert {part.few for part in evaluation.slices} == {True, False}
+    assert "Verdicts are not corrected for how many slices there are." in sliced.getvalue()
 
 
 def test_values_of_columns_are_shown_as_they_are(evaluation: Evaluation) -> None:

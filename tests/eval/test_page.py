@@ -47,11 +47,32 @@ def test_tables_hold_the_numbers_of_the_file(whole: dict[str, Any]) -> None:
     for row in by_brand.rows:
         part = parts[row[0].text]
         means = [part["systems"][system]["ndcg@10"]["mean"] for system in whole["systems"]]
-        assert [cell.value for cell in row[1:]] == [part["examples"], *means]
+        assert [cell.value for cell in row[1:]] == [part["users"], part["examples"], *means]
     shares = found["Calibration by brand"].tables[0]
     assert [[cell.value for cell in row[1:]] for row in shares.rows] == [
         [0.5, 0.4, 0.9], [0.3, 0.3, 0.1], [0.2, 0.3, 0.0],
     ]  # fmt: skip
+
+
+def test_a_slice_of_few_users_has_no_verdict_whatever_its_file_says(whole: dict[str, Any]) -> None:
+    sure = {"mean": 0.2, "low": 0.1, "high": 0.3}
+    for found, marks in (
+        (sure, {"better"}),
+        (sure | {"p": 0.2, "p_holm": 0.4, "detectable": 0.1}, {""}),
+        (sure | {"p": 0.01, "p_holm": 0.02, "detectable": 0.1}, {"better"}),
+    ):
+        for part in whole["slices"]:
+            part |= {"users": 50, "differences": {"popularity": {"ndcg@10": found}}}
+        whole["slices"][0] |= {"users": 19, "examples": 400}
+        table = sections(whole)["NDCG@10 by popularity of the target"].tables[0]
+        place = list(table.columns).index("popularity")
+        first, *rest = (row[place].mark for row in table.rows)
+        assert (first, set(rest)) == ("", marks)
+    notes = sections(whole)["NDCG@10 by popularity of the target"].notes
+    assert list(notes[1:]) == [
+        "Few: under 20 users there is no verdict.",
+        "Verdicts are not corrected for how many slices there are.",
+    ]
 
 
 def test_each_plot_shows_what_its_section_says(whole: dict[str, Any]) -> None:
