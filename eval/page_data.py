@@ -1,5 +1,6 @@
 """What a page is made of: the JSON file of a result, checked before anything is drawn."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,7 +21,10 @@ from eval.unconstrained import FreeGeneration
 from rec_gen.errors import DataError
 
 
-def _among(name: str, found: dict[str, Any]) -> dict[str, Any]:
+F = TypeVar("F", bound=Mapping[str, Any])
+
+
+def _among(name: str, found: F) -> F:
     if name not in found:
         raise ValueError(f"holds no '{name}'")
     return found
@@ -100,6 +104,7 @@ class ExperimentResult(Result):
     arms: dict[str, Annotated[ArmResult, AfterValidator(_has_deciding)]] = Field(min_length=1)
     groups: dict[str, Spread] = {}
     slices: list[Annotated[SliceResult, AfterValidator(lambda part: _holds(part, DECIDING))]] = []
+    leaks: list[LeakCheck] = []
     machine: str = ""
     verdict: str
 

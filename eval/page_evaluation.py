@@ -26,7 +26,7 @@ from eval.page_slices import slicing, slicings
 from eval.plots import forest_plot, interval_plot, line_plot, share_plot
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
-from eval.report import COLUMNS, HYBRID, LOG_LOSS, MINUS, MODEL, VERDICT, verdict
+from eval.report import COLUMNS, HYBRID, LOG_LOSS, MINUS, MODEL, VERDICT, detectable_notes, verdict
 from eval.slices import POPULARITY, SliceResult
 from rec_gen.metrics import CUTOFFS
 from rec_gen.text import clean_text
@@ -121,7 +121,8 @@ def _differences(result: EvaluationResult) -> Section:
             plots.append(forest_plot(title, found, f"difference in {name}"))
             tables.append(differences_table(title, "other system", found, folded=name != NDCG))
     notes = ["Right of the dashed line the model is better; a ring is no difference shown."]
-    return Section("Differences", plots, tables, notes)
+    deciding = (found[VERDICT] for found in result.differences.values())
+    return Section("Differences", plots, tables, [*notes, *detectable_notes(deciding)])
 
 
 def _costs(result: EvaluationResult) -> Iterator[Section]:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
-from eval.report import MINUS, format_number, verdict
+from eval.report import MINUS, format_number, in_cases, verdict
 from eval.significance import Comparison
 
 MARKS = {"better": "+", "worse": MINUS}
@@ -206,7 +206,8 @@ def finding(text: str, found: Interval, metric: str) -> Finding:
     if isinstance(found, Comparison):
         parts.append(f"p {number(found.p_holm)}")
         if not math.isnan(found.detectable):
-            parts.append(f"detectable from {number(found.detectable)}")
+            told = f"{number(found.detectable)} {in_cases(found.level)}"
+            parts.append(f"a true difference of {told} is found")
     return Finding(verdict(found), f"{text}: {', '.join(parts)}")
 
 

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from eval.lists import Cost
 from eval.measures import RANK_METRICS, K
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
-from eval.significance import SIZE, Comparison
+from eval.significance import POWER, SIZE, Comparison
 from eval.slices import FEWEST, SliceResult
 from eval.unconstrained import FreeGeneration
 from rec_gen.files import new_file, write_text
@@ -145,6 +145,8 @@ class Evaluation:
             difference = format_interval(found, signed=True)
             table.add_row(system, difference, *numbers, verdict(found))
         console.print(table)
+        for line in detectable_notes(metrics[VERDICT] for metrics in self.differences.values()):
+            console.print(line, highlight=False)
 
     def _print_others(self, console: Console) -> None:
         """What is no metric of a rank: a column each, a row for each system.
@@ -294,6 +296,17 @@ def print_difference(
         markup=False,
         highlight=False,
     )
+
+
+def detectable_notes(found: Iterable[Interval]) -> list[str]:
+    """What the detectable differences of some comparisons are, a sentence a level."""
+    levels = sorted({each.level for each in found if isinstance(each, Comparison)})
+    return [f"Detectable: the true difference that is found {in_cases(level)}." for level in levels]
+
+
+def in_cases(level: float) -> str:
+    """How often, and by what test, a detectable difference is found."""
+    return f"in {POWER:.0%} of cases at level {format_number(level)}".replace("%", " %")
 
 
 def verdict(difference: Interval) -> str:

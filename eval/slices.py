@@ -68,7 +68,7 @@ class SliceResult:
     examples: int
     users: int
     systems: dict[str, dict[str, Interval]]
-    differences: dict[str, dict[str, Comparison | Interval]]
+    differences: Mapping[str, Mapping[str, Comparison | Interval]]
 
     @property
     def few(self) -> bool:

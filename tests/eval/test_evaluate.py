@@ -370,6 +370,8 @@ def test_numbers_are_printed_without_a_leading_zero_and_with_their_sign(
     minus = "\N{MINUS SIGN}"
     row = f"Markov + KNN +.0012 [{minus}.0060, +.0083] .8000 .0100 no difference shown"
     assert row.split() in [line.split() for line in text.getvalue().splitlines()]
+    told = "Detectable: the true difference that is found in 80 % of cases at level .0500."
+    assert told in text.getvalue()
 
 
 @pytest.mark.parametrize(

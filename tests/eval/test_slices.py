@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from eval.background import Background
 from eval.measures import MEASURES, comparisons, metric_intervals
-from eval.significance import FLIPS
+from eval.significance import FLIPS, Comparison
 from eval.slices import FEWEST, SHARES, Slice, measure_slice, popularity_classes, slices
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset, Split
@@ -213,6 +213,8 @@ def test_users_and_not_examples_are_counted_for_a_verdict(users: int, judged: bo
     found = measure_slice(Slice("by", "value", np.ones(200, bool)), values, "a", owners, 0)
     assert (found.examples, found.users, found.few) == (200, users, not judged)
     if judged:
-        assert found.differences["b"]["ndcg@10"].p == 1 / (FLIPS + 1)
+        difference = found.differences["b"]["ndcg@10"]
+        assert isinstance(difference, Comparison)
+        assert difference.p == 1 / (FLIPS + 1)
     else:
         assert found.differences == {}
