@@ -1,6 +1,5 @@
 """What an experiment found: a JSON file for machines, a table and a verdict for people."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -29,6 +28,7 @@ from eval.report import (
     print_slices,
     verdict,
 )
+from eval.result_json import to_json
 from eval.significance import FLIPS, Comparison, compare
 from eval.slices import Slice, SliceResult
 from rec_gen.data.dataset import Dataset, Example
@@ -153,7 +153,7 @@ class Experiment:
         """The whole experiment but for its rows as JSON."""
         table = asdict(self)
         del table["rows"]
-        return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+        return to_json(table)
 
     def save(self, path: Path) -> None:
         """Write the JSON, and the rows as Parquet under the same name; each whole or not at all.

@@ -15,11 +15,11 @@ from eval.lists import Cost
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
 from eval.report import MODEL, VERDICT
+from eval.result_json import Number
 from eval.significance import Comparison
 from eval.slices import SliceResult
 from eval.unconstrained import FreeGeneration
 from rec_gen.errors import DataError
-
 
 F = TypeVar("F", bound=Mapping[str, Any])
 
@@ -54,6 +54,10 @@ def _has_deciding(arm: ArmResult) -> ArmResult:
 
 Metrics = Annotated[dict[str, Interval], AfterValidator(lambda found: _among(VERDICT, found))]
 Part = Annotated[SliceResult, AfterValidator(_has_verdict)]
+Differences = Annotated[
+    dict[str, Comparison | Interval], AfterValidator(lambda found: _among(VERDICT, found))
+]
+"""Results that were kept from before differences were tested hold intervals."""
 Comparisons = Annotated[dict[str, Comparison], AfterValidator(lambda found: _among(VERDICT, found))]
 
 
@@ -79,7 +83,7 @@ class EvaluationResult(Result):
     differences: dict[str, Comparisons]
     leaks: list[LeakCheck] = []
     left_out: dict[str, str] = {}
-    summaries: dict[str, dict[str, float]] = {}
+    summaries: dict[str, dict[str, Number]] = {}
     machine: str = ""
     costs: dict[str, Cost] = {}
     slices: list[Part] = []
@@ -126,8 +130,8 @@ class BenchmarkResult(Result):
     prior_weight: float
     validation: dict[float, float]
     systems: dict[str, Metrics] = Field(min_length=1)
-    by_seed: dict[str, list[dict[str, float]]]
-    differences: dict[str, Metrics]
+    by_seed: dict[str, list[dict[str, Number]]]
+    differences: dict[str, Differences]
     leaks: list[LeakCheck] = []
     left_out: dict[str, str] = {}
 

@@ -43,6 +43,10 @@ LISTS = {
 }
 """What is measured of lists apart from their hits, in this order."""
 
+ONE_TARGET = (
+    "Each example has one held-out item, so average precision is the reciprocal rank (MRR), and "
+    "precision and F1 are recall on another scale."
+)
 NOTE = f"A system's cell has a + where the {MODEL} is better, and a {MINUS} where it is worse."
 
 
@@ -226,6 +230,7 @@ def _ratings(found: RatingEvaluation) -> Iterator[Section]:
             differences_table(f"what the {MODEL} has", "of the answers", gains),
             *(_bins_table(f"reliability of {s}", b, folded=True) for s, b in diagrams.items()),
         ],
+        [found.judged, *detectable_notes(gains.values())],
     )
 
 
@@ -276,4 +281,4 @@ def _all_measures(result: EvaluationResult) -> Section:
         for name in names
     ]
     table = Table("all measures of an example", ["measure", *result.systems], rows)
-    return Section("All measures", tables=[table], folded=True)
+    return Section("All measures", tables=[table], notes=[ONE_TARGET], folded=True)

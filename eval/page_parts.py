@@ -127,8 +127,8 @@ def number_cell(value: float | None, form: str | None = None, mark: str = "") ->
 
 
 def number(value: float, signed: bool = False) -> str:
-    """Four decimals without a leading zero, or one decimal from 10 on."""
-    if abs(value) < 10:
+    """Four decimals without a leading zero, or one decimal from 10 on; nothing of NaN."""
+    if math.isnan(value) or abs(value) < 10:
         return format_number(value, signed)
     return f"{value:{'+' if signed else ''},.1f}".replace("-", MINUS)
 
@@ -138,7 +138,7 @@ def interval_cell(interval: Interval | None, signed: bool = False, mark: str = "
     if interval is None or math.isnan(interval.mean):
         return NOTHING
     low, mean, high = (number(end, signed) for end in (interval.low, interval.mean, interval.high))
-    return Cell(mean, interval.mean, f"[{low}, {high}]", mark)
+    return Cell(mean, interval.mean, f"[{low}, {high}]" if low and high else "", mark)
 
 
 def count_cell(count: int) -> Cell:

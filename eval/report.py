@@ -1,6 +1,5 @@
 """What an evaluation found: JSON and Parquet for machines, tables and verdicts for people."""
 
-import json
 import math
 import re
 from collections import Counter
@@ -21,6 +20,7 @@ from eval.lists import Cost
 from eval.measures import RANK_METRICS, K
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
+from eval.result_json import to_json
 from eval.significance import POWER, SIZE, Comparison
 from eval.slices import FEWEST, SliceResult
 from eval.unconstrained import FreeGeneration
@@ -95,7 +95,7 @@ class Evaluation:
         """The whole evaluation but for its rows as JSON; intervals as `mean`, `low` and `high`."""
         table = asdict(self)
         del table["rows"]
-        return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+        return to_json(table)
 
     def save(self, path: Path) -> None:
         """Write the JSON, and the rows as Parquet under the same name; each whole or not at all.
@@ -247,12 +247,12 @@ def _print_free(console: Console, found: list[FreeGeneration]) -> None:
 
 def _print_ratings(console: Console, found: RatingEvaluation) -> None:
     """One row a metric, and what the model has more of those that are means over pairs."""
-    yes = "the item chosen" if found.liked_from is None else f"a rating from {found.liked_from:g}"
-    table = _table(f"yes or no to {found.pairs:,} pairs; yes is {yes}", *found.systems)
+    table = _table(f"yes or no to {found.pairs:,} pairs", *found.systems)
     for name in found.systems[MODEL]:
         cells = (format_interval(metrics[name]) for metrics in found.systems.values())
         table.add_row(name, *cells)
     console.print(table)
+    console.print(found.judged, highlight=False)
     for system, metrics in found.differences.items():
         for name, each in metrics.items():
             print_difference(console, MODEL, system, each, name, less=name == LOG_LOSS)
@@ -290,9 +290,12 @@ def print_difference(
         less: Whether less of it is better.
     """
     judged = replace(difference, mean=-difference.mean) if less else difference
+    tested = ""
+    if isinstance(difference, Comparison):
+        tested = f", p {format_number(difference.p_holm)}"
     console.print(
         f"{one} {MINUS} {other}, {metric}: "
-        f"{format_interval(difference, signed=True)}: {verdict(judged)}",
+        f"{format_interval(difference, signed=True)}{tested}: {verdict(judged)}",
         markup=False,
         highlight=False,
     )

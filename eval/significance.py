@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from eval.intervals import Interval, mean_intervals, user_sums
+from eval.result_json import Number
 from rec_gen.errors import ConfigError
 from rec_gen.metrics import Floats
 
@@ -38,7 +39,7 @@ class Comparison(Interval):
 
     p: float
     p_holm: float
-    detectable: float
+    detectable: Number
     level: float = SIZE
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from rec_gen.cli.common import ALLOW_LEAK, OVERRIDES
-from rec_gen.cli.reporting import refuse_others_page, write_beside
+from rec_gen.cli.reporting import refuse_folder, refuse_others_page, write_beside
 from rec_gen.notices import quiet
 
 
@@ -51,6 +51,8 @@ def experiment(
     from eval.experiment import run_experiment
 
     folder = out or Path("runs") / "experiments" / config.name
+    outermost = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    refuse_folder(outermost / "experiment.json", f"--out {folder}")
     refuse_others_page(folder / "experiment.json", f"--out {folder}")
     try:
         result = run_experiment(config, folder, allowed_leaks)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from eval.experiment import draw_examples, run_experiment
@@ -455,6 +456,12 @@ def toml(place: Path, folder: Path) -> Path:
     return file
 
 
+def without_cost(page: str) -> str:
+    """A page without the section that holds times, and without the plots and cells in it."""
+    before, _, rest = page.partition("<h3>Cost</h3>")
+    return before + rest.partition("</section>")[2]
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(place: Path, tmp_path: Path) -> None:
     file, killed, whole = toml(place, tmp_path), tmp_path / "killed", tmp_path / "whole"
@@ -477,3 +484,10 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(place: Path, tmp_pa
     assert after.keys() == blocks(whole).keys()
     one, other = (json.dumps(without_times(f / "experiment.json")) for f in (killed, whole))
     assert one == other
+    rows = [pl.read_parquet(f / "experiment.parquet").drop("seconds") for f in (killed, whole)]
+    assert len(rows[0]) == 72
+    assert_frame_equal(*rows)
+    pages = [(f / "experiment.html").read_text(encoding="utf-8") for f in (killed, whole)]
+    costs = [page.count("<h3>Cost</h3>") for page in pages]
+    assert costs == [1, 1]
+    assert without_cost(pages[0]) == without_cost(pages[1])

@@ -13,6 +13,7 @@ from eval.page_data import EvaluationResult, parse_result, read_result
 from eval.page_evaluation import evaluation_document
 from eval.page_parts import Section, Table, headline, interval_cell, number
 from eval.report import format_interval, format_number
+from eval.result_json import to_json
 from rec_gen.errors import DataError, MissingPackageError
 from tests.eval.conftest import BRANDS
 
@@ -75,6 +76,29 @@ def test_a_slice_of_few_users_has_no_verdict_whatever_its_file_says(whole: dict[
     ]
 
 
+def test_what_is_undefined_is_null_in_the_file_and_blank_on_the_page(
+    whole: dict[str, Any], tmp_path: Path
+) -> None:
+    nan = math.nan
+    whole["systems"]["EASE"]["ndcg@10"] = {"mean": 0.25, "low": nan, "high": nan}
+    whole["differences"]["EASE"]["ndcg@10"]["detectable"] = nan
+    whole["summaries"]["EASE"]["gini@10"] = -math.inf
+    text = to_json(whole)
+    strict = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert strict["differences"]["EASE"]["ndcg@10"]["detectable"] is None
+    assert strict["summaries"]["EASE"]["gini@10"] is None
+    assert strict["systems"]["EASE"]["ndcg@10"] == {"mean": 0.25, "low": None, "high": None}
+    for kept in (text, json.dumps(whole)):
+        (tmp_path / "result.json").write_text(kept)
+        page = render_page({"result.json": read_result(tmp_path / "result.json")}, {})
+        assert not re.search(r">[^<]*\bnan\b[^<]*<", page)
+    found = sections(strict)
+    row = next(row for row in found["Differences"].tables[0].rows if row[0].text == "EASE")
+    assert row[-2].text == "-"
+    row = next(row for row in found["Ranking quality"].tables[0].rows if row[0].text == "EASE")
+    assert (row[2].text, row[2].note) == (".2500", "")
+
+
 def test_each_plot_shows_what_its_section_says(whole: dict[str, Any]) -> None:
     found = sections(whole)
     systems, plots = len(whole["systems"]), {title: s.plots for title, s in found.items()}
@@ -120,6 +144,17 @@ def test_a_page_asks_for_nothing_outside(whole: dict[str, Any], curves: dict[str
     assert {target[0] for target in targets} == {"#", "d"}
     assert {target for target in targets if target[0] == "d"} == {"data:,"}
     assert "@import" not in page
+
+
+def test_what_measures_and_verdicts_rest_on_is_said_beside_them(whole: dict[str, Any]) -> None:
+    found = sections(whole)
+    assert "average precision is the reciprocal rank" in found["All measures"].notes[0]
+    level = f"{whole['differences']['EASE']['ndcg@10']['level']:.4f}"[1:]
+    told = f"the true difference that is found in 80 % of cases at level {level}."
+    assert found["Differences"].notes[-1] == f"Detectable: {told}"
+    assert found["Ratings"].notes[0] == "A yes is a rating from 4, a no is one below."
+    whole["ratings"]["liked_from"] = None
+    assert "drawn in proportion to how often others chose" in sections(whole)["Ratings"].notes[0]
 
 
 def test_the_same_results_give_the_same_bytes(evaluated: Path, tmp_path: Path) -> None:
