@@ -44,9 +44,10 @@ PROTOCOL = (
     "All arms answer the same held-out interactions, each from all that came before it, over the "
     f"full catalog by constrained search. Intervals are {LEVEL} % percentile bootstrap intervals, "
     f"{RESAMPLES} resamples of users; differences are paired by example. p-values are those of "
-    f"{FLIPS:,} random sign flips of users, corrected by Holm for the number of arms. Requests run "
-    "one at a time and arm after arm; a time is that of rendering and search. Answers that were "
-    "kept from an earlier run keep their times. "
+    f"{FLIPS:,} random sign flips of users, corrected by Holm for the number of arms; those of a "
+    "slice are not corrected for how many slices there are. Requests run one at a time and arm "
+    "after arm; a time is that of rendering and search. Answers that were kept from an earlier run "
+    "keep their times. "
 )
 
 

@@ -111,6 +111,8 @@ def test_an_experiment_leaves_json_rows_and_a_page(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "out" / "experiment.json").read_text())
     assert "rows" not in found
+    assert [check["status"] for check in found["leaks"]].count("passed") == 1
+    assert "checks for leaks: 1 passed, 4 not applicable" in result.output
     rows = pl.read_parquet(tmp_path / "out" / "experiment.parquet")
     assert len(rows) == 2 * found["examples"] == 10
     for name, arm in found["arms"].items():
@@ -124,8 +126,11 @@ def test_an_experiment_leaves_json_rows_and_a_page(tmp_path: Path) -> None:
             assert row["rank"] == (row["items"].index(row["target"]) if listed else None)
             assert row["history"] >= row["shown"] + row["left_out"] == 4
     page = (tmp_path / "out" / "experiment.html").read_text(encoding="utf-8")
-    for text in (found["verdict"].partition(";")[0], "tokens of a prompt", "Differences"):
+    for text in (found["verdict"].partition(";")[0], "tokens of a prompt", "Checks for leaks"):
         assert text in page
+    unknown = run("prompts", "experiment", file, "--out", tmp_path / "no", "--allow-leak", "none")
+    assert (unknown.exit_code, (tmp_path / "no").exists()) == (2, False)
+    assert "--allow-leak none: is not one of target-in-history-of-training" in unknown.output
     (tmp_path / "out" / "experiment.html").write_text("my own")
     again = run("prompts", "experiment", file, "--out", tmp_path / "out")
     assert again.exit_code == 2
