@@ -11,7 +11,7 @@ from eval.baselines import default_baselines
 from eval.benchmark_report import Benchmark
 from eval.evaluate import protocol
 from eval.leaks import check_leaks
-from eval.measures import metric_intervals, metric_values
+from eval.measures import comparisons, metric_intervals, metric_values
 from eval.ranking import Hybrid, Lister, rank_baselines, rank_recommender
 from eval.report import HYBRID, MODEL
 from rec_gen.counts import MarkovKNN
@@ -80,6 +80,7 @@ def benchmark(
     names, left_out = default_baselines(dataset)
     for name, lists in rank_baselines(names, dataset, examples, exclude_seen, SEED).items():
         means[name] = metric_values(lists, background)
+    compared = {system: means[system] for system in (*by_seed, MarkovKNN.name)}
     return Benchmark(
         name=recommenders[0].bundle.manifest.name,
         dataset=dataset.name,
@@ -97,8 +98,8 @@ def benchmark(
         systems={system: metric_intervals(means[system], users, SEED) for system in means},
         by_seed=by_seed,
         differences={
-            system: metric_intervals(means[system] - means[MarkovKNN.name], users, SEED)
-            for system in by_seed
+            system: {metric: less.reversed() for metric, less in metrics.items()}
+            for system, metrics in comparisons(compared, MarkovKNN.name, users, SEED).items()
         },
     )
 

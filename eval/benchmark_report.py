@@ -1,6 +1,5 @@
 """What a benchmark found: a JSON file for machines, a table for people."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ from eval.report import (
     print_difference,
     print_notes,
 )
+from eval.result_json import to_json
+from eval.significance import Comparison
 from rec_gen.counts import MarkovKNN
 from rec_gen.files import write_text
 from rec_gen.versions import machine
@@ -49,7 +50,8 @@ class Benchmark:
             the weight was chosen.
         systems: By system and metric (as in `recall@10`), the mean over seeds and its interval.
         by_seed: For the model and the hybrid, the means of each seed.
-        differences: For the model and the hybrid, their mean less that of Markov + KNN, paired.
+        differences: For the model and the hybrid, their mean less that of Markov + KNN, paired,
+            with p-values that are corrected for both, and what could have been detected.
     """
 
     name: str
@@ -67,7 +69,7 @@ class Benchmark:
     validation: dict[float, float]
     systems: dict[str, dict[str, Interval]]
     by_seed: dict[str, list[dict[str, float]]]
-    differences: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Comparison]]
 
     @property
     def figures(self) -> dict[str, float | list[float]]:
@@ -99,7 +101,7 @@ class Benchmark:
             "recipe": recipe,
             "overrides": list(overrides),
         }
-        write_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        write_text(path, to_json(report))
 
     def render(self, console: Console) -> None:
         """Print one row per system, one per seed below, and what the differences say."""
@@ -115,8 +117,8 @@ class Benchmark:
                 numbers = (format_number(means[metric]) for metric in COLUMNS.values())
                 table.add_row(f"  seed {seed}", *numbers)
         console.print(table)
-        for system, metrics in self.differences.items():
-            print_difference(console, system, MarkovKNN.name, metrics[VERDICT])
+        for system, differences in self.differences.items():
+            print_difference(console, system, MarkovKNN.name, differences[VERDICT])
         print_notes(console, self.left_out, self.leaks)
         validation = ", ".join(
             f"{format_number(value)} at {weight}" for weight, value in self.validation.items()

@@ -15,6 +15,8 @@ from rec_gen.metrics import Floats
 
 MOST_CATEGORIES = 2000
 """A column with more is one of names, and shares of it would fill the memory."""
+FEWEST_ITEMS = 2
+"""A column whose categories have fewer items on average names items rather than kinds."""
 SHOWN = 25
 OTHER = "other"
 """Stands for all categories that are not shown; in brackets where a category has this name."""
@@ -61,6 +63,13 @@ class ItemCategories:
             raise ConfigError(
                 f"--categories {column}: names {len(names):,} categories; choose a column "
                 f"with 1 to {MOST_CATEGORIES:,}"
+            )
+        memberships = rows.n_unique()
+        if memberships < FEWEST_ITEMS * len(names):
+            raise ConfigError(
+                f"--categories {column}: names {len(names):,} categories of "
+                f"{memberships / len(names):.1f} items each, which tell items and no kinds; choose "
+                f"a column whose categories have {FEWEST_ITEMS} items or more on average"
             )
         members = np.zeros((len(values), len(names)), bool)
         members[rows["item"].to_numpy(), names.search_sorted(rows["name"]).to_numpy()] = True

@@ -198,7 +198,7 @@ def _rank_counted(counted: Counted, dataset: Dataset, examples: Sequence[Example
         )
         targets = np.array([example.target for example in part])
         rows = slice(start, start + BATCH)
-        found = rank_targets(scores, targets, LONGEST, ties).ranks
+        found = rank_targets(scores, targets, LONGEST, ties, counted.name).ranks
         ranks.best[rows], ranks.worst[rows] = found.best, found.worst
     return ranks
 

@@ -1,6 +1,5 @@
 """What a conversation benchmark found: a JSON file for machines, a table for people."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from eval.report import (
     print_difference,
     print_notes,
 )
+from eval.result_json import to_json
 from rec_gen.files import write_text
 from rec_gen.versions import machine
 
@@ -94,7 +94,7 @@ class ConversationBenchmark:
             "recipe": recipe,
             "overrides": list(overrides),
         }
-        write_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        write_text(path, to_json(report))
 
     def render(self, console: Console) -> None:
         """Print a table for each group of examples, and what the differences say."""

@@ -34,8 +34,8 @@ PROTOCOL = (
     "mean over all orders of the ties, which stand in lists in an order drawn by a hash of item id "
     f"and seed. Intervals are {LEVEL} % percentile bootstrap intervals, {RESAMPLES} resamples of "
     "users; differences are paired by example. p-values are those of "
-    f"{FLIPS:,} random sign flips of users, corrected by Holm for the number of systems; slices "
-    "are not corrected for how many there are. "
+    f"{FLIPS:,} random sign flips of users, corrected by Holm for the number of systems; those "
+    "of a slice are not corrected for how many slices there are. "
 )
 CHOSEN = "SASRec keeps the epoch that ranks best on the validation split. "
 SEEN_EXCLUDED = "Items of the history are excluded, and a target among them is a miss."

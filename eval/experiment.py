@@ -1,7 +1,7 @@
 """An experiment with prompts: all arms answer the same users, and what was measured stays."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from eval.experiment_blocks import Answered, ArmRunner, read_block, write_block
 from eval.experiment_config import Arm, ExperimentConfig
-from eval.experiment_model import load_subject, refuse_other_data
+from eval.experiment_model import check_models, load_subject
 from eval.experiment_report import Experiment, report
 from eval.experiment_slices import slice_examples
 from rec_gen.data.dataset import Dataset, Example, Split
@@ -27,7 +27,9 @@ class _Block:
     path: Path
 
 
-def run_experiment(config: ExperimentConfig, folder: Path) -> Experiment:
+def run_experiment(
+    config: ExperimentConfig, folder: Path, allowed_leaks: Collection[str] = ()
+) -> Experiment:
     """Ask every arm, or read what it answered before; says on stderr how long it will take.
 
     What is in the folder was measured by the same command, or by another one whose arms read the
@@ -36,17 +38,19 @@ def run_experiment(config: ExperimentConfig, folder: Path) -> Experiment:
     Args:
         config: The experiment.
         folder: Where answers are kept.
+        allowed_leaks: Checks for leaks that may fail.
 
     Raises:
-        ConfigError: The split holds too few users, or a column cannot slice them.
+        ConfigError: The split holds too few users, a column cannot slice them, or a leak that is
+            allowed has no check.
+        DataError: A leak is found, or what was kept is damaged.
         RecGenError: A model, a template or a slot is not to be had; nothing is measured before all
             templates were rendered for all users.
     """
     dataset = load_dataset(config.data)
     examples = draw_examples(dataset, config)
     parts = slice_examples(config, dataset, examples)
-    for model in config.models:
-        refuse_other_data(model, dataset)
+    leaks = check_models(config.models, dataset, allowed_leaks)
     clock = _Clock(len(config.arms) * len(_blocks(examples, config.block)))
     answers: dict[str, list[Answered]] = {}
     runners: dict[str, ArmRunner] = {}
@@ -63,7 +67,7 @@ def run_experiment(config: ExperimentConfig, folder: Path) -> Experiment:
             planned.append((arm, runner, blocks))
         for arm, runner, blocks in planned:
             answers[arm.name] = _ask(arm, runner, blocks, clock)
-    return report(config, dataset, examples, parts, answers, runners)
+    return report(config, dataset, examples, parts, answers, runners, leaks)
 
 
 def draw_examples(dataset: Dataset, config: ExperimentConfig) -> list[Example]:
@@ -98,7 +102,7 @@ def _ask(arm: Arm, runner: ArmRunner, blocks: Sequence[_Block], clock: "_Clock")
     """What an arm answers to all blocks, in their order."""
     answers: list[Answered] = []
     for number, block in enumerate(blocks, start=1):
-        known = read_block(block.path)
+        known = read_block(block.path, len(block.examples))
         if known is None:
             start = time.perf_counter()
             known = [runner.ask(example) for example in block.examples]

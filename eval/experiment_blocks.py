@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from eval.experiment_config import Arm, ExperimentConfig
 from eval.experiment_model import Subject
@@ -25,6 +27,9 @@ FORMAT = 1
 """Raised when a block means something else, so that older ones are measured anew."""
 
 
+Count = Annotated[int, Field(ge=0)]
+
+
 @dataclass(frozen=True)
 class Answered:
     """What one request was answered.
@@ -40,12 +45,12 @@ class Answered:
     """
 
     items: list[str]
-    rank: int | None
+    rank: Count | None
     certified: bool
-    tokens: int
-    shown: int
-    left_out: int
-    seconds: float
+    tokens: Count
+    shown: Count
+    left_out: Count
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ArmRunner:
@@ -155,18 +160,28 @@ class ArmRunner:
             raise PromptError(f"arm '{self.arm.name}', user '{example.user}': {error}") from error
 
 
-def read_block(path: Path) -> list[Answered] | None:
+def read_block(path: Path, count: int) -> list[Answered] | None:
     """Read the answers of a block; None where it was not asked yet.
+
+    Args:
+        path: The file.
+        count: The number of the block's examples.
 
     Raises:
         DataError: The file is damaged.
     """
     try:
-        return [Answered(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+        answers = TypeAdapter(list[Answered]).validate_json(path.read_bytes(), strict=True)
+        if len(answers) != count:
+            raise ValueError(f"holds {len(answers)} answers to {count} examples")
+        for answer in answers:
+            if answer.rank is not None and answer.rank >= len(answer.items):
+                raise ValueError(f"holds the rank {answer.rank} in a list of {len(answer.items)}")
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: is damaged: remove it, and it is measured again") from error
+    return answers
 
 
 def write_block(path: Path, answers: Sequence[Answered]) -> None:

@@ -157,6 +157,19 @@ class ExperimentConfig(Config):
                 raise ValueError(f"two are called '{name}'; give one another name")
         return value
 
+    @field_validator("models")
+    @classmethod
+    def _arms_told_apart(
+        cls, value: tuple[ModelConfig, ...], info: ValidationInfo
+    ) -> tuple[ModelConfig, ...]:
+        names = _arm_names({**info.data, "models": value})
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"two arms are called '{name}'; give a template or a model another name"
+                )
+        return value
+
     @field_validator("baseline")
     @classmethod
     def _is_an_arm(cls, value: str, info: ValidationInfo) -> str:

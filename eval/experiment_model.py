@@ -1,21 +1,22 @@
 """The models of a prompt experiment: a bundle, or a base model that spells by title."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import ValidationError
 
 from eval.experiment_config import ModelConfig
-from rec_gen.bundle import MANIFEST, Bundle, Manifest
+from eval.leaks import LeakCheck, check_leaks, join_checks
+from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset
 from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
-from rec_gen.errors import BundleError, DataError
+from rec_gen.errors import DataError
 from rec_gen.models import load_model, load_tokenizer, native_dtype
 from rec_gen.spelling import Spellings, spell
 
@@ -52,25 +53,31 @@ class Subject:
         return digest.hexdigest()
 
 
-def refuse_other_data(config: ModelConfig, dataset: Dataset) -> None:
-    """Say before any work that a bundle was trained on other data.
+def check_models(
+    models: Sequence[ModelConfig], dataset: Dataset, allowed: Collection[str]
+) -> list[LeakCheck]:
+    """Run the checks for leaks with every model; a base model has no bundle that they could read.
 
     Raises:
-        BundleError: The bundle's manifest cannot be read.
-        DataError: The data is not that of the bundle.
+        ConfigError: A check that is allowed to fail does not exist.
+        DataError: A check failed, or a bundle spells another catalog.
+        RecGenError: A bundle cannot be loaded.
     """
+    return join_checks(
+        {model.name: check_leaks(dataset, _bundle(model, dataset), allowed) for model in models}
+    )
+
+
+def _bundle(config: ModelConfig, dataset: Dataset) -> Bundle | None:
     if config.bundle is None:
-        return
-    try:
-        text = (config.bundle / MANIFEST).read_text(encoding="utf-8")
-        fingerprint = Manifest.model_validate_json(text).fingerprint
-    except (OSError, ValidationError) as error:
-        raise BundleError(f"{config.bundle}/{MANIFEST}: is damaged") from error
-    if fingerprint != dataset.fingerprint:
+        return None
+    bundle = Bundle.load(config.bundle)
+    if bundle.catalog.ids != dataset.catalog.ids:
         raise DataError(
-            f"{config.bundle}: was not trained on this version of {dataset.name}: name the data of "
-            "its recipe"
+            f"{config.bundle}: spells another catalog than that of {dataset.name}: name the "
+            "data of its recipe"
         )
+    return bundle
 
 
 def load_subject(config: ModelConfig, dataset: Dataset) -> Subject:
@@ -80,8 +87,8 @@ def load_subject(config: ModelConfig, dataset: Dataset) -> Subject:
         RecGenError: There is no such model, or it cannot write the catalog.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if config.bundle is not None:
-        bundle = Bundle.load(config.bundle)
+    bundle = _bundle(config, dataset)
+    if bundle is not None:
         bundle.model.to(device)
         runtime = runtime_for(bundle.model)
         trie = bundle.trie.to(runtime.device)

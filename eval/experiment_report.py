@@ -1,6 +1,6 @@
 """What an experiment found: a JSON file for machines, a table and a verdict for people."""
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
@@ -18,7 +18,17 @@ from eval.experiment_blocks import Answered, ArmRunner, K
 from eval.experiment_config import Arm, ExperimentConfig
 from eval.experiment_slices import measure_arms
 from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
-from eval.report import format_interval, format_number, print_slices, verdict
+from eval.leaks import LeakCheck
+from eval.report import (
+    detectable_notes,
+    format_interval,
+    format_number,
+    in_cases,
+    print_notes,
+    print_slices,
+    verdict,
+)
+from eval.result_json import to_json
 from eval.significance import FLIPS, Comparison, compare
 from eval.slices import Slice, SliceResult
 from rec_gen.data.dataset import Dataset, Example
@@ -34,9 +44,10 @@ PROTOCOL = (
     "All arms answer the same held-out interactions, each from all that came before it, over the "
     f"full catalog by constrained search. Intervals are {LEVEL} % percentile bootstrap intervals, "
     f"{RESAMPLES} resamples of users; differences are paired by example. p-values are those of "
-    f"{FLIPS:,} random sign flips of users, corrected by Holm for the number of arms. Requests run "
-    "one at a time and arm after arm; a time is that of rendering and search. Answers that were "
-    "kept from an earlier run keep their times. "
+    f"{FLIPS:,} random sign flips of users, corrected by Holm for the number of arms; those of a "
+    "slice are not corrected for how many slices there are. Requests run one at a time and arm "
+    "after arm; a time is that of rendering and search. Answers that were kept from an earlier run "
+    "keep their times. "
 )
 
 
@@ -118,6 +129,7 @@ class Experiment:
         groups: By group of wordings, how far they lie apart.
         slices: For whom an arm is better or worse; differences are of an arm less the baseline.
         verdict: What follows, in a sentence or two.
+        leaks: What every check for leaks found, with every model.
         rows: One row an example and arm, see `_rows`; beside the JSON, not in it.
     """
 
@@ -135,13 +147,14 @@ class Experiment:
     groups: dict[str, Spread]
     slices: list[SliceResult]
     verdict: str
+    leaks: list[LeakCheck]
     rows: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
 
     def to_json(self) -> str:
         """The whole experiment but for its rows as JSON."""
         table = asdict(self)
         del table["rows"]
-        return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+        return to_json(table)
 
     def save(self, path: Path) -> None:
         """Write the JSON, and the rows as Parquet under the same name; each whole or not at all.
@@ -159,6 +172,8 @@ class Experiment:
             if table.row_count:
                 console.print(table)
                 console.print()
+        for line in self._notes():
+            console.print(line, highlight=False)
         print_slices(console, self.slices, DECIDING, f"better than {self.baseline}")
         lines = [
             f"wordings '{group}', {DECIDING}: {format_number(spread.low)} to "
@@ -167,6 +182,7 @@ class Experiment:
         ]
         for line in [*lines, self.verdict]:
             console.print(line, markup=False, highlight=False)
+        print_notes(console, {}, self.leaks)
 
     def _quality(self) -> Table:
         size = f"{self.examples:,} examples of {self.users:,} users"
@@ -199,6 +215,10 @@ class Experiment:
                 table.add_row(name, format_interval(found, signed=True), *numbers, arm.verdict)
         return table
 
+    def _notes(self) -> list[str]:
+        compared = (arm.differences[DECIDING] for arm in self.arms.values() if arm.differences)
+        return detectable_notes(compared)
+
 
 def report(
     config: ExperimentConfig,
@@ -207,6 +227,7 @@ def report(
     parts: Sequence[Slice],
     answers: Mapping[str, Sequence[Answered]],
     runners: Mapping[str, ArmRunner],
+    leaks: Sequence[LeakCheck],
 ) -> Experiment:
     """Sum up what the arms answered.
 
@@ -217,6 +238,7 @@ def report(
         parts: Parts of them that are looked at by themselves.
         answers: By arm, n answers.
         runners: By arm, what asked it.
+        leaks: What the checks for leaks found.
     """
     users = [example.user for example in examples]
     values = {arm: _values(answered) for arm, answered in answers.items()}
@@ -245,6 +267,7 @@ def report(
         groups=_spreads(config.arms, arms),
         slices=[measure_arms(part, frames, config.baseline, users, config.seed) for part in parts],
         verdict=_sentence(arms, config.baseline, len(set(users))),
+        leaks=list(leaks),
         rows=pl.concat(
             _rows(arm, answered, values[arm], dataset, examples)
             for arm, answered in answers.items()
@@ -348,10 +371,15 @@ def _sentence(arms: Mapping[str, ArmResult], baseline: str, users: int) -> str:
     price = f"for {cost:.2f} times the prompt tokens"
     if arms[best].verdict == "better":
         return f"Over {users} users {best} ({reached}) is better than {baseline}: {told}, {price}."
+    shown = (
+        ""
+        if math.isnan(found.detectable)
+        else f"; so many users show a true difference of {format_number(found.detectable)} "
+        f"{in_cases(found.level)}"
+    )
     return (
         f"Over {users} users {best} ({reached}) ranks highest, but is not shown to be better than "
-        f"{baseline}: {told}, {price}; so many users show a difference of "
-        f"{format_number(found.detectable)}."
+        f"{baseline}: {told}, {price}{shown}."
     )
 
 

@@ -49,7 +49,7 @@ def measure_arms(
         values: By arm, n rows, a column a metric.
         baseline: The arm that the others are compared with.
         users: The n examples' users.
-        seed: Of the bootstrap.
+        seed: Of the bootstrap and of the sign flips.
     """
     found = measure_slice(part, values, baseline, users, seed)
     gains = {

@@ -12,6 +12,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from eval.result_json import Number
+
 RESAMPLES = 1000
 LEVEL = 95
 ENDS = ((100 - LEVEL) / 2, (100 + LEVEL) / 2)
@@ -27,9 +29,9 @@ class Interval:
         high: The upper end.
     """
 
-    mean: float
-    low: float
-    high: float
+    mean: Number
+    low: Number
+    high: Number
 
     def reversed(self) -> Self:
         """Of a difference, the second system less the first."""

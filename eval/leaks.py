@@ -5,8 +5,8 @@ Every evaluation runs these checks before anything is ranked.
 
 import math
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -70,6 +70,29 @@ def check_leaks(
                 )
             status = "allowed"
         found.append(LeakCheck(name, status, note))
+    return found
+
+
+def join_checks(by_model: Mapping[str, list[LeakCheck]]) -> list[LeakCheck]:
+    """One list of what the checks found with several models.
+
+    Args:
+        by_model: By model, what `check_leaks` found.
+
+    Returns:
+        A check once where all models agree, else once for each outcome with its models in the note.
+    """
+    found = []
+    for checks in zip(*by_model.values(), strict=True):
+        models: dict[LeakCheck, list[str]] = {}
+        for model, check in zip(by_model, checks, strict=True):
+            models.setdefault(check, []).append(model)
+        if len(models) == 1:
+            found.append(checks[0])
+            continue
+        for check, names in models.items():
+            told = f": {check.note}" if check.note else ""
+            found.append(replace(check, note=", ".join(names) + told))
     return found
 
 

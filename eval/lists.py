@@ -11,6 +11,7 @@ from rec_gen.catalog import Catalog
 from rec_gen.counts import Scores
 from rec_gen.data.dataset import Example
 from rec_gen.data.splits import hash_ids
+from rec_gen.errors import DataError
 from rec_gen.metrics import Floats, Ranks
 
 NOTHING = -1
@@ -92,7 +93,11 @@ def top_items(scores: Scores, k: int, ties: npt.NDArray[np.int64]) -> npt.NDArra
 
 
 def rank_targets(
-    scores: Scores, targets: npt.NDArray[np.int64], k: int, ties: npt.NDArray[np.int64]
+    scores: Scores,
+    targets: npt.NDArray[np.int64],
+    k: int,
+    ties: npt.NDArray[np.int64],
+    system: str,
 ) -> RankedLists:
     """Rank each row's target among all items and list the best; see `top_items`.
 
@@ -101,7 +106,17 @@ def rank_targets(
         targets: int64 [n], a column for each row.
         k: The length of a list.
         ties: int64 [items].
+        system: Whose scores these are, for the error.
+
+    Raises:
+        DataError: A score is NaN or infinity.
     """
+    if not (scores < np.inf).all():
+        row, item = np.argwhere(~(scores < np.inf))[0]
+        raise DataError(
+            f"{system}: row {item} of the catalog scores {scores[row, item]}, which has no place "
+            "in an order: mend the system, minus infinity alone leaves an item out"
+        )
     ranks = Ranks.of_scores(scores, targets)
     left_out = np.take_along_axis(scores, targets[:, None], axis=1)[:, 0] == -np.inf
     ranks.best[left_out] = ranks.worst[left_out] = np.inf

@@ -93,28 +93,17 @@ def metric_intervals(values: pl.DataFrame, users: Sequence[str], seed: int) -> d
     return dict(zip(values.columns, mean_intervals(values.to_numpy(), users, seed), strict=True))
 
 
-def differences(
+def comparisons(
     values: dict[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
-) -> dict[str, dict[str, Interval]]:
-    """By other system and measure, what the reference scores more, paired by example.
+) -> dict[str, dict[str, Comparison]]:
+    """By other system and measure, what the reference scores more; see `compare`.
 
     Args:
         values: By system, as `metric_values` gives them.
         reference: The system that the others are compared with.
         users: The n examples' users.
-        seed: Of the bootstrap.
+        seed: Of the resampling and of the sign flips.
     """
-    return {
-        system: metric_intervals(values[reference] - other, users, seed)
-        for system, other in values.items()
-        if system != reference
-    }
-
-
-def comparisons(
-    values: dict[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
-) -> dict[str, dict[str, Comparison]]:
-    """The same with p-values and detectable differences; see `compare`."""
     names = values[reference].columns
     cells = {system: each.to_numpy() for system, each in values.items()}
     found = compare(cells, reference, users, seed)

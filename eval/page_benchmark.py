@@ -17,7 +17,7 @@ from eval.page_parts import (
     number_cell,
 )
 from eval.plots import forest_plot, line_plot
-from eval.report import HYBRID, VERDICT, verdict
+from eval.report import HYBRID, VERDICT, detectable_notes, verdict
 from rec_gen.counts import MarkovKNN
 
 BY_SEED = {"recall@10": "Recall@10", "ndcg@10": NDCG}
@@ -39,9 +39,9 @@ def benchmark_document(result: BenchmarkResult, file: str) -> Document:
     sections = [quality_section(result.systems)]
     if deciding:
         plot = forest_plot(other, deciding, f"difference in {NDCG}")
-        sections.append(
-            Section("Differences", [plot], [differences_table(other, "system", deciding)])
-        )
+        table = differences_table(other, "system", deciding)
+        notes = detectable_notes(deciding.values())
+        sections.append(Section("Differences", [plot], [table], notes))
     weights = list(result.validation)
     values = [result.validation[weight] for weight in weights]
     plot = line_plot(

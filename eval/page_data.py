@@ -1,5 +1,6 @@
 """What a page is made of: the JSON file of a result, checked before anything is drawn."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,13 +15,16 @@ from eval.lists import Cost
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
 from eval.report import MODEL, VERDICT
+from eval.result_json import Number
 from eval.significance import Comparison
 from eval.slices import SliceResult
 from eval.unconstrained import FreeGeneration
 from rec_gen.errors import DataError
 
+F = TypeVar("F", bound=Mapping[str, Any])
 
-def _among(name: str, found: dict[str, Any]) -> dict[str, Any]:
+
+def _among(name: str, found: F) -> F:
     if name not in found:
         raise ValueError(f"holds no '{name}'")
     return found
@@ -50,6 +54,10 @@ def _has_deciding(arm: ArmResult) -> ArmResult:
 
 Metrics = Annotated[dict[str, Interval], AfterValidator(lambda found: _among(VERDICT, found))]
 Part = Annotated[SliceResult, AfterValidator(_has_verdict)]
+Differences = Annotated[
+    dict[str, Comparison | Interval], AfterValidator(lambda found: _among(VERDICT, found))
+]
+"""Results that were kept from before differences were tested hold intervals."""
 Comparisons = Annotated[dict[str, Comparison], AfterValidator(lambda found: _among(VERDICT, found))]
 
 
@@ -75,7 +83,7 @@ class EvaluationResult(Result):
     differences: dict[str, Comparisons]
     leaks: list[LeakCheck] = []
     left_out: dict[str, str] = {}
-    summaries: dict[str, dict[str, float]] = {}
+    summaries: dict[str, dict[str, Number]] = {}
     machine: str = ""
     costs: dict[str, Cost] = {}
     slices: list[Part] = []
@@ -100,6 +108,7 @@ class ExperimentResult(Result):
     arms: dict[str, Annotated[ArmResult, AfterValidator(_has_deciding)]] = Field(min_length=1)
     groups: dict[str, Spread] = {}
     slices: list[Annotated[SliceResult, AfterValidator(lambda part: _holds(part, DECIDING))]] = []
+    leaks: list[LeakCheck] = []
     machine: str = ""
     verdict: str
 
@@ -121,8 +130,8 @@ class BenchmarkResult(Result):
     prior_weight: float
     validation: dict[float, float]
     systems: dict[str, Metrics] = Field(min_length=1)
-    by_seed: dict[str, list[dict[str, float]]]
-    differences: dict[str, Metrics]
+    by_seed: dict[str, list[dict[str, Number]]]
+    differences: dict[str, Differences]
     leaks: list[LeakCheck] = []
     left_out: dict[str, str] = {}
 

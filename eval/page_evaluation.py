@@ -26,7 +26,7 @@ from eval.page_slices import slicing, slicings
 from eval.plots import forest_plot, interval_plot, line_plot, share_plot
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
-from eval.report import COLUMNS, HYBRID, LOG_LOSS, MINUS, MODEL, VERDICT, verdict
+from eval.report import COLUMNS, HYBRID, LOG_LOSS, MINUS, MODEL, VERDICT, detectable_notes, verdict
 from eval.slices import POPULARITY, SliceResult
 from rec_gen.metrics import CUTOFFS
 from rec_gen.text import clean_text
@@ -43,6 +43,10 @@ LISTS = {
 }
 """What is measured of lists apart from their hits, in this order."""
 
+ONE_TARGET = (
+    "Each example has one held-out item, so average precision is the reciprocal rank (MRR), and "
+    "precision and F1 are recall on another scale."
+)
 NOTE = f"A system's cell has a + where the {MODEL} is better, and a {MINUS} where it is worse."
 
 
@@ -121,7 +125,8 @@ def _differences(result: EvaluationResult) -> Section:
             plots.append(forest_plot(title, found, f"difference in {name}"))
             tables.append(differences_table(title, "other system", found, folded=name != NDCG))
     notes = ["Right of the dashed line the model is better; a ring is no difference shown."]
-    return Section("Differences", plots, tables, notes)
+    deciding = (found[VERDICT] for found in result.differences.values())
+    return Section("Differences", plots, tables, [*notes, *detectable_notes(deciding)])
 
 
 def _costs(result: EvaluationResult) -> Iterator[Section]:
@@ -225,6 +230,7 @@ def _ratings(found: RatingEvaluation) -> Iterator[Section]:
             differences_table(f"what the {MODEL} has", "of the answers", gains),
             *(_bins_table(f"reliability of {s}", b, folded=True) for s, b in diagrams.items()),
         ],
+        [found.judged, *detectable_notes(gains.values())],
     )
 
 
@@ -275,4 +281,4 @@ def _all_measures(result: EvaluationResult) -> Section:
         for name in names
     ]
     table = Table("all measures of an example", ["measure", *result.systems], rows)
-    return Section("All measures", tables=[table], folded=True)
+    return Section("All measures", tables=[table], notes=[ONE_TARGET], folded=True)

@@ -13,12 +13,13 @@ from eval.page_parts import (
     axis_end,
     differences_table,
     finding,
+    leak_section,
     metrics_table,
     number_cell,
 )
 from eval.page_slices import slicings
 from eval.plots import forest_plot, interval_plot
-from eval.report import MINUS
+from eval.report import MINUS, detectable_notes
 
 
 def experiment_document(result: ExperimentResult, file: str) -> Document:
@@ -61,6 +62,7 @@ def experiment_document(result: ExperimentResult, file: str) -> Document:
             *slicings(result.slices, DECIDING, note, [baseline]),
             _cost(result),
             *_wordings(result),
+            *leak_section(result.leaks, {}),
             _arms(result),
         ],
         protocol=result.protocol,
@@ -73,6 +75,7 @@ def _differences(compared: Mapping[str, Interval], baseline: str) -> Iterator[Se
         title = f"{DECIDING} of an arm less that of {baseline}"
         plot = forest_plot(title, compared, f"difference in {DECIDING}")
         notes = ["Right of the dashed line an arm is better; a ring is no difference shown."]
+        notes += detectable_notes(compared.values())
         yield Section("Differences", [plot], [differences_table(title, "arm", compared)], notes)
 
 

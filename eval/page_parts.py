@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
-from eval.report import MINUS, format_number, verdict
+from eval.report import MINUS, format_number, in_cases, verdict
 from eval.significance import Comparison
 
 MARKS = {"better": "+", "worse": MINUS}
@@ -127,8 +127,8 @@ def number_cell(value: float | None, form: str | None = None, mark: str = "") ->
 
 
 def number(value: float, signed: bool = False) -> str:
-    """Four decimals without a leading zero, or one decimal from 10 on."""
-    if abs(value) < 10:
+    """Four decimals without a leading zero, or one decimal from 10 on; nothing of NaN."""
+    if math.isnan(value) or abs(value) < 10:
         return format_number(value, signed)
     return f"{value:{'+' if signed else ''},.1f}".replace("-", MINUS)
 
@@ -138,7 +138,7 @@ def interval_cell(interval: Interval | None, signed: bool = False, mark: str = "
     if interval is None or math.isnan(interval.mean):
         return NOTHING
     low, mean, high = (number(end, signed) for end in (interval.low, interval.mean, interval.high))
-    return Cell(mean, interval.mean, f"[{low}, {high}]", mark)
+    return Cell(mean, interval.mean, f"[{low}, {high}]" if low and high else "", mark)
 
 
 def count_cell(count: int) -> Cell:
@@ -206,7 +206,8 @@ def finding(text: str, found: Interval, metric: str) -> Finding:
     if isinstance(found, Comparison):
         parts.append(f"p {number(found.p_holm)}")
         if not math.isnan(found.detectable):
-            parts.append(f"detectable from {number(found.detectable)}")
+            told = f"{number(found.detectable)} {in_cases(found.level)}"
+            parts.append(f"a true difference of {told} is found")
     return Finding(verdict(found), f"{text}: {', '.join(parts)}")
 
 

@@ -12,8 +12,8 @@ from eval.page_parts import (
     interval_cell,
 )
 from eval.plots import interval_plot
-from eval.report import verdict
-from eval.slices import FEWEST, SliceResult
+from eval.report import slice_notes, slice_verdict
+from eval.slices import SliceResult
 from rec_gen.text import clean_text
 
 OPEN = 5
@@ -52,7 +52,7 @@ def slicing(
     end = axis_end(found[metric].high for part in parts for found in part.systems.values())
     plots = [
         interval_plot(
-            f"{clean_text(part.value)}: {part.examples:,} examples",
+            f"{clean_text(part.value)}: {part.users:,} users",
             {system: found[metric] for system, found in part.systems.items()},
             metric.upper(),
             accent=accent,
@@ -64,20 +64,17 @@ def slicing(
     rows = [
         [
             Cell(clean_text(part.value)),
+            count_cell(part.users),
             count_cell(part.examples),
             *(_cell(part, system, metric) for system in systems),
         ]
         for part in parts
     ]
-    notes = [note]
-    if any(part.examples < FEWEST for part in parts):
-        notes.append(f"Under {FEWEST} examples there is no verdict.")
-    table = Table(title, ["slice", "examples", *systems], rows)
-    return Section(title, plots, [table], notes, folded)
+    table = Table(title, ["slice", "users", "examples", *systems], rows)
+    return Section(title, plots, [table], [note, *slice_notes(parts)], folded)
 
 
 def _cell(part: SliceResult, system: str, metric: str) -> Cell:
-    difference = part.differences.get(system)
-    said = verdict(difference[metric]) if difference else ""
+    said = slice_verdict(part, system, metric)
     found = part.systems.get(system, {}).get(metric)
     return interval_cell(found, mark=said if said in MARKS else "")

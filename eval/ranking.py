@@ -128,6 +128,9 @@ def rank_baseline(
         exclude_seen: Take the items of a history out; a target among them is not ranked.
         k: The length of a list.
         seed: Of the order of ties in a list, see `eval.lists.tie_order`.
+
+    Raises:
+        DataError: The baseline scores an item NaN or infinity.
     """
     ties = tie_order(catalog, seed)
 
@@ -136,7 +139,8 @@ def rank_baseline(
         if exclude_seen:
             for row, example in zip(scores, part, strict=True):
                 row[example.history] = -np.inf
-        return rank_targets(scores, np.array([example.target for example in part]), k, ties)
+        targets = np.array([example.target for example in part])
+        return rank_targets(scores, targets, k, ties, baseline.name)
 
     size = max(1, min(BATCH, MAX_CELLS // len(catalog)))
     return _in_batches(examples, answer, k, size, baseline.name)

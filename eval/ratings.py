@@ -38,6 +38,16 @@ class RatingEvaluation:
     differences: dict[str, dict[str, Comparison]]
     reliability: dict[str, list[ReliabilityBin]]
 
+    @property
+    def judged(self) -> str:
+        """What a yes and what a no is, in words; see `held_out_pairs`."""
+        if self.liked_from is not None:
+            return f"A yes is a rating from {self.liked_from:g}, a no is one below."
+        return (
+            "A yes is the held-out item; a no is an item that the user never chose, drawn in "
+            "proportion to how often others chose it in training, one for each yes."
+        )
+
 
 @dataclass(frozen=True)
 class Questions:

@@ -1,8 +1,9 @@
 """What an evaluation found: JSON and Parquet for machines, tables and verdicts for people."""
 
-import json
+import math
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from eval.lists import Cost
 from eval.measures import RANK_METRICS, K
 from eval.ratings import RatingEvaluation
 from eval.reliability import ReliabilityBin
-from eval.significance import SIZE, Comparison
+from eval.result_json import to_json
+from eval.significance import POWER, SIZE, Comparison
 from eval.slices import FEWEST, SliceResult
 from eval.unconstrained import FreeGeneration
 from rec_gen.files import new_file, write_text
@@ -93,7 +95,7 @@ class Evaluation:
         """The whole evaluation but for its rows as JSON; intervals as `mean`, `low` and `high`."""
         table = asdict(self)
         del table["rows"]
-        return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+        return to_json(table)
 
     def save(self, path: Path) -> None:
         """Write the JSON, and the rows as Parquet under the same name; each whole or not at all.
@@ -143,6 +145,8 @@ class Evaluation:
             difference = format_interval(found, signed=True)
             table.add_row(system, difference, *numbers, verdict(found))
         console.print(table)
+        for line in detectable_notes(metrics[VERDICT] for metrics in self.differences.values()):
+            console.print(line, highlight=False)
 
     def _print_others(self, console: Console) -> None:
         """What is no metric of a rank: a column each, a row for each system.
@@ -192,27 +196,38 @@ def print_slices(console: Console, slices: Sequence[SliceResult], metric: str, p
     for by in dict.fromkeys(part.by for part in slices):
         parts = [part for part in slices if part.by == by]
         console.print(_slices_table(parts, metric, plus))
-        if any(part.examples < FEWEST for part in parts):
-            line = f"few: under {FEWEST} examples, and no verdict"
+        for line in slice_notes(parts):
             console.print(line, highlight=False)
 
 
 def _slices_table(parts: Sequence[SliceResult], metric: str, plus: str) -> Table:
     title = f"{metric.upper()} by {_plain(parts[0].by)}; + {_plain(plus)}, {MINUS} worse"
-    table = _table(title, "examples", *parts[0].systems, no_wrap=False)
+    table = _table(title, "users", *parts[0].systems, no_wrap=False)
     for part in parts:
-        few = f"{BLANK}(few)" if part.examples < FEWEST else ""
+        few = f"{BLANK}(few)" if part.few else ""
         cells = (
-            format_number(metrics[metric].mean) + _sign(part.differences.get(system), metric)
+            format_number(metrics[metric].mean) + _sign(part, system, metric)
             for system, metrics in part.systems.items()
         )
-        table.add_row(_plain(part.value), f"{part.examples:,}{few}", *cells)
+        table.add_row(_plain(part.value), f"{part.users:,}{few}", *cells)
     return table
 
 
-def _sign(difference: dict[str, Interval] | None, metric: str) -> str:
-    words = verdict(difference[metric]) if difference else ""
+def _sign(part: SliceResult, system: str, metric: str) -> str:
+    words = slice_verdict(part, system, metric)
     return BLANK + {"better": "+", "worse": MINUS}.get(words, BLANK)
+
+
+def slice_verdict(part: SliceResult, system: str, metric: str) -> str:
+    """What a slice says of the difference to a system; nothing of too few users."""
+    found = part.differences.get(system)
+    return verdict(found[metric]) if found and not part.few else ""
+
+
+def slice_notes(parts: Sequence[SliceResult]) -> list[str]:
+    """What is to be known of the verdicts of slices."""
+    few = [f"Few: under {FEWEST} users there is no verdict."] if any(p.few for p in parts) else []
+    return [*few, "Verdicts are not corrected for how many slices there are."]
 
 
 def _plain(text: str) -> str:
@@ -232,12 +247,12 @@ def _print_free(console: Console, found: list[FreeGeneration]) -> None:
 
 def _print_ratings(console: Console, found: RatingEvaluation) -> None:
     """One row a metric, and what the model has more of those that are means over pairs."""
-    yes = "the item chosen" if found.liked_from is None else f"a rating from {found.liked_from:g}"
-    table = _table(f"yes or no to {found.pairs:,} pairs; yes is {yes}", *found.systems)
+    table = _table(f"yes or no to {found.pairs:,} pairs", *found.systems)
     for name in found.systems[MODEL]:
         cells = (format_interval(metrics[name]) for metrics in found.systems.values())
         table.add_row(name, *cells)
     console.print(table)
+    console.print(found.judged, highlight=False)
     for system, metrics in found.differences.items():
         for name, each in metrics.items():
             print_difference(console, MODEL, system, each, name, less=name == LOG_LOSS)
@@ -275,12 +290,26 @@ def print_difference(
         less: Whether less of it is better.
     """
     judged = replace(difference, mean=-difference.mean) if less else difference
+    tested = ""
+    if isinstance(difference, Comparison):
+        tested = f", p {format_number(difference.p_holm)}"
     console.print(
         f"{one} {MINUS} {other}, {metric}: "
-        f"{format_interval(difference, signed=True)}: {verdict(judged)}",
+        f"{format_interval(difference, signed=True)}{tested}: {verdict(judged)}",
         markup=False,
         highlight=False,
     )
+
+
+def detectable_notes(found: Iterable[Interval]) -> list[str]:
+    """What the detectable differences of some comparisons are, a sentence a level."""
+    levels = sorted({each.level for each in found if isinstance(each, Comparison)})
+    return [f"Detectable: the true difference that is found {in_cases(level)}." for level in levels]
+
+
+def in_cases(level: float) -> str:
+    """How often, and by what test, a detectable difference is found."""
+    return f"in {POWER:.0%} of cases at level {format_number(level)}".replace("%", " %")
 
 
 def verdict(difference: Interval) -> str:
@@ -298,12 +327,15 @@ def verdict(difference: Interval) -> str:
 
 
 def format_interval(interval: Interval, signed: bool = False) -> str:
-    """A mean and its interval as `.1234 [.1200, .1300]`."""
+    """A mean and its interval as `.1234 [.1200, .1300]`; without ends, the mean alone."""
     ends = (interval.mean, interval.low, interval.high)
     mean, low, high = (format_number(value, signed) for value in ends)
-    return f"{mean} [{low}, {high}]"
+    return f"{mean} [{low}, {high}]" if low and high else mean
 
 
 def format_number(value: float, signed: bool = False) -> str:
-    """Four digits without a leading zero."""
-    return f"{value:{'+' if signed else ''}.4f}".replace("0.", ".", 1).replace("-", MINUS)
+    """Four digits without a leading zero; nothing where there is no number."""
+    if math.isnan(value):
+        return ""
+    text = f"{value:{'+' if signed else ''}.4f}"
+    return re.sub(r"^([+-]?)0\.", r"\1.", text).replace("-", MINUS)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from eval.intervals import Interval, mean_intervals, user_sums
+from eval.result_json import Number
 from rec_gen.errors import ConfigError
 from rec_gen.metrics import Floats
 
@@ -29,12 +30,17 @@ class Comparison(Interval):
     Attributes:
         p: The p-value of the randomisation test; see `randomization_test`.
         p_holm: The same, corrected for the number of systems; see `holm`.
-        detectable: What difference would have been found; see `detectable_differences`.
+        detectable: What true difference is found in `POWER` of cases; NaN where nothing varies.
+            See `detectable_differences`.
+        level: The level of the test that this is for: `SIZE` over the number of systems that are
+            compared, as in the first step of Holm's correction. Results that were kept from before
+            it was corrected do not name it.
     """
 
     p: float
     p_holm: float
-    detectable: float
+    detectable: Number
+    level: float = SIZE
 
 
 def compare(
@@ -67,9 +73,11 @@ def compare(
     intervals = mean_intervals(differences, users, seed)
     p = randomization_test(differences, users, seed)
     corrected = np.stack([holm(family) for family in p.reshape(len(others), -1).T], axis=1).ravel()
-    columns = np.stack([p, corrected, detectable_differences(differences, users)], axis=1).tolist()
+    level = SIZE / len(others)
+    detectable = detectable_differences(differences, users, level)
+    columns = zip(p.tolist(), corrected.tolist(), detectable.tolist(), strict=True)
     found = [
-        Comparison(each.mean, each.low, each.high, *column)
+        Comparison(each.mean, each.low, each.high, *column, level)
         for each, column in zip(intervals, columns, strict=True)
     ]
     size = len(found) // len(others)
@@ -126,10 +134,12 @@ def holm(p: Floats) -> Floats:
     return adjusted
 
 
-def detectable_differences(differences: Floats, users: Sequence[str]) -> Floats:
-    """The smallest true difference that one such comparison finds with power 0.8 at level 0.05.
+def detectable_differences(
+    differences: Floats, users: Sequence[str], level: float = SIZE
+) -> Floats:
+    """The smallest true difference that one such comparison finds with power 0.8.
 
-    It rests on the observed spread over users and on no correction for several systems.
+    It rests on the observed spread over users.
 
     Source: Bloom, "Minimum detectable effects: a simple way to report the statistical power of
     experimental designs", 1995; the standard error of a mean over clusters is that of Cochran,
@@ -138,14 +148,18 @@ def detectable_differences(differences: Floats, users: Sequence[str]) -> Floats:
     Args:
         differences: float64 [n, m], one row an example; NaN where it is undefined.
         users: The n examples' users.
+        level: The level of the test.
 
     Returns:
-        float64 [m], in the units of the metric; NaN where fewer than two users have a value.
+        float64 [m], in the units of the metric; NaN where fewer than two users have a value, or
+        where all of them differ by the same.
     """
     sums, counts = user_sums(differences, users)
     units, total = (counts > 0).sum(axis=0), counts.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         residuals = sums - counts * (sums.sum(axis=0) / total)
-        errors = np.sqrt((residuals**2).sum(axis=0) * units / (units - 1)) / total
-        reach = stats.t.ppf(1 - SIZE / 2, units - 1) + stats.t.ppf(POWER, units - 1)
-    return np.asarray(errors * reach)
+        spread = np.sqrt((residuals**2).sum(axis=0))
+        errors = spread * np.sqrt(units / (units - 1)) / total
+        reach = stats.t.ppf(1 - level / 2, units - 1) + stats.t.ppf(POWER, units - 1)
+    flat = spread <= ROUNDING * np.sqrt((sums**2).sum(axis=0))
+    return np.where(flat, np.nan, errors * reach)

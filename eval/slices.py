@@ -10,14 +10,15 @@ import polars as pl
 from eval.background import Background
 from eval.intervals import Interval
 from eval.labels import unused_label
-from eval.measures import differences, metric_intervals
+from eval.measures import comparisons, metric_intervals
+from eval.significance import Comparison
 from rec_gen.errors import ConfigError
 
 USER = "user."
 """Begins the name of a column of the users."""
 
 FEWEST = 20
-"""With fewer examples, a slice is shown without a verdict."""
+"""With fewer users, who are the units of every test, a slice is shown without a verdict."""
 
 POPULARITY = "target's popularity"
 """What the slices below are called by."""
@@ -57,7 +58,9 @@ class SliceResult:
         examples: How many these are.
         users: How many users they belong to.
         systems: By system and measure, the mean and its interval.
-        differences: As in `Evaluation`; empty where there are fewer than `FEWEST` examples.
+        differences: As in `Evaluation`, p-values corrected for the number of systems in this slice
+            alone; empty where there are fewer than `FEWEST` users. Results that were kept from
+            before slices were tested hold intervals.
     """
 
     by: str
@@ -65,7 +68,12 @@ class SliceResult:
     examples: int
     users: int
     systems: dict[str, dict[str, Interval]]
-    differences: dict[str, dict[str, Interval]]
+    differences: Mapping[str, Mapping[str, Comparison | Interval]]
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few users for a verdict."""
+        return self.users < FEWEST
 
 
 def slices(background: Background, columns: Sequence[str]) -> list[Slice]:
@@ -93,24 +101,25 @@ def slices(background: Background, columns: Sequence[str]) -> list[Slice]:
 def measure_slice(
     part: Slice, values: Mapping[str, pl.DataFrame], reference: str, users: Sequence[str], seed: int
 ) -> SliceResult:
-    """The means of a slice with their intervals, and its differences where it is large enough.
+    """The means of a slice with their intervals, and its differences where it has enough users.
 
     Args:
         part: The slice.
         values: By system, what each example scores, a column a measure.
         reference: The system that the others are compared with.
         users: The n examples' users.
-        seed: Of the bootstrap.
+        seed: Of the bootstrap and of the sign flips.
     """
     inside = {system: each.filter(part.rows) for system, each in values.items()}
     owners = [users[row] for row in np.flatnonzero(part.rows)]
+    count = len(set(owners))
     return SliceResult(
         part.by,
         part.value,
         len(owners),
-        len(set(owners)),
+        count,
         {system: metric_intervals(each, owners, seed) for system, each in inside.items()},
-        differences(inside, reference, owners, seed) if len(owners) >= FEWEST else {},
+        comparisons(inside, reference, owners, seed) if count >= FEWEST else {},
     )
 
 

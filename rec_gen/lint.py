@@ -69,9 +69,9 @@ def lint(name: str, *, record: bool = False) -> str:
     if template.task.answer:
         check_answer(template)
     keep = record_version if record else check_version
-    recorded = ", recorded" if keep(template, lock_path(name)) else ""
+    recorded = "recorded" if keep(template, lock_path(name)) else "not recorded"
     reads = ", ".join(sorted(template.fields) or template.inputs)
-    return f"ok, version {template.header['version']}{recorded}, reads {reads}"
+    return f"ok, version {template.header['version']}, {recorded}, reads {reads}"
 
 
 def check_answer(template: Template) -> None:

@@ -1,17 +1,16 @@
-"""What an evaluation takes: `python -m eval.benchmarks.evaluation --json FILE`.
+"""What an evaluation takes and finds: `python -m eval.benchmarks.evaluation --json FILE`.
 
-All users of MovieLens-1M, a model and the counted baselines, with slices, intervals, JSON and
+All users of MovieLens-1M, a model, the counted baselines and ALS, with slices, intervals, JSON and
 Parquet. Without a bundle a tiny model of random weights stands in, so the seconds are those of the
 evaluation itself and the metrics mean nothing. The peak is that of the resident set of the whole
 process, libraries, data and model included.
 """
 
-import json
 import resource
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -21,6 +20,7 @@ from rich.table import Table
 
 from eval.baselines import COUNTED, parse_baselines
 from eval.evaluate import evaluate
+from eval.result_json import to_json
 from rec_gen.cli.common import bundle_dataset, data_config
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.data.prepare import load_dataset
@@ -29,6 +29,8 @@ from rec_gen.notices import quiet
 from rec_gen.recommender import Recommender
 from rec_gen.testing import random_bundle
 from rec_gen.versions import machine
+
+KEPT = ("recall@10", "ndcg@10")
 
 
 def stand_in(dataset: Dataset) -> Recommender:
@@ -48,9 +50,9 @@ def peak_gb() -> float:
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Evaluate it on its own data.")
 @click.option("--data", default="movielens-1m", show_default=True, help="Without a bundle.")
-@click.option("--baselines", default=",".join(COUNTED), show_default=True)
+@click.option("--baselines", default=",".join((*COUNTED, "als")), show_default=True)
 def main(json_path: Path | None, bundle: Path | None, data: str, baselines: str) -> None:
-    """Measure the time and the memory of one evaluation."""
+    """Measure the time and the memory of one evaluation, and keep what it found."""
     quiet()
     if bundle is None:
         dataset = load_dataset(data_config(data, ()))
@@ -93,10 +95,17 @@ def main(json_path: Path | None, bundle: Path | None, data: str, baselines: str)
             "data": dataset.name,
             "fingerprint": dataset.fingerprint,
             "model": "random weights" if bundle is None else recommender.bundle.manifest.name,
-            "names": list(found.systems),
+            "metrics": {
+                system: {metric: asdict(metrics[metric]) for metric in KEPT}
+                for system, metrics in found.systems.items()
+            },
+            "differences": {
+                system: {metric: asdict(metrics[metric]) for metric in KEPT}
+                for system, metrics in found.differences.items()
+            },
             "threads": torch.get_num_threads(),
         }
-        write_text(json_path, json.dumps(report | machine(), indent=2) + "\n")
+        write_text(json_path, to_json(report | machine()))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rec_gen.cli.common import ALLOW_LEAK, recipe_dataset
-from rec_gen.cli.reporting import refuse_others_page, taken, write_beside
+from rec_gen.cli.reporting import refuse_folder, refuse_others_page, taken, write_beside
 from rec_gen.errors import ConfigError
 from rec_gen.notices import quiet
 
@@ -125,13 +125,12 @@ def refuse_unwritable(json_path: Path | None) -> None:
     """Say at once that a result or its page could not be written, and not after the work.
 
     Raises:
-        ConfigError: The path is no file in an existing folder, or something else is where the page
-            goes.
+        ConfigError: The path is no file in an existing folder that can be written, or something
+            else is where the page goes.
     """
     if json_path is None:
         return
-    if json_path.is_dir() or not json_path.absolute().parent.is_dir():
-        raise ConfigError(f"--json {json_path}: is not a file in an existing folder")
+    refuse_folder(json_path, f"--json {json_path}")
     refuse_others_page(json_path, f"--json {json_path}")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from rec_gen.cli.common import OVERRIDES
-from rec_gen.cli.reporting import refuse_others_page, write_beside
+from rec_gen.cli.common import ALLOW_LEAK, OVERRIDES
+from rec_gen.cli.reporting import refuse_folder, refuse_others_page, write_beside
 from rec_gen.notices import quiet
 
 
@@ -15,8 +15,11 @@ from rec_gen.notices import quiet
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder; default: runs/experiments/NAME."
 )
+@ALLOW_LEAK
 @OVERRIDES
-def experiment(file: Path, out: Path | None, overrides: Sequence[str]) -> None:
+def experiment(
+    file: Path, out: Path | None, allowed_leaks: Sequence[str], overrides: Sequence[str]
+) -> None:
     """Try prompts: every template with every model answers the same held-out users.
 
     FILE is a TOML file with the data, the templates and the models. All arms rank the whole
@@ -48,9 +51,11 @@ def experiment(file: Path, out: Path | None, overrides: Sequence[str]) -> None:
     from eval.experiment import run_experiment
 
     folder = out or Path("runs") / "experiments" / config.name
+    outermost = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    refuse_folder(outermost / "experiment.json", f"--out {folder}")
     refuse_others_page(folder / "experiment.json", f"--out {folder}")
     try:
-        result = run_experiment(config, folder)
+        result = run_experiment(config, folder, allowed_leaks)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
     result.render(Console())

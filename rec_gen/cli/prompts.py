@@ -17,10 +17,22 @@ _READING = (
     click.option(
         "--base", default="smollm2-135m", show_default=True, help="Whose tokenizer counts."
     ),
-    click.option("--max-history", default=20, show_default=True),
-    click.option("--max-tokens", default=1024, show_default=True),
-    click.option("--shots", default=3, show_default=True, help="Examples, where a template asks."),
-    click.option("--seed", default=0, show_default=True, help="Draws users and examples."),
+    click.option("--max-history", type=click.IntRange(min=1), default=20, show_default=True),
+    click.option("--max-tokens", type=click.IntRange(min=1), default=1024, show_default=True),
+    click.option(
+        "--shots",
+        type=click.IntRange(min=0),
+        default=3,
+        show_default=True,
+        help="Examples, where a template asks.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Draws users and examples.",
+    ),
 )
 
 

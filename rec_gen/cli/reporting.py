@@ -1,5 +1,6 @@
 """`recgen report`, and the page that other commands write beside their JSON."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,8 @@ def report(paths: Sequence[Path], out: Path) -> None:
 
     if out.suffix not in (".html", ".htm") or out.is_dir():
         raise ConfigError(f"--out {out}: name a file that ends in .html")
+    refuse_folder(out, f"--out {out}")
+    _refuse_others(out, f"--out {out}")
     results = {str(path): read_result(path) for path in paths if not path.is_dir()}
     runs = {str(path): _curves(path) for path in paths if path.is_dir()}
     write_page(out, results, runs)
@@ -46,11 +49,36 @@ def refuse_others_page(json_path: Path, asked: str) -> None:
     Raises:
         ConfigError: A folder has, or a file that is no page of results.
     """
+    page = json_path.with_suffix(".html")
+    if page == json_path:
+        raise taken(asked, page, "the page")
+    _refuse_others(page, asked)
+
+
+def _refuse_others(page: Path, asked: str) -> None:
     from eval.page import is_page
 
-    page = json_path.with_suffix(".html")
-    if page == json_path or (page.exists() and not is_page(page)):
+    if page.exists() and not is_page(page):
         raise taken(asked, page, "the page")
+
+
+def refuse_folder(file: Path, asked: str) -> None:
+    """Say at once that a file could not be written, and not after the work.
+
+    Args:
+        file: The file.
+        asked: What asked for it, for the message.
+
+    Raises:
+        ConfigError: Its place is no existing folder, or one that cannot be written.
+    """
+    folder = file.absolute().parent
+    if file.is_dir():
+        raise ConfigError(f"{asked}: {file} is a folder: name a file")
+    if not folder.is_dir():
+        raise ConfigError(f"{asked}: {folder} is no folder: make it, or choose another")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{asked}: the folder {folder} cannot be written: choose another")
 
 
 def taken(asked: str, beside: Path, what: str) -> ConfigError:

@@ -14,6 +14,7 @@ from eval.benchmark_report import Benchmark
 from eval.evaluate import evaluate
 from eval.intervals import Interval
 from eval.ranking import Hybrid, rank_recommender
+from eval.report import format_number
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import BundleError, DataError
 from rec_gen.metrics import ndcg
@@ -91,7 +92,10 @@ def test_examples_are_averaged_over_the_seeds(
             assert alone.systems[baseline] == found.systems[baseline]
     for system in ("model", "hybrid"):
         gap = found.systems[system]["recall@10"].mean - found.figures["baseline_hr10"]  # type: ignore[operator]
-        assert found.differences[system]["recall@10"].mean == pytest.approx(gap)
+        difference = found.differences[system]["recall@10"]
+        assert difference.mean == pytest.approx(gap)
+        assert 0 < difference.p <= difference.p_holm <= 1
+        assert difference.level == 0.05 / 2
 
 
 def test_seeds_that_agree_are_as_one(dataset: Dataset) -> None:
@@ -151,6 +155,8 @@ def test_the_table_fits_a_narrow_terminal(found: Benchmark) -> None:
     assert [name for name in names if name in order] == order
     assert f"the hybrid's weight is {found.prior_weight}" in text.getvalue()
     assert "minutes of training, by seed: 2.0, 3.0" in text.getvalue()
+    (line,) = (line for line in lines if line.startswith("hybrid \N{MINUS SIGN} Markov + KNN, "))
+    assert f", p {format_number(found.differences['hybrid']['ndcg@10'].p_holm)}: " in line
 
 
 def test_a_leak_is_an_error_or_is_recorded(

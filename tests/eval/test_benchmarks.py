@@ -53,6 +53,15 @@ def test_evaluation_reports_time_and_memory(tmp_path: Path) -> None:
     found = figures(evaluation.main, tmp_path / "f.json", *options)
     assert (found["users"], found["systems"]) == (24, 3)
     assert found["peak_gb"] >= found["loaded_gb"] > 0
+    report = json.loads((tmp_path / "f.json").read_text())
+    assert list(report["metrics"]) == ["model", "popularity", "EASE"]
+    for system, metrics in report["metrics"].items():
+        assert set(metrics) == {"recall@10", "ndcg@10"}
+        assert metrics["recall@10"]["low"] <= metrics["recall@10"]["mean"]
+        for metric in metrics if system != "model" else ():
+            assert 0 < report["differences"][system][metric]["p"] <= 1
+    (baselines,) = (each for each in evaluation.main.params if each.name == "baselines")
+    assert baselines.default == "popularity,recency,itemknn,markov,ease,als"
 
 
 def test_swaps_finds_no_invalid_answer_and_no_leak(tmp_path: Path) -> None:

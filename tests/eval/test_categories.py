@@ -75,6 +75,17 @@ def test_a_column_without_categories_is_refused(
         evaluated(dataset, column)
 
 
+def test_a_column_that_names_nearly_every_item_is_refused(dataset: Dataset) -> None:
+    names = ["twin", "twin", *(f"maker {item}" for item in range(2, ITEMS))]
+    frame = dataset.catalog.frame.with_columns(maker=pl.Series(names), half=np.arange(ITEMS) // 2)
+    catalog = Catalog(frame.cast({"half": pl.String}))
+    for column, each in (("title", "1.0"), ("maker", "1.0"), ("half", "1.9")):
+        problem = f"--categories {column}: names .* of {each} items each, which tell items"
+        with pytest.raises(ConfigError, match=problem):
+            ItemCategories.of(catalog, column)
+    assert len(ItemCategories.of(dataset.catalog, "brand").names) == 2
+
+
 def test_shares_by_hand() -> None:
     members = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]], bool)
     histories = [np.array([0, 1, 2], np.int32), np.array([3]), np.array([2]), np.array([], int)]

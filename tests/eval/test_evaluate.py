@@ -19,9 +19,9 @@ from eval.leaks import LeakCheck
 from eval.lists import Cost, RankedLists
 from eval.measures import MEASURES, SUMMARIES
 from eval.ranking import Hybrid, rank_baseline, rank_recommender
-from eval.report import Evaluation, verdict
+from eval.report import Evaluation, format_interval, format_number, verdict
 from eval.significance import Comparison
-from eval.slices import FEWEST, SliceResult
+from eval.slices import SliceResult
 from rec_gen.answers import Answer, Recommendation
 from rec_gen.catalog import Catalog
 from rec_gen.counts import Histories, ItemKNN, Scores
@@ -212,9 +212,8 @@ def test_the_json_file_gives_back_the_evaluation(
     read = json.loads(path.read_text(encoding="utf-8"))
     for table in (read, *read["slices"]):
         table["systems"] = intervals(table["systems"])
-    for part in read["slices"]:
-        part["differences"] = intervals(part["differences"])
-    for metrics in read["differences"].values():
+    tables = [read["differences"], *(part["differences"] for part in read["slices"])]
+    for metrics in (metrics for table in tables for metrics in table.values()):
         metrics.update({metric: Comparison(**found) for metric, found in metrics.items()})
     read["slices"] = [SliceResult(**part) for part in read["slices"]]
     read["costs"] = {system: Cost(**cost) for system, cost in read["costs"].items()}
@@ -280,12 +279,13 @@ def test_slices_are_shown_where_asked_for_within_a_hundred_columns(
         assert f"NDCG@10 by {part.by}" not in plain.getvalue()
         assert f"NDCG@10 by {part.by}" in sliced.getvalue()
         row = next(line for line in lines if line.startswith(f" {part.value} "))
-        few = " (few)" if part.examples < FEWEST else ""
-        assert f" {part.examples}{few} " in row
+        few = " (few)" if part.few else ""
+        assert f" {part.users}{few} " in row
         verdicts = [verdict(found["ndcg@10"]) for found in part.differences.values()]
         assert row.count(" +") == verdicts.count("better")
         assert row.count(" \N{MINUS SIGN}") == verdicts.count("worse")
-    assert {part.examples < FEWEST for part in evaluation.slices} == {True, False}
+    assert {part.few for part in evaluation.slices} == {True, False}
+    assert "Verdicts are not corrected for how many slices there are." in sliced.getvalue()
 
 
 def test_values_of_columns_are_shown_as_they_are(evaluation: Evaluation) -> None:
@@ -370,6 +370,33 @@ def test_numbers_are_printed_without_a_leading_zero_and_with_their_sign(
     minus = "\N{MINUS SIGN}"
     row = f"Markov + KNN +.0012 [{minus}.0060, +.0083] .8000 .0100 no difference shown"
     assert row.split() in [line.split() for line in text.getvalue().splitlines()]
+    told = "Detectable: the true difference that is found in 80 % of cases at level .0500."
+    assert told in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "signed", "text"),
+    [
+        (10.5, False, "10.5000"),
+        (-20.25, False, "\N{MINUS SIGN}20.2500"),
+        (100.0, False, "100.0000"),
+        (440.1318, True, "+440.1318"),
+        (0.05, False, ".0500"),
+        (-0.05, False, "\N{MINUS SIGN}.0500"),
+        (0.05, True, "+.0500"),
+        (-0.05, True, "\N{MINUS SIGN}.0500"),
+        (0.0, False, ".0000"),
+        (np.nan, True, ""),
+    ],
+)
+def test_only_a_leading_zero_is_left_out(value: float, signed: bool, text: str) -> None:
+    assert format_number(value, signed) == text
+
+
+def test_an_interval_without_ends_is_a_number() -> None:
+    assert format_interval(Interval(10.33, 0.5, 440.13)) == "10.3300 [.5000, 440.1300]"
+    assert format_interval(Interval(0.5, np.nan, np.nan)) == ".5000"
+    assert format_interval(Interval(np.nan, np.nan, np.nan)) == ""
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from eval.experiment import draw_examples, run_experiment
-from eval.experiment_blocks import ArmRunner
+from eval.experiment_blocks import Answered, ArmRunner, read_block
 from eval.experiment_config import ExperimentConfig
 from eval.experiment_model import load_subject
 from eval.experiment_report import Experiment, _sentence
 from eval.intervals import Interval
+from eval.page_data import ExperimentResult, read_result
+from eval.page_experiment import experiment_document
 from eval.significance import Comparison
 from rec_gen.bundle import Bundle
+from rec_gen.catalog import Catalog
 from rec_gen.config import parse_config
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import ConfigError, DataError, PromptError
@@ -280,6 +284,16 @@ def test_slots_of_the_data_reach_the_prompts(place: Path, tmp_path: Path) -> Non
         ({"history": [2, 2]}, "key 'history': .*each once"),
         ({"baseline": "none"}, "key 'baseline': .*no arm is called 'none'; choose one of next_i"),
         ({"user": 3}, "key 'user': "),
+        (
+            {
+                "templates": [
+                    {"template": "next_item", "name": "t"},
+                    {"template": "shop_next", "name": "t / b"},
+                ],
+                "models": [{"base": "x", "name": "b / c"}, {"base": "y", "name": "c"}],
+            },
+            "key 'models': .*two arms are called 't / b / c'",
+        ),
         ({"score": "best"}, "key 'score': "),
     ],
 )
@@ -294,18 +308,87 @@ def test_a_split_without_so_many_users_is_an_error(place: Path) -> None:
         run_experiment(config(place, users=25), place / "few")
 
 
-def test_a_bundle_of_other_data_and_a_damaged_block_are_refused(
-    place: Path, tmp_path: Path
-) -> None:
+def test_a_bundle_of_other_data_is_refused_or_recorded(place: Path, tmp_path: Path) -> None:
     random_bundle(toy_dataset().catalog, "item").save(tmp_path / "other")
-    models = [{"bundle": str(tmp_path / "other")}]
-    with pytest.raises(DataError, match="was not trained on this version of toy"):
-        run_experiment(config(place, models=models), tmp_path)
-    run_experiment(config(place), tmp_path)
-    damaged = next((tmp_path / "blocks").glob("*.json"))
-    damaged.write_text('[{"rank": 1}]')
-    with pytest.raises(DataError, match=rf"{damaged.name}: is damaged: remove it"):
-        run_experiment(config(place), tmp_path)
+    models = [{"base": str(place / "base")}, {"bundle": str(tmp_path / "other"), "name": "other"}]
+    mixed = config(place, models=models, templates=[{"template": "next_item"}])
+    name = "bundle-trained-on-this-data"
+    with pytest.raises(DataError, match=f"leak {name}: .*--allow-leak {name}"):
+        run_experiment(mixed, tmp_path / "found")
+    assert not (tmp_path / "found").exists()
+    found = run_experiment(mixed, tmp_path / "found", [name])
+    base, other = (check for check in found.leaks if check.name == name)
+    assert (base.status, base.note) == ("not applicable", "base: there is no bundle")
+    assert (other.status, other.note[:18]) == ("allowed", "other: the bundle ")
+    longer = toy_dataset().catalog.frame.with_columns(pl.col("item") + "x")
+    random_bundle(Catalog(longer), "item").save(tmp_path / "longer")
+    models = [{"bundle": str(tmp_path / "longer")}]
+    with pytest.raises(DataError, match="longer: spells another catalog than that of toy"):
+        run_experiment(config(place, models=models), tmp_path / "found", [name])
+
+
+def test_an_item_planted_in_the_training_histories_is_caught(place: Path, tmp_path: Path) -> None:
+    dataset = Dataset.load(place / "data")
+    held = dataset.frame.filter(split="test").row(3, named=True)
+    first = pl.int_range(pl.len()).over("user") == 1
+    planted = pl.when(first, pl.col("user") == held["user"])
+    frame = dataset.frame.with_columns(
+        item=planted.then(pl.lit(held["item"], pl.UInt32)).otherwise("item"),
+        time=planted.then(pl.lit(held["time"])).otherwise("time"),
+    )
+    (tmp_path / "leaky").mkdir()
+    Dataset(dataset.catalog, frame, dataset.manifest).save(tmp_path / "leaky")
+    leaky = config(place, data={"prepared": str(tmp_path / "leaky")})
+    name = "target-in-history-of-training"
+    with pytest.raises(DataError, match=f"leak {name}: row .*user '{held['user']}'"):
+        run_experiment(leaky, tmp_path / "found")
+    assert not (tmp_path / "found").exists()
+    found = run_experiment(leaky, tmp_path / "found", [name])
+    assert [check.name for check in found.leaks if check.status == "allowed"] == [name]
+    text = StringIO()
+    found.render(Console(file=text, width=100))
+    assert f"allowed leak {name}: row " in text.getvalue()
+    found.save(tmp_path / "experiment.json")
+    kept = read_result(tmp_path / "experiment.json")
+    assert isinstance(kept, ExperimentResult)
+    assert kept.leaks == found.leaks
+    titles = [section.title for section in experiment_document(kept, "").sections]
+    assert "Checks for leaks" in titles
+    with pytest.raises(ConfigError, match="--allow-leak none: is not one of target-in-history"):
+        run_experiment(leaky, tmp_path / "none", ["none"])
+
+
+ROW = {
+    "items": ["i1", "i2"], "rank": 1, "certified": True, "tokens": 9, "shown": 4, "left_out": 0,
+    "seconds": 0.1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "[",
+        [{"rank": 1}],
+        [ROW | {"rank": "1"}],
+        [ROW | {"rank": 2}],
+        [ROW | {"rank": -1}],
+        [ROW | {"seconds": None}],
+        [ROW | {"items": None}],
+        [ROW] * 2,
+        [ROW] * 4,
+        {},
+    ],
+)
+def test_a_damaged_block_is_refused(rows: object, tmp_path: Path) -> None:
+    file = tmp_path / "block.json"
+    assert read_block(file, 3) is None
+    file.write_text(json.dumps([ROW] * 3))
+    assert read_block(file, 3) == [Answered(**ROW)] * 3  # type: ignore[arg-type]
+    if isinstance(rows, list) and len(rows) == 1:
+        rows = [ROW, *rows, ROW]
+    file.write_text(rows if isinstance(rows, str) else json.dumps(rows))
+    with pytest.raises(DataError, match=r"block.json: is damaged: remove it"):
+        read_block(file, 3)
 
 
 def test_users_bring_all_of_their_examples(place: Path) -> None:
@@ -322,7 +405,8 @@ def test_the_table_fits_a_narrow_terminal_and_ends_in_a_verdict(found: Experimen
     text = StringIO()
     found.render(Console(file=text, width=100))
     lines = text.getvalue().splitlines()
-    assert max(map(len, lines[:-3])) <= 100
+    end = next(place for place, line in enumerate(lines) if line.startswith("wordings"))
+    assert max(map(len, lines[:end])) <= 100
     assert any("more NDCG@10 than next_item" in line for line in lines)
     assert any(line.startswith("wordings 'wordings', NDCG@10: ") for line in lines)
     assert found.verdict in " ".join(text.getvalue().split())
@@ -337,7 +421,7 @@ def with_difference(found: Experiment, low: float, high: float, best: bool) -> s
     arms[other] = replace(
         second,
         metrics={"NDCG@10": Interval(0.5 + mean, 0, 1)},
-        differences={"NDCG@10": Comparison(mean, low, high, 0.01, 0.02, 0.25)},
+        differences={"NDCG@10": Comparison(mean, low, high, 0.01, 0.02, 0.25, 0.01)},
         prompt_tokens=150,
         verdict="better" if low > 0 else "worse" if high < 0 else "no difference shown",
     )
@@ -352,7 +436,9 @@ def test_the_verdict_says_whether_a_difference_is_real(found: Experiment) -> Non
     )
     unsure = with_difference(found, -0.1, 0.3, best=True)
     assert "ranks highest, but is not shown to be better" in unsure
-    assert unsure.endswith("so many users show a difference of .2500.")
+    assert unsure.endswith(
+        "so many users show a true difference of .2500 in 80 % of cases at level .0100."
+    )
     assert with_difference(found, -0.3, -0.1, best=False).endswith(
         "no arm ranks above the baseline next_item (.5000); worse are next_item_direct."
     )
@@ -368,6 +454,12 @@ def toml(place: Path, folder: Path) -> Path:
         ' { template = "video_next" }]\n'
     )
     return file
+
+
+def without_cost(page: str) -> str:
+    """A page without the section that holds times, and without the plots and cells in it."""
+    before, _, rest = page.partition("<h3>Cost</h3>")
+    return before + rest.partition("</section>")[2]
 
 
 @pytest.mark.slow
@@ -392,3 +484,10 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(place: Path, tmp_pa
     assert after.keys() == blocks(whole).keys()
     one, other = (json.dumps(without_times(f / "experiment.json")) for f in (killed, whole))
     assert one == other
+    rows = [pl.read_parquet(f / "experiment.parquet").drop("seconds") for f in (killed, whole)]
+    assert len(rows[0]) == 72
+    assert_frame_equal(*rows)
+    pages = [(f / "experiment.html").read_text(encoding="utf-8") for f in (killed, whole)]
+    costs = [page.count("<h3>Cost</h3>") for page in pages]
+    assert costs == [1, 1]
+    assert without_cost(pages[0]) == without_cost(pages[1])

@@ -1,5 +1,6 @@
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -8,6 +9,7 @@ from eval.lists import RankedLists, list_rows, rank_targets, tie_order, top_item
 from rec_gen.catalog import Catalog
 from rec_gen.counts import Scores
 from rec_gen.data.dataset import Example
+from rec_gen.errors import DataError
 from rec_gen.metrics import Ranks
 
 VALUES = st.sampled_from([-np.inf, -2.5, -0.0, 0.0, 1e-30, 1.0, 3.5])
@@ -43,7 +45,7 @@ def test_a_listed_target_stands_among_those_it_is_tied_with(
     columns = st.integers(0, items - 1)
     targets = np.array([data.draw(columns) for _ in scores], np.int64)
     ties = tie_order(catalog_of([f"i{item}" for item in range(items)]), 0)
-    lists = rank_targets(scores, targets, items, ties)
+    lists = rank_targets(scores, targets, items, ties, "it")
     for row, target in enumerate(targets):
         if scores[row, target] == -np.inf:
             assert lists.ranks.best[row] == lists.ranks.worst[row] == np.inf
@@ -80,3 +82,12 @@ def test_rows_leave_out_what_is_not_there() -> None:
         ("model", "u", "c", 0.0, 0.0, ["c", "b"], 2),
         ("model", "v", "a", None, None, [], 0),
     ]
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_scores_without_an_order_are_refused(score: float) -> None:
+    scores = np.zeros((2, 3), np.float32)
+    scores[1, 2] = score
+    ties = tie_order(catalog_of(["a", "b", "c"]), 0)
+    with pytest.raises(DataError, match=f"^mine: row 2 of the catalog scores {score}, .*: mend"):
+        rank_targets(scores, np.zeros(2, np.int64), 3, ties, "mine")

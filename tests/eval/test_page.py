@@ -13,6 +13,7 @@ from eval.page_data import EvaluationResult, parse_result, read_result
 from eval.page_evaluation import evaluation_document
 from eval.page_parts import Section, Table, headline, interval_cell, number
 from eval.report import format_interval, format_number
+from eval.result_json import to_json
 from rec_gen.errors import DataError, MissingPackageError
 from tests.eval.conftest import BRANDS
 
@@ -47,11 +48,55 @@ def test_tables_hold_the_numbers_of_the_file(whole: dict[str, Any]) -> None:
     for row in by_brand.rows:
         part = parts[row[0].text]
         means = [part["systems"][system]["ndcg@10"]["mean"] for system in whole["systems"]]
-        assert [cell.value for cell in row[1:]] == [part["examples"], *means]
+        assert [cell.value for cell in row[1:]] == [part["users"], part["examples"], *means]
     shares = found["Calibration by brand"].tables[0]
     assert [[cell.value for cell in row[1:]] for row in shares.rows] == [
         [0.5, 0.4, 0.9], [0.3, 0.3, 0.1], [0.2, 0.3, 0.0],
     ]  # fmt: skip
+
+
+def test_a_slice_of_few_users_has_no_verdict_whatever_its_file_says(whole: dict[str, Any]) -> None:
+    sure = {"mean": 0.2, "low": 0.1, "high": 0.3}
+    for found, marks in (
+        (sure, {"better"}),
+        (sure | {"p": 0.2, "p_holm": 0.4, "detectable": 0.1}, {""}),
+        (sure | {"p": 0.01, "p_holm": 0.02, "detectable": 0.1}, {"better"}),
+    ):
+        for part in whole["slices"]:
+            part |= {"users": 50, "differences": {"popularity": {"ndcg@10": found}}}
+        whole["slices"][0] |= {"users": 19, "examples": 400}
+        table = sections(whole)["NDCG@10 by popularity of the target"].tables[0]
+        place = list(table.columns).index("popularity")
+        first, *rest = (row[place].mark for row in table.rows)
+        assert (first, set(rest)) == ("", marks)
+    notes = sections(whole)["NDCG@10 by popularity of the target"].notes
+    assert list(notes[1:]) == [
+        "Few: under 20 users there is no verdict.",
+        "Verdicts are not corrected for how many slices there are.",
+    ]
+
+
+def test_what_is_undefined_is_null_in_the_file_and_blank_on_the_page(
+    whole: dict[str, Any], tmp_path: Path
+) -> None:
+    nan = math.nan
+    whole["systems"]["EASE"]["ndcg@10"] = {"mean": 0.25, "low": nan, "high": nan}
+    whole["differences"]["EASE"]["ndcg@10"]["detectable"] = nan
+    whole["summaries"]["EASE"]["gini@10"] = -math.inf
+    text = to_json(whole)
+    strict = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert strict["differences"]["EASE"]["ndcg@10"]["detectable"] is None
+    assert strict["summaries"]["EASE"]["gini@10"] is None
+    assert strict["systems"]["EASE"]["ndcg@10"] == {"mean": 0.25, "low": None, "high": None}
+    for kept in (text, json.dumps(whole)):
+        (tmp_path / "result.json").write_text(kept)
+        page = render_page({"result.json": read_result(tmp_path / "result.json")}, {})
+        assert not re.search(r">[^<]*\bnan\b[^<]*<", page)
+    found = sections(strict)
+    row = next(row for row in found["Differences"].tables[0].rows if row[0].text == "EASE")
+    assert row[-2].text == "-"
+    row = next(row for row in found["Ranking quality"].tables[0].rows if row[0].text == "EASE")
+    assert (row[2].text, row[2].note) == (".2500", "")
 
 
 def test_each_plot_shows_what_its_section_says(whole: dict[str, Any]) -> None:
@@ -99,6 +144,17 @@ def test_a_page_asks_for_nothing_outside(whole: dict[str, Any], curves: dict[str
     assert {target[0] for target in targets} == {"#", "d"}
     assert {target for target in targets if target[0] == "d"} == {"data:,"}
     assert "@import" not in page
+
+
+def test_what_measures_and_verdicts_rest_on_is_said_beside_them(whole: dict[str, Any]) -> None:
+    found = sections(whole)
+    assert "average precision is the reciprocal rank" in found["All measures"].notes[0]
+    level = f"{whole['differences']['EASE']['ndcg@10']['level']:.4f}"[1:]
+    told = f"the true difference that is found in 80 % of cases at level {level}."
+    assert found["Differences"].notes[-1] == f"Detectable: {told}"
+    assert found["Ratings"].notes[0] == "A yes is a rating from 4, a no is one below."
+    whole["ratings"]["liked_from"] = None
+    assert "drawn in proportion to how often others chose" in sections(whole)["Ratings"].notes[0]
 
 
 def test_the_same_results_give_the_same_bytes(evaluated: Path, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_every_plot_is_seen(browser: Any, page_file: Path, whole: dict[str, Any]
             for figure in page.query_selector_all("figure")
         }
         for part in whole["slices"]:
-            assert f"{part['value']}: {part['examples']} examples" in plots
+            assert f"{part['value']}: {part['users']} users" in plots
         for title in (
             "NDCG@10 by system", "NDCG@10 of the model less that of another system",
             "average popularity by system", "coverage of the catalog by system",

@@ -97,7 +97,11 @@ def test_ratings_stand_in_the_json_and_below_the_tables(evaluation: Evaluation) 
     shown = replace(evaluation, ratings=replace(found, differences=better))
     shown.render(Console(file=text, width=80))
     lines = text.getvalue().splitlines()
-    assert "yes or no to 24 pairs; yes is a rating from 4" in text.getvalue()
+    assert "yes or no to 24 pairs" in text.getvalue()
+    assert "A yes is a rating from 4, a no is one below." in text.getvalue()
+    chosen = StringIO()
+    replace(shown, ratings=replace(found, liked_from=None)).render(Console(file=chosen, width=200))
+    assert "a no is an item that the user never chose, drawn in proportion to" in chosen.getvalue()
     assert max(map(len, lines)) <= 80
     assert any(line.startswith(" auc") and line.count("[") == 2 for line in lines)
     minus = "\N{MINUS SIGN}"

@@ -133,6 +133,18 @@ def test_the_detectable_difference_is_that_of_a_paired_t_test() -> None:
     again = detectable_differences(np.repeat(differences, 4, axis=0), np.repeat(users, 4).tolist())
     np.testing.assert_allclose(again, expected, rtol=1e-9)
     assert np.isnan(detectable_differences(differences[:5], ["one"] * 5)).all()
+    corrected = stats.sem(differences) * (stats.t.ppf(1 - 0.005, 29) + stats.t.ppf(0.8, 29))
+    found = detectable_differences(differences, users, 0.01)
+    np.testing.assert_allclose(found, corrected, rtol=1e-9)
+    assert (found > expected).all()
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.1, -1 / 3])
+def test_where_all_users_differ_by_the_same_nothing_is_said_of_what_is_detectable(
+    gain: float,
+) -> None:
+    users = [str(row // 2) for row in range(60)]
+    assert np.isnan(detectable_differences(np.full((60, 1), gain), users)).all()
 
 
 def test_a_comparison_is_paired_with_the_reference() -> None:
@@ -157,7 +169,9 @@ def test_a_comparison_is_paired_with_the_reference() -> None:
         assert (comparison.low, comparison.high) == pytest.approx((interval.low, interval.high))
         assert comparison.mean == pytest.approx(differences.mean())
         assert comparison.p == randomization_test(differences, users, 5)
-        assert comparison.detectable == pytest.approx(detectable_differences(differences, users)[0])
+        (detectable,) = detectable_differences(differences, users, 0.05 / 3)
+        assert comparison.detectable == pytest.approx(detectable)
+        assert comparison.level == pytest.approx(0.05 / 3)
 
 
 def test_examples_without_a_value_in_either_system_are_left_out() -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from eval.background import Background
-from eval.measures import MEASURES, metric_intervals
-from eval.slices import FEWEST, SHARES, measure_slice, popularity_classes, slices
+from eval.measures import MEASURES, comparisons, metric_intervals
+from eval.significance import FLIPS, Comparison
+from eval.slices import FEWEST, SHARES, Slice, measure_slice, popularity_classes, slices
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import ConfigError
@@ -197,7 +198,23 @@ def test_a_slice_is_measured_as_its_examples_alone(background: Background) -> No
             assert found.systems[name] == metric_intervals(
                 values[name].filter(part.rows), owners, 4
             )
-        assert bool(found.differences) == (found.examples >= FEWEST)
+        assert bool(found.differences) == (found.users >= FEWEST)
         if found.differences:
-            gap = (values["model"] - values["other"]).filter(part.rows)
-            assert found.differences == {"other": metric_intervals(gap, owners, 4)}
+            inside = {name: each.filter(part.rows) for name, each in values.items()}
+            assert found.differences == comparisons(inside, "model", owners, 4)
+
+
+@pytest.mark.parametrize(("users", "judged"), [(FEWEST - 1, False), (FEWEST, True)])
+def test_users_and_not_examples_are_counted_for_a_verdict(users: int, judged: bool) -> None:
+    owners = [f"u{row % users}" for row in range(200)]
+    values = {
+        name: pl.DataFrame({"ndcg@10": [score] * 200}) for name, score in (("a", 1.0), ("b", 0.0))
+    }
+    found = measure_slice(Slice("by", "value", np.ones(200, bool)), values, "a", owners, 0)
+    assert (found.examples, found.users, found.few) == (200, users, not judged)
+    if judged:
+        difference = found.differences["b"]["ndcg@10"]
+        assert isinstance(difference, Comparison)
+        assert difference.p == 1 / (FLIPS + 1)
+    else:
+        assert found.differences == {}

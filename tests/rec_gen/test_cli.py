@@ -251,7 +251,7 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (2, "which is something else", [*evaluate, "--json", tmp_path / "taken.parquet"]),
         (2, "page.html, which is some", [*evaluate, "--json", tmp_path / "page.json"]),
         (2, "has no [prior] table", ["benchmark", plain]),
-        (2, "is not a file in an existing folder", ["benchmark", plain, "--json", tmp_path]),
+        (2, f"{tmp_path} is a folder: name a file", ["benchmark", plain, "--json", tmp_path]),
         (1, "there is no column 'shelves'", [*ask, "--max-per", "shelves=1"]),
         (1, "temperature is -1.0", [*ask, "--temperature", -1]),
         (2, "own.csv: cannot be read", [*ask, "--item-scores", own]),

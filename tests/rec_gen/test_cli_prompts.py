@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from rec_gen.templates import Template
 from tests.rec_gen.command import error, run
 
@@ -34,7 +36,10 @@ def test_render_shows_a_users_titles(tables: Path) -> None:
 def test_a_template_of_ones_own_is_recorded_beside_it(tmp_path: Path) -> None:
     mine = tmp_path / "mine.jinja"
     mine.write_text(Template.load("next_item").text)
-    assert run("prompts", "lint", mine).output == f"{mine}: ok, version 1, reads spelling\n"
+    assert (
+        run("prompts", "lint", mine).output
+        == f"{mine}: ok, version 1, not recorded, reads spelling\n"
+    )
     mine.write_text(mine.read_text().replace("item.spelling", "item.title"))
     assert "never prints" in error("prompts", "lint", mine, "--record")[1]
     assert not (tmp_path / "versions.json").exists()
@@ -107,3 +112,14 @@ def test_render_asks_about_an_item_or_a_text(tables: Path) -> None:
     assert "request: a red one" in search.stdout
     assert "items" not in search.stderr
     assert error("prompts", "render", "rating", *options, "--item", "x")[1].endswith("8 items")
+
+
+@pytest.mark.parametrize("command", [["render", "next_item"], ["diff", "next_item", "video_next"]])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--max-history", 0), ("--max-tokens", 0), ("--shots", -1), ("--seed", -1)],
+)
+def test_numbers_out_of_range_are_named(command: list[str], option: str, value: int) -> None:
+    result = run("prompts", *command, option, value)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}': {value} is not in the range" in result.stderr

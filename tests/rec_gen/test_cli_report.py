@@ -1,9 +1,11 @@
 """`recgen report`, and the page beside the JSON of other commands."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -109,6 +111,8 @@ def test_an_experiment_leaves_json_rows_and_a_page(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "out" / "experiment.json").read_text())
     assert "rows" not in found
+    assert [check["status"] for check in found["leaks"]].count("passed") == 1
+    assert "checks for leaks: 1 passed, 4 not applicable" in result.output
     rows = pl.read_parquet(tmp_path / "out" / "experiment.parquet")
     assert len(rows) == 2 * found["examples"] == 10
     for name, arm in found["arms"].items():
@@ -122,8 +126,11 @@ def test_an_experiment_leaves_json_rows_and_a_page(tmp_path: Path) -> None:
             assert row["rank"] == (row["items"].index(row["target"]) if listed else None)
             assert row["history"] >= row["shown"] + row["left_out"] == 4
     page = (tmp_path / "out" / "experiment.html").read_text(encoding="utf-8")
-    for text in (found["verdict"].partition(";")[0], "tokens of a prompt", "Differences"):
+    for text in (found["verdict"].partition(";")[0], "tokens of a prompt", "Checks for leaks"):
         assert text in page
+    unknown = run("prompts", "experiment", file, "--out", tmp_path / "no", "--allow-leak", "none")
+    assert (unknown.exit_code, (tmp_path / "no").exists()) == (2, False)
+    assert "--allow-leak none: is not one of target-in-history-of-training" in unknown.output
     (tmp_path / "out" / "experiment.html").write_text("my own")
     again = run("prompts", "experiment", file, "--out", tmp_path / "out")
     assert again.exit_code == 2
@@ -152,9 +159,58 @@ def test_report_refuses_what_it_cannot_show(tmp_path: Path) -> None:
         (1, "none.json: cannot be read", [tmp_path / "none.json", "--out", page]),
         (2, "holds no run that reached a validation", [tmp_path, "--out", page]),
         (2, "name a file that ends in .html", [QUICKSTART, "--out", odd]),
+        (
+            2,
+            f"{tmp_path}/none is no folder: make it",
+            [QUICKSTART, "--out", tmp_path / "none/p.html"],
+        ),
     ]
     for code, message, arguments in cases:
         found, line = error("report", *arguments)
         assert (found, message in line) == (code, True), line
     assert [file.name for file in tmp_path.iterdir()] == ["odd.json"]
     assert odd.read_text() == '{"a": 1}'
+
+
+def test_report_overwrites_its_own_pages_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<html>mine</html>")
+    found, line = error("report", QUICKSTART, "--out", page)
+    assert (found, "page.html, which is something else" in line) == (2, True), line
+    assert page.read_text() == "<html>mine</html>"
+    page.unlink()
+    for _ in range(2):
+        assert run("report", QUICKSTART, "--out", page).exit_code == 0
+    assert "quickstart.json" in page.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nothing can be written."""
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    if os.access(folder, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    yield folder
+    folder.chmod(0o755)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(
+    locked: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "toy.toml").write_text(
+        'name = "toy"\ndata.source = "movielens-100k"\nmodels = [{ base = "smollm2-135m" }]\n'
+        'templates = [{ template = "next_item" }]\n'
+    )
+    for asked in (
+        ["evaluate", "no-bundle", "--json", locked / "result.json"],
+        ["benchmark", "quickstart", "--json", locked / "result.json"],
+        ["prompts", "experiment", tmp_path / "toy.toml", "--out", locked],
+        ["prompts", "experiment", tmp_path / "toy.toml", "--out", locked / "deep" / "er"],
+        ["report", QUICKSTART, "--out", locked / "page.html"],
+    ):
+        code, line = error(*asked)
+        assert (code, f"the folder {locked} cannot be written: choose another" in line) == (
+            2,
+            True,
+        ), line

@@ -120,6 +120,36 @@ def test_templates_render_real_data(source: SourceName, name: str, shown: str) -
     assert sum(told) > 0.9 * len(told)
 
 
+@pytest.mark.parametrize(
+    ("name", "source", "columns", "rows"),
+    [
+        ("shop_next", "minionerec-industrial", {}, ["brand"]),
+        ("news_next", "ml-latest-small", {"genres": "section"}, ["section"]),
+        ("video_next", "ml-latest-small", {}, ["genres"]),
+        ("ads_next", "minionerec-industrial", {"brand": "advertiser"}, ["advertiser"]),
+        ("music_next", "minionerec-industrial", {"brand": "artist"}, ["artist"]),
+        ("books_next", "opendialkg", {"writer": "author"}, ["author", "genre", "year"]),
+    ],
+)
+def test_each_domain_renders_histories_of_a_real_set(
+    name: str, source: SourceName, columns: dict[str, str], rows: list[str]
+) -> None:
+    dataset = real(source)
+    frame = dataset.catalog.frame.rename(columns)
+    renamed = Dataset(Catalog(frame), dataset.frame, dataset.manifest, dataset.user_frame)
+    examples = [e for e in renamed.examples(Split.TEST) if len(e.history)][:200]
+    assert len(examples) == 200
+    for example, prompt in zip(examples, prompts(name, renamed, examples), strict=True):
+        listed = frame[example.history[-prompt.kept :]].select(
+            pl.col(row).list.join(", ") if frame[row].dtype == pl.List else pl.col(row).cast(str)
+            for row in rows
+        )
+        for row in rows:
+            told = [f"  {row}: {text}" for text in listed[row] if text]
+            assert prompt.text.count(f"  {row}: ") >= len(told)
+            assert all(line in prompt.text for line in told)
+
+
 def test_the_search_template_takes_the_tags_of_viewers() -> None:
     dataset = real("ml-latest-small")
     tags = pl.read_csv(SOURCES["ml-latest-small"].locate() / "tags.csv")["tag"].unique().sort()
