@@ -13,6 +13,7 @@ from rec_gen.data.readers import ROW, RawTable, row_error
 from rec_gen.data.tables import Tables, read_interactions
 from rec_gen.errors import DataError
 
+INFO = "id2info.json"
 _FIELDS = ("genre", "director", "actor", "writer", "language")
 
 
@@ -54,7 +55,7 @@ def read_opendialkg(folder: Path) -> Tables:
 
 def _catalog(folder: Path, known: dict[str, str]) -> Catalog:
     """Items with their facts; the facts are numbered otherwise and found by name."""
-    facts = {fact.get("name"): fact for fact in _load(folder / "id2info.json").values()}
+    facts = {fact.get("name"): fact for fact in _load(folder / INFO).values()}
     rows = []
     for name, item in known.items():
         fact = facts.get(name, {})
@@ -63,7 +64,11 @@ def _catalog(folder: Path, known: dict[str, str]) -> Catalog:
         title = f"{name} ({year})" if year else name
         rows.append({"item": item, "title": title, "year": year, **columns})
     lists = dict.fromkeys(_FIELDS, pl.List(pl.String))
-    return Catalog(pl.DataFrame(rows, schema_overrides={"year": pl.String, **lists}))
+    frame = pl.DataFrame(rows, schema_overrides={"year": pl.String, **lists})
+    try:
+        return Catalog(frame.with_columns(pl.col("year").cast(pl.Int32)))
+    except pl.exceptions.InvalidOperationError as error:
+        raise DataError(f"{folder / INFO}: a year is no whole number; restore the file") from error
 
 
 def _turns(path: Path) -> Iterator[tuple[str, list[str], list[str], list[str], str]]:

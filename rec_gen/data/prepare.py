@@ -21,7 +21,7 @@ from rec_gen.files import cache_folder, new_folder
 Counts = dict[str, dict[str, int]]
 """What was left out, by users, items, interactions or user rows, and by reason."""
 
-_REVISION = 6
+_REVISION = 7
 """Raised when the same input is prepared differently, so that stored data is prepared anew."""
 
 
