@@ -12,6 +12,7 @@ import pytest
 
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset
+from tests.talk import talk_dataset
 from tests.toy import toy_dataset
 from training.recipe import recipe_path
 
@@ -29,7 +30,7 @@ SHORTER = {
 """Added to each command that takes long: the command is tested, not the model."""
 
 
-LARGE = ("industrial", "beauty")
+LARGE = ("industrial", "beauty", "opendialkg")
 """Recipes of data sets that take minutes to be ranked; the test gives them a small one."""
 
 
@@ -58,6 +59,8 @@ def place(movielens: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "sales.csv").write_text("\n".join(["customer,sku,sold_at", *sales]))
     products = [f"p{product},Product {product},{'ab'[product % 2]}" for product in range(6)]
     (folder / "products.csv").write_text("\n".join(["sku,name,category", *products]))
+    users = pl.DataFrame({"user": [1, 2, 3], "history": [["50"], ["172", "181"], ["1"]]})
+    users.write_parquet(folder / "users.parquet")
     execute(folder, ["recgen", "train", "quickstart", *SHORTER["train"]])
     return folder
 
@@ -66,7 +69,12 @@ def execute(folder: Path, command: list[str]) -> str:
     tool = Path(sys.executable).with_name(command[0])
     environment = {**os.environ, "COLUMNS": "100"}
     done = subprocess.run(
-        [tool, *command[1:]], cwd=folder, capture_output=True, text=True, env=environment
+        [tool, *command[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment,
+        input="something with Ada Amber\n",
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -88,16 +96,21 @@ def serve_for_a_while(folder: Path, command: list[str]) -> str:
     return "".join(lines)
 
 
+def coloured_toys() -> Dataset:
+    toy = toy_dataset()
+    colours = pl.Series("brand", ["red", "green", "blue"] * (len(toy.catalog) // 3))
+    items = toy.catalog.frame.with_columns(colours, title=colours + " toy", description=colours)
+    return Dataset(Catalog(items), toy.frame, toy.manifest)
+
+
 def on_few_items(folder: Path, command: list[str]) -> list[str]:
     """The command with its recipe's data set replaced by a small one, where that is large."""
     if len(command) < 3 or command[1] != "benchmark" or command[2] not in LARGE:
         return command
-    toy = toy_dataset()
-    colours = pl.Series("brand", ["red", "green", "blue"] * (len(toy.catalog) // 3))
-    items = toy.catalog.frame.with_columns(colours, title=colours + " toy", description=colours)
-    data, recipe = folder / "small", folder / f"{command[2]}.toml"
-    data.mkdir(exist_ok=True)
-    Dataset(Catalog(items), toy.frame, toy.manifest).save(data)
+    data, recipe = folder / f"small-{command[2]}", folder / f"{command[2]}.toml"
+    data.mkdir()
+    small = talk_dataset(data) if command[2] == "opendialkg" else coloured_toys()
+    small.save(data)
     text = recipe_path(command[2]).read_text(encoding="utf-8")
     recipe.write_text(re.sub("^source = .*$", f'prepared = "{data}"', text, flags=re.MULTILINE))
     return [*command[:2], str(recipe), *command[3:]]
@@ -118,4 +131,4 @@ def test_commands_and_code_run(place: Path) -> None:
         job = command[2] if command[1] == "prompts" else command[1]
         assert execute(place, on_few_items(place, [*command, *SHORTER.get(job, [])]))
     code = "\n".join(blocks("python"))
-    assert len(execute(place, ["python", "-c", code]).splitlines()) == 10
+    assert len(execute(place, ["python", "-c", code]).splitlines()) == 11
