@@ -193,7 +193,7 @@ def write_block(path: Path, answers: Sequence[Answered]) -> None:
 def _code_digest() -> str:
     """A digest of the code that renders, spells and searches."""
     root = Path(__file__).parent.parent / "rec_gen"
-    names = ("marks", "prompting", "slots", "spelling", "templates", "text")
+    names = ("item_view", "links", "marks", "prompting", "slots", "spelling", "templates", "text")
     files = [*(root / f"{name}.py" for name in names), *sorted((root / "decoding").glob("*.py"))]
     digest = blake2b(Path(__file__).read_bytes(), digest_size=16)
     for file in files:

@@ -159,7 +159,7 @@ class Catalog:
             DataError: The file is missing or is not a catalog.
         """
         try:
-            return cls(pl.read_parquet(path))
+            return cls(pl.read_parquet(path, glob=False))
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{path}: cannot be read as a catalog: {error}") from error
 

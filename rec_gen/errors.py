@@ -78,3 +78,8 @@ class MissingPackageError(RecGenError):
         super().__init__(
             f"the package '{package}' is not installed: pip install 'rec_gen[{extra}]'"
         )
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, in one line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

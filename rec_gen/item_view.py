@@ -26,6 +26,9 @@ class ItemView:
         self.spelling = spelling
         self._position, self._fields, self._slots = position, fields, slots
 
+    def __str__(self) -> str:
+        raise TypeError("an item is printed whole: print item.title or item.spelling")
+
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_"):
             for told in (self._fields(self._position), self._slots):

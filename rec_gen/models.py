@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rec_gen.errors import MissingPackageError, ModelError
+from rec_gen.errors import MissingPackageError, ModelError, first_line
 from rec_gen.files import cache_folder, new_folder
 
 if TYPE_CHECKING:
@@ -231,3 +231,22 @@ def _not_found(base: str, error: Exception) -> ModelError:
     return ModelError(
         f"model '{base}' is not a local folder and cannot be had from the hub: {reason}"
     )
+
+
+def move_to(model: "PreTrainedModel", device: str | None) -> None:
+    """Move a model to a device; CUDA if there is one, where none is named.
+
+    Raises:
+        ModelError: torch cannot use the device.
+    """
+    import torch
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(
+            f"device '{device}': torch cannot use it here ({first_line(error)}): name another one, "
+            "such as cpu or cuda"
+        ) from error
+    model.to(device)

@@ -5,8 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex, get_args
 
-import torch
-
 from rec_gen.answers import Answer, Recommendation, scaling
 from rec_gen.bundle import Bundle
 from rec_gen.calibration import Scale
@@ -25,6 +23,7 @@ from rec_gen.explaining import explain
 from rec_gen.index import Filters, Index
 from rec_gen.live_bundle import LiveBundle
 from rec_gen.metrics import Floats
+from rec_gen.models import move_to
 from rec_gen.preferences import OwnScores, categories
 from rec_gen.prompting import prompt_ids
 from rec_gen.rating import rate
@@ -65,9 +64,10 @@ class Recommender(LiveBundle):
 
         Raises:
             BundleError: The bundle is incomplete or was changed.
+            ModelError: torch cannot use the device.
         """
         bundle = Bundle.load(Path(path), template)
-        bundle.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        move_to(bundle.model, device)
         return cls(bundle)
 
     def recommend(

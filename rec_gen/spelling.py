@@ -59,7 +59,7 @@ class Spellings:
         Raises:
             BundleError: The catalog is not the one that was spelled; the difference is named.
         """
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
         spelled = dict(zip(frame["item"], frame["digest"], strict=True))
         present = dict(zip(catalog.ids, catalog.digests, strict=True))
         for verb, items in (

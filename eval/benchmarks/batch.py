@@ -30,6 +30,7 @@ from eval.benchmarks.batch_runs import (
 )
 from eval.benchmarks.batch_workers import speedup
 from eval.benchmarks.synthetic import Market
+from eval.result_json import to_json
 from rec_gen.files import write_text
 from rec_gen.versions import machine
 
@@ -45,8 +46,9 @@ def whole_job(
 ) -> dict[str, float]:
     """One job to its end, its limit, and another one that is killed on the way."""
     bundle, table, output = folder / "bundle", folder / "users.parquet", folder / "out"
-    options = (*_options(batch, part_rows), "--workers", str(workers))
     parts = -(-users // part_rows)
+    workers = min(workers, parts)
+    options = (*_options(batch, part_rows), "--workers", str(workers))
     run = watch(command(bundle, table, output, *options), output, parts)
     each = max(1, min(parts, SAMPLED) // workers)
     alone = _readings(bundle, table, part_rows, batch, min(parts, SAMPLED), 1)
@@ -173,7 +175,7 @@ def main(
             "figures": figures,
             "two_workers": "waiting" if (os.cpu_count() or 1) < CORES else "computing",
         }
-        write_text(json_path, json.dumps(report | machine(), indent=2) + "\n")
+        write_text(json_path, to_json(report | machine()))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import psutil
 
 SAMPLE_SECONDS = 0.2
 ANSWERS = "part-*.parquet"
+TENTHS = [tenth / 10 for tenth in range(1, 10)]
 SUMMARY = re.compile(r"([\d,]+) users in ([\d,.]+) s")
 
 
@@ -35,10 +36,13 @@ class Watched:
     samples: list[tuple[float, int]]
 
     def memory_growth(self) -> float:
-        """How much higher the memory of any later tenth went than that of the second tenth."""
+        """How much higher the memory of any later tenth went than that of the second tenth.
+
+        The last one goes to the end of the process.
+        """
         peaks = [
-            max((size for share, size in self.samples if low <= share < low + 0.1), default=0)
-            for low in np.arange(1, 10) / 10
+            max((size for share, size in self.samples if low <= share < high), default=0)
+            for low, high in zip(TENTHS, [*TENTHS[1:], float("inf")], strict=True)
         ]
         return max(peaks) / peaks[0] - 1 if peaks[0] else float("nan")
 

@@ -67,10 +67,10 @@ def batch(
     table |= {"bundle": bundle, "users": users, "output": output}
     if include_seen:
         table["exclude_seen"] = False
-    if candidates:
-        table["columns"] = {**table.get("columns", {}), "candidates": candidates}
-    if ray:
-        table["ray"] = {**table.get("ray", {}), "address": ray}
+    for name, key, value in (("columns", "candidates", candidates), ("ray", "address", ray)):
+        own = table.get(name, {})
+        if value is not None and isinstance(own, dict):  # anything else is refused below
+            table[name] = {**own, key: value}
     config = parse_config(BatchConfig, table, overrides, "batch" if file is None else str(file))
     quiet()
     from serving.batch.run import run
@@ -79,4 +79,4 @@ def batch(
         done = run(config)
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "ray", "ray") from error
-    click.echo(f"{done}\nanswers: {output}")
+    click.echo(f"{done}\nanswers: {config.output}")

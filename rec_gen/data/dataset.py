@@ -324,8 +324,9 @@ class Dataset:
         """
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            frame = pl.read_parquet(folder / INTERACTIONS)
-            users = pl.read_parquet(folder / USERS) if (folder / USERS).is_file() else None
+            frame = pl.read_parquet(folder / INTERACTIONS, glob=False)
+            there = (folder / USERS).is_file()
+            users = pl.read_parquet(folder / USERS, glob=False) if there else None
         except (OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{folder}: is not a prepared data set: {error}") from error
         recorded = manifest.pop("users", None), manifest.pop("fingerprint", None)

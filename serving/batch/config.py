@@ -21,9 +21,9 @@ class ColumnsConfig(Config):
         candidates: A list of item ids that are ranked, instead of the whole catalog.
     """
 
-    user: str = "user"
-    history: str = "history"
-    candidates: str | None = None
+    user: str = Field(default="user", min_length=1)
+    history: str = Field(default="history", min_length=1)
+    candidates: str | None = Field(default=None, min_length=1)
 
 
 class ClusterConfig(Config):
@@ -103,7 +103,8 @@ class BatchConfig(Config):
     def answer_options(self) -> dict[str, Any]:
         """What decides the answers beside bundle and users, ready for JSON.
 
-        In what batches, on what device and on how many machines they are found is not among it.
+        In what batches, on what device, on how many machines and with what memory they are found is
+        not among it.
         """
-        elsewhere = {"bundle", "users", "output", "batch_size", "device", "workers", "ray"}
+        elsewhere = {"bundle", "users", "output", "batch_size", "device", "workers", "vllm", "ray"}
         return self.model_dump(mode="json", exclude=elsewhere)

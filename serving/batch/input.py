@@ -1,11 +1,13 @@
 """The table of users: Parquet with one row a user, read by ranges of rows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
-from rec_gen.errors import DataError
+from rec_gen.errors import DataError, first_line
 from serving.batch.config import ColumnsConfig
 
 CHECKED = 5_000_000
@@ -51,7 +53,7 @@ class Users:
                     f"{file}: its columns are of other types than those of {files[0].name} "
                     f"({_told(found)}; {_told(types[0])}): write all files alike"
                 )
-        rows = tuple(pl.scan_parquet(file).select(pl.len()).collect().item() for file in files)
+        rows = tuple(_scanned(file).select(pl.len()).collect().item() for file in files)
         if not any(rows):
             raise DataError(f"{path}: has no row; give at least one user")
         return cls(files, rows, columns)
@@ -72,12 +74,8 @@ class Users:
             lists["candidates"] = names.candidates
         chosen = [pl.col(names.user).alias("user")]
         chosen += [pl.col(n).cast(pl.List(pl.String)).alias(role) for role, n in lists.items()]
-        try:
+        with self._readable(start):
             frame = self._scan().select(chosen).slice(start, stop - start).collect()
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise DataError(
-                f"{self.place(start)}: cannot be read from there on: {_line(error)}"
-            ) from error
         if frame.height != stop - start:
             raise DataError(f"{self.files[0].parent}: the users were changed: start anew")
         numbers = pl.int_range(start, stop, dtype=pl.Int64, eager=True)
@@ -92,18 +90,21 @@ class Users:
         turns = -(-len(self) // CHECKED)
         for turn in range(turns):
             user = pl.col("user")
-            repeated = (
+            counted = (
                 self._scan()
                 .select(user=self.columns.user)
                 .with_row_index("row")
                 .filter(user.is_not_null() & (user.hash() % turns == turn))
                 .group_by("user")
                 .agg(rows=pl.len(), first=pl.col("row").min(), last=pl.col("row").max())
-                .filter(pl.col("rows") > 1)
-                .sort("first")
-                .head(1)
-                .collect(engine="streaming")
             )
+            with self._readable(0):
+                repeated = (
+                    counted.filter(pl.col("rows") > 1)
+                    .sort("first")
+                    .head(1)
+                    .collect(engine="streaming")
+                )
             for name, _, first, last in repeated.iter_rows():
                 raise DataError(
                     f"user '{name}' stands twice, in {self.place(first)} and {self.place(last)}: "
@@ -122,16 +123,29 @@ class Users:
             row -= rows
         raise IndexError(row)
 
+    @contextmanager
+    def _readable(self, start: int) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise DataError(
+                f"{self.place(start)}: cannot be read from there on: {first_line(error)}"
+            ) from error
+
     def _scan(self) -> pl.LazyFrame:
-        return pl.scan_parquet(list(self.files), glob=False)
+        return _scanned(*self.files)
+
+
+def _scanned(*files: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(list(files), glob=False)
 
 
 def _types(file: Path, columns: ColumnsConfig) -> dict[str, pl.DataType]:
     """The types of the columns that are read, by name."""
     try:
-        schema = pl.read_parquet_schema(file)
+        schema = _scanned(file).collect_schema()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{file}: cannot be read as Parquet: {_line(error)}") from error
+        raise DataError(f"{file}: cannot be read as Parquet: {first_line(error)}") from error
     for role, name in columns.model_dump(exclude_none=True).items():
         if name not in schema:
             raise DataError(
@@ -162,7 +176,3 @@ def _is_id(dtype: object) -> bool:
 
 def _told(types: dict[str, pl.DataType]) -> str:
     return ", ".join(f"{name} {dtype}" for name, dtype in types.items())
-
-
-def _line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

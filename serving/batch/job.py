@@ -15,7 +15,7 @@ from rec_gen.errors import ConfigError
 from rec_gen.files import file_sha256, write_text
 from serving.batch.config import BatchConfig
 from serving.batch.input import Users
-from serving.batch.parts import Part, cut, missing
+from serving.batch.parts import ANY_FAILED, Part, cut, missing
 
 JOB, LOCK = "batch.json", "batch.lock"
 FORMAT = 1
@@ -62,9 +62,11 @@ def open_job(config: BatchConfig, manifest: Manifest, users: Users) -> Iterator[
                 _refuse_other_job(identity, folder)
             else:
                 users.refuse_repeated()
+                for stale in folder.glob(ANY_FAILED):  # of a part that was killed on the way
+                    stale.unlink()
                 write_text(folder / JOB, json.dumps(identity, indent=2) + "\n")
             for partial in folder.glob(".*.partial"):  # of a process that was killed
-                partial.unlink()
+                partial.unlink(missing_ok=True)
             yield Job(folder, parts, left)
     except Timeout as error:
         raise ConfigError(f"{folder}: another process works on it: wait for its end") from error
@@ -85,18 +87,23 @@ def job_identity(config: BatchConfig, manifest: Manifest, users: Users) -> dict[
 
 def _refuse_other_files(folder: Path) -> None:
     try:
-        ours = (folder / JOB).exists() or not any(each.name != LOCK for each in folder.iterdir())
+        ours = (folder / JOB).exists() or all(_is_beginning(each) for each in folder.iterdir())
     except FileNotFoundError:
         return
     if not ours:
         raise ConfigError(f"{folder}: holds files of something else; choose another folder")
 
 
+def _is_beginning(file: Path) -> bool:
+    """Whether a job that was killed before it wrote what it is may have left a file."""
+    return file.name == LOCK or (file.name.startswith(f".{JOB}.") and file.suffix == ".partial")
+
+
 def _refuse_other_job(identity: dict[str, Any], folder: Path) -> None:
     file = folder / JOB
     try:
         earlier, mine = flat(json.loads(file.read_text(encoding="utf-8"))), flat(identity)
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:
         raise ConfigError(f"{file}: is damaged; choose another folder") from error
     differing = sorted(key for key in {*mine, *earlier} if mine.get(key) != earlier.get(key))
     if differing:

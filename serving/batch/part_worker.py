@@ -1,14 +1,17 @@
 """A worker in a process of its own: what it did or could not do is told in plain values."""
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
-from rec_gen.errors import RecGenError
+from rec_gen.errors import ModelError, RecGenError, first_line
 from rec_gen.remote import refusal
 from serving.batch.config import BatchConfig
 from serving.batch.input import Users
 from serving.batch.parts import Part
 from serving.batch.work import Worker
+
+logger = logging.getLogger(__name__)
 
 
 class PartWorker:
@@ -20,6 +23,9 @@ class PartWorker:
             self._worker = Worker.load(config, users, digest)
         except RecGenError as error:  # a pool of processes would try again, or break
             self._refusal = refusal(error)
+        except Exception as error:
+            logger.exception("the bundle cannot be loaded")
+            self._refusal = refusal(ModelError(f"{config.bundle}: {first_line(error)}"))
 
     def do(self, part: Part) -> dict[str, Any]:
         """Do a part; what `rec_gen.remote.found` reads, the fields of a `Done`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ANSWERS, FAILED = "part-{:06}.parquet", "failed-{:06}.parquet"
-ANY_ANSWERS = "part-*.parquet"
+ANY_ANSWERS, ANY_FAILED = "part-*.parquet", "failed-*.parquet"
 
 
 @dataclass(frozen=True)

@@ -91,12 +91,12 @@ class JobProgress:
         self.failed += done.failed
         self.prompt_tokens += done.prompt_tokens
         self._show()
-        if not self._bar.console.is_terminal and self._due():
-            self._bar.console.print(self._line(), highlight=False)
 
     def _show(self) -> None:
         count, left = self._count(), told(self._left())
         self._bar.update(self._task, completed=self._done, count=count, left=left)
+        if not self._bar.console.is_terminal and self._due():
+            self._bar.console.print(self._line(), highlight=False)
 
     def _left(self) -> float | None:
         return seconds_left(self._total, self._begun, self._done, self.seconds)

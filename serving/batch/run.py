@@ -5,12 +5,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rec_gen.bundle import read_manifest
 from rec_gen.errors import RecGenError
 from serving.batch.config import BatchConfig
 from serving.batch.input import Users
 from serving.batch.job import Job, open_job
+from serving.batch.parts import ANY_ANSWERS, cut
 from serving.batch.progress import JobProgress
 from serving.batch.work import Done, Worker
 
@@ -24,7 +26,8 @@ class Summary:
         earlier: Users of parts that were done before.
         failed: Users of this run without an answer.
         prompt_tokens: The tokens of this run's prompts.
-        seconds: What this run's parts took, without loading.
+        seconds: What this run's parts took, without loading; on a cluster, with Ray's start and
+            loading.
     """
 
     users: int
@@ -50,7 +53,8 @@ def run(config: BatchConfig) -> Summary:
     """
     manifest = read_manifest(config.bundle)
     users = Users.open(config.users, config.columns)
-    with open_job(config, manifest, users) as job, _stoppable(job):
+    parts = len(cut(len(users), config.part_rows))
+    with _stoppable(config.output, parts), open_job(config, manifest, users) as job:
         if not job.missing:
             return Summary(0, job.users_done, 0, 0, 0.0)
         work = _on_cluster if config.ray else _here if config.workers == 1 else _in_processes
@@ -93,16 +97,16 @@ def _follow(
 
 
 @contextmanager
-def _stoppable(job: Job) -> Iterator[None]:
+def _stoppable(folder: Path, parts: int) -> Iterator[None]:
     """SIGTERM stops as Ctrl+C does: the parts in progress are left out."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if main else None
     try:
         yield
     except KeyboardInterrupt:
-        done = sum(part.answers(job.folder).exists() for part in job.parts)
+        done = len(list(folder.glob(ANY_ANSWERS)))
         raise RecGenError(
-            f"stopped with {done:,} of {len(job.parts):,} parts done: the same command goes on"
+            f"stopped with {done:,} of {parts:,} parts done: the same command goes on"
         ) from None
     finally:
         if main:

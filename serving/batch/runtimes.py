@@ -3,7 +3,7 @@
 from typing import Any
 
 from rec_gen.bundle import Bundle
-from rec_gen.errors import MissingPackageError
+from rec_gen.errors import MissingPackageError, ModelError, first_line
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender, found
 from rec_gen.vllm_worker import engine_options
@@ -15,7 +15,7 @@ def load_recommender(config: BatchConfig) -> Recommender | RemoteRecommender:
 
     Raises:
         BundleError: The bundle is incomplete, was changed, or, for vLLM, holds an adapter.
-        ModelError: vLLM holds another model.
+        ModelError: vLLM holds another model or cannot start, or torch cannot use the device.
         MissingPackageError: vLLM is not installed.
     """
     if config.runtime == "transformers":
@@ -25,7 +25,10 @@ def load_recommender(config: BatchConfig) -> Recommender | RemoteRecommender:
     except ImportError as error:
         raise MissingPackageError("vllm", "vllm") from error
     bundle = Bundle.load(config.bundle, weights=False)
-    llm = LLM(**(engine_options(config.bundle, bundle.manifest) | config.vllm))
+    try:
+        llm = LLM(**(engine_options(config.bundle, bundle.manifest) | config.vllm))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ModelError(f"{config.bundle}: vLLM cannot start: {first_line(error)}") from error
 
     def call(method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
         return llm.collective_rpc("recgen_call", args=(method, arguments, options))[0]

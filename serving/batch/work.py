@@ -7,11 +7,13 @@ from typing import Any
 import polars as pl
 
 from rec_gen.batches import like_batches
-from rec_gen.errors import BundleError, DataError, NoEligibleItemError, PromptError
+from rec_gen.bundle import Bundle
+from rec_gen.errors import BundleError, DataError, NoEligibleItemError, PromptError, RuleError
 from rec_gen.index import Filters
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender
 from rec_gen.rules import eligible_items
+from rec_gen.slots import NEEDS
 from serving.batch.config import LENGTH, BatchConfig
 from serving.batch.input import Users
 from serving.batch.output import Found, answer_table, failed_table, write_part
@@ -31,7 +33,7 @@ class Done:
         part: Its number.
         users: Its rows.
         failed: Those without an answer.
-        prompt_tokens: The tokens of all prompts.
+        prompt_tokens: The tokens of the prompts that were answered.
     """
 
     part: int
@@ -61,14 +63,16 @@ class Worker:
 
     Raises:
         BundleError: An explanation is asked for, and the bundle has not learnt to give one.
-        RuleError: The rule is wrong.
+        PromptError: The prompt tells what a table of users does not.
+        RuleError: The rule is wrong, or no item passes it.
     """
 
     def __init__(
         self, config: BatchConfig, users: Users, recommender: Recommender | RemoteRecommender
     ) -> None:
-        if config.where is not None:
-            eligible_items(recommender.catalog, config.where)
+        _refuse_other_prompts(recommender.bundle)
+        if config.where is not None and not eligible_items(recommender.catalog, config.where).any():
+            raise RuleError(f"where '{config.where}': no item of the catalog passes it")
         if config.explain:
             recommender.bundle.task_template("explanation")
         self._config, self._users, self._recommender = config, users, recommender
@@ -183,3 +187,14 @@ class Worker:
             scores = [one.score for one in answer]
             found.append(Found(items, scores, told, answer.prompt_tokens))
         return found
+
+
+def _refuse_other_prompts(bundle: Bundle) -> None:
+    """Refuse at once what would fail for every row."""
+    template = bundle.template
+    read = {*template.inputs, *template.fields} - set(bundle.catalog.metadata)
+    for slot in sorted(read & set(NEEDS)):
+        raise PromptError(
+            f"template '{template.name}': the slot '{slot}' needs {NEEDS[slot]}, which a table of "
+            "users does not tell: use a bundle with another template"
+        )

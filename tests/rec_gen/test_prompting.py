@@ -119,6 +119,11 @@ def test_an_unknown_field_names_those_there_are(catalog: Catalog) -> None:
         render.render([0])
 
 
+def test_an_item_is_not_printed_whole(catalog: Catalog) -> None:
+    with pytest.raises(PromptError, match=r"print item.title or item.spelling"):
+        renderer(catalog, "{{ history[0] }}").render([0])
+
+
 def test_the_sandbox_holds(catalog: Catalog) -> None:
     text = "{% for item in history %}{{ item.__class__.__mro__ }}{% endfor %}"
     with pytest.raises(PromptError, match="unsafe"):

@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,17 @@ import polars as pl
 import pytest
 from filelock import FileLock
 
+from rec_gen.errors import PromptError
 from rec_gen.recommender import Recommender
+from rec_gen.templates import Template
+from rec_gen.testing import random_bundle
+from serving.batch.config import BatchConfig
+from serving.batch.input import Users
 from serving.batch.job import JOB, LOCK
+from serving.batch.work import Worker
 from tests.rec_gen.command import error, run
 from tests.serving.server import ROOT, until
-from tests.toy import ITEMS
+from tests.toy import ITEMS, toy_dataset
 
 HISTORIES = [["i1", "i2"], [], ["i5"], ["i3", "i4", "i5", "i6"], ["i1", "i2", "i9"]]
 NAMES = [f"u{n}" for n in range(len(HISTORIES))]
@@ -156,6 +164,35 @@ def test_another_job_is_refused_with_what_differs(bundle: Path, tmp_path: Path) 
     assert "holds files of something else" in error("batch", bundle, users, output, "-k", 3)[1]
 
 
+def test_names_are_no_patterns_and_a_new_beginning_leaves_nothing_stale(
+    bundle: Path, tmp_path: Path
+) -> None:
+    odd, output = tmp_path / "day=[1]", tmp_path / "out"
+    odd.mkdir()
+    output.mkdir()
+    users = table(odd / "users[1].parquet")
+    table(odd / "users1.parquet", user=[f"v{n}" for n in range(len(NAMES))])
+    copied = shutil.copytree(bundle, odd / "b[1]")
+    killed = (LOCK, f".{JOB}.77.partial", "failed-000009.parquet")
+    (output / killed[0]).touch()
+    (output / killed[1]).write_text("{")
+    batch(copied, users, output)
+    assert answers(output)["user"].unique(maintain_order=True).to_list() == NAMES
+    (output / killed[2]).touch()
+    (output / "part-000000.parquet").unlink()
+    batch(copied, users, output, "--set", "part_rows=3")
+    assert sorted(contents(output)) == ["part-000000.parquet", "part-000001.parquet"]
+
+
+def test_a_bundle_that_needs_more_than_histories_is_refused(tmp_path: Path) -> None:
+    plain = random_bundle(toy_dataset().catalog, "item")
+    talking = replace(plain, template=Template.load("conversation"))
+    users = table(tmp_path / "users.parquet")
+    config = BatchConfig(bundle=tmp_path, users=users, output=tmp_path / "out")
+    with pytest.raises(PromptError, match="the slot 'dialogue' needs what was said"):
+        Worker(config, Users.open(users, config.columns), Recommender(talking))
+
+
 def test_two_processes_do_not_work_in_one_folder(bundle: Path, tmp_path: Path) -> None:
     users, output = table(tmp_path / "users.parquet"), tmp_path / "out"
     output.mkdir()
@@ -170,6 +207,10 @@ def test_two_processes_do_not_work_in_one_folder(bundle: Path, tmp_path: Path) -
     ("options", "told"),
     [
         (("--where", "colour == 1"), "colour"),
+        (("--where", "brand == 'none'"), "no item of the catalog passes it"),
+        (("--candidates", ""), "key 'columns.candidates'"),
+        (("--ray", ""), "key 'ray.address'"),
+        (("--device", "nowhere"), "device 'nowhere': torch cannot use it here"),
         (("--explain",), "did not learn the task 'explanation'"),
         (("-k", 0), "key 'k'"),
         (("--candidates", "none"), "has no column 'none'"),

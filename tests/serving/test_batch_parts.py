@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,9 +11,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from rec_gen.errors import DataError, NoEligibleItemError, RecGenError
 from serving.batch import input as users_input
+from serving.batch import progress
 from serving.batch.config import ColumnsConfig
 from serving.batch.input import Users
 from serving.batch.parts import cut, missing
@@ -123,6 +126,16 @@ def test_an_estimate_counts_what_this_run_did() -> None:
     assert told(59) == "under 1 min left"
     assert told(150) == "2 min left"
     assert told(9000) == "2.5 h left"
+
+
+def test_without_a_terminal_lines_come_while_a_part_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+    lines = StringIO()
+    with progress.JobProgress(100, 0, Console(file=lines, width=80)) as bar:
+        bar.advance(10)
+        assert "10 of 100" in lines.getvalue()
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=20))
