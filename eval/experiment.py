@@ -1,15 +1,16 @@
 """An experiment with prompts: all arms answer the same users, and what was measured stays."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from eval.experiment_blocks import Answered, ArmRunner, read_block, write_block
+from eval.experiment_blocks import Answered, ArmIdentity, ArmRunner, read_block, write_block
 from eval.experiment_config import Arm, ExperimentConfig
 from eval.experiment_model import check_models, load_subject
 from eval.experiment_report import Experiment, report
@@ -25,6 +26,15 @@ class _Block:
 
     examples: Sequence[Example]
     path: Path
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What one arm is asked; its model may be loaded again for it."""
+
+    arm: Arm
+    identity: ArmIdentity
+    blocks: Sequence[_Block]
 
 
 def run_experiment(
@@ -51,23 +61,25 @@ def run_experiment(
     examples = draw_examples(dataset, config)
     parts = slice_examples(config, dataset, examples)
     leaks = check_models(config.models, dataset, allowed_leaks)
-    clock = _Clock(len(config.arms) * len(_blocks(examples, config.block)))
-    answers: dict[str, list[Answered]] = {}
-    runners: dict[str, ArmRunner] = {}
+    load = lru_cache(maxsize=1)(partial(load_subject, dataset=dataset))
+    plans = []
     for model, arms in groupby(config.arms, key=lambda arm: arm.model):
-        subject = load_subject(model, dataset)
-        planned = []
         for arm in arms:
-            runner = ArmRunner(arm, subject, dataset, config)
-            runners[arm.name] = runner
+            runner = ArmRunner(arm, load(model), dataset, config)
             blocks = [
                 _Block(block, folder / "blocks" / f"{runner.key(block)}.json")
                 for block in _blocks(examples, config.block)
             ]
-            planned.append((arm, runner, blocks))
-        for arm, runner, blocks in planned:
-            answers[arm.name] = _ask(arm, runner, blocks, clock)
-    return report(config, dataset, examples, parts, answers, runners, leaks)
+            plans.append(_Plan(arm, runner.identity, blocks))
+    clock = _Clock(sum(len(plan.blocks) for plan in plans))
+    answers = {
+        plan.arm.name: _ask(
+            plan, lambda arm: ArmRunner(arm, load(arm.model), dataset, config), clock
+        )
+        for plan in plans
+    }
+    identities = {plan.arm.name: plan.identity for plan in plans}
+    return report(config, dataset, examples, parts, answers, identities, leaks)
 
 
 def draw_examples(dataset: Dataset, config: ExperimentConfig) -> list[Example]:
@@ -98,16 +110,19 @@ def _blocks(examples: Sequence[Example], size: int) -> list[list[Example]]:
     ]
 
 
-def _ask(arm: Arm, runner: ArmRunner, blocks: Sequence[_Block], clock: "_Clock") -> list[Answered]:
-    """What an arm answers to all blocks, in their order."""
+def _ask(plan: _Plan, load: Callable[[Arm], ArmRunner], clock: "_Clock") -> list[Answered]:
+    """What an arm answers to all blocks, in their order; its model is loaded if any is missing."""
     answers: list[Answered] = []
-    for number, block in enumerate(blocks, start=1):
+    runner: ArmRunner | None = None
+    for number, block in enumerate(plan.blocks, start=1):
         known = read_block(block.path, len(block.examples))
         if known is None:
+            runner = runner or load(plan.arm)
             start = time.perf_counter()
             known = [runner.ask(example) for example in block.examples]
             write_block(block.path, known)
-            clock.measured(f"{arm.name}, {number} of {len(blocks)}", time.perf_counter() - start)
+            label = f"{plan.arm.name}, {number} of {len(plan.blocks)}"
+            clock.measured(label, time.perf_counter() - start)
         else:
             clock.skipped()
         answers += known

@@ -14,6 +14,7 @@ from eval.experiment_config import Arm, ExperimentConfig
 from eval.experiment_model import Subject
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
+from rec_gen.decoding.score import Score
 from rec_gen.decoding.search import search
 from rec_gen.errors import DataError, NoEligibleItemError, PromptError
 from rec_gen.files import write_text
@@ -53,14 +54,30 @@ class Answered:
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+@dataclass(frozen=True)
+class ArmIdentity:
+    """What an arm is, once its model is loaded.
+
+    Attributes:
+        arm: The arm.
+        template: Its template.
+        model_digest: The digest of its model.
+        spelling: How that writes items.
+        score: The score that it is searched by.
+    """
+
+    arm: Arm
+    template: Template
+    model_digest: str
+    spelling: str
+    score: Score
+
+
 class ArmRunner:
     """Asks one arm.
 
     Attributes:
-        arm: The arm.
-        subject: Its model.
-        template: Its template.
-        score: The score that its model is searched by.
+        identity: What the arm is.
     """
 
     def __init__(
@@ -71,11 +88,12 @@ class ArmRunner:
         Raises:
             PromptError: There are too few users to draw worked examples from.
         """
-        self.template = Template.load(arm.template.template)
-        self.score = config.score or subject.score
-        self.arm, self.subject, self._dataset, self._config = arm, subject, dataset, config
+        template = Template.load(arm.template.template)
+        score = config.score or subject.score
+        self.identity = ArmIdentity(arm, template, subject.digest, subject.spellings.scheme, score)
+        self._subject, self._dataset, self._config = subject, dataset, config
         self._renderer = PromptRenderer(
-            self.template,
+            template,
             dataset.catalog,
             subject.spellings,
             subject.tokenizer,
@@ -85,7 +103,7 @@ class ArmRunner:
                 max_tokens=config.max_tokens,
             ),
         )
-        shots = config.shots if "examples" in self.template.inputs else 0
+        shots = config.shots if "examples" in template.inputs else 0
         self._shots = draw_shots(dataset, shots, config.shot_history, config.seed)
         self._leaves = LeafFilter(subject.trie)
 
@@ -103,13 +121,13 @@ class ArmRunner:
             "format": FORMAT,
             "k": K,
             "data": self._dataset.fingerprint,
-            "template": self.template.sha256,
+            "template": self.identity.template.sha256,
             "asked": asked.hexdigest(),
-            "model": self.subject.digest,
-            "spelling": self.subject.spelling_digest,
-            "score": self.score,
+            "model": self.identity.model_digest,
+            "spelling": self._subject.spelling_digest,
+            "score": self.identity.score,
             "options": config.model_dump(include={"exact", "beam_width", "exclude_seen"}),
-            "shown": [self.arm.history, config.max_tokens],
+            "shown": [self.identity.arm.history, config.max_tokens],
             "code": _code_digest(),
             "versions": installed_versions(),
         }
@@ -133,13 +151,13 @@ class ArmRunner:
                 "exclude_seen = false"
             ) from error
         (found,) = search(
-            self.subject.runtime,
+            self._subject.runtime,
             [prompt.ids],
-            self.subject.trie,
+            self._subject.trie,
             leaves,
             K,
             min(self._config.beam_width, len(self._dataset.catalog)),
-            self.score,
+            self.identity.score,
             exact=self._config.exact,
         )
         return Answered(
@@ -148,7 +166,7 @@ class ArmRunner:
             certified=bool(found.certified),
             tokens=len(prompt.ids),
             shown=prompt.kept,
-            left_out=min(len(example.history), self.arm.history) - prompt.kept,
+            left_out=min(len(example.history), self.identity.arm.history) - prompt.kept,
             seconds=round(time.perf_counter() - start, 6),
         )
 
@@ -157,7 +175,9 @@ class ArmRunner:
             known = Known.of(self._dataset, example, self._shots)
             return self._renderer.render(example.history, known=known)
         except PromptError as error:
-            raise PromptError(f"arm '{self.arm.name}', user '{example.user}': {error}") from error
+            raise PromptError(
+                f"arm '{self.identity.arm.name}', user '{example.user}': {error}"
+            ) from error
 
 
 def read_block(path: Path, count: int) -> list[Answered] | None:

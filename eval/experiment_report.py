@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.evaluate import SEEN_EXCLUDED, SEEN_KEPT
-from eval.experiment_blocks import Answered, ArmRunner, K
+from eval.experiment_blocks import Answered, ArmIdentity, K
 from eval.experiment_config import Arm, ExperimentConfig
 from eval.experiment_slices import measure_arms
 from eval.intervals import LEVEL, RESAMPLES, Interval, mean_intervals
@@ -226,7 +226,7 @@ def report(
     examples: Sequence[Example],
     parts: Sequence[Slice],
     answers: Mapping[str, Sequence[Answered]],
-    runners: Mapping[str, ArmRunner],
+    identities: Mapping[str, ArmIdentity],
     leaks: Sequence[LeakCheck],
 ) -> Experiment:
     """Sum up what the arms answered.
@@ -237,7 +237,7 @@ def report(
         examples: The n examples.
         parts: Parts of them that are looked at by themselves.
         answers: By arm, n answers.
-        runners: By arm, what asked it.
+        identities: By arm, what it is.
         leaks: What the checks for leaks found.
     """
     users = [example.user for example in examples]
@@ -247,7 +247,7 @@ def report(
     arms = {
         arm: _arm_result(
             answered,
-            runners[arm],
+            identities[arm],
             dict(zip(METRICS, mean_intervals(values[arm], users, config.seed), strict=True)),
             dict(zip(METRICS, differences.get(arm, ()), strict=False)),
         )
@@ -309,7 +309,7 @@ def _rows(
 
 def _arm_result(
     answered: Sequence[Answered],
-    runner: ArmRunner,
+    identity: ArmIdentity,
     metrics: dict[str, Interval],
     differences: dict[str, Comparison],
 ) -> ArmResult:
@@ -319,14 +319,14 @@ def _arm_result(
     seconds = np.array([answer.seconds for answer in answered])
     tokens = sum(answer.tokens for answer in answered)
     return ArmResult(
-        template=runner.template.name,
-        version=runner.template.header["version"],
-        sha256=runner.template.sha256,
-        model=runner.arm.model.name,
-        model_digest=runner.subject.digest,
-        spelling=runner.subject.spellings.scheme,
-        history=runner.arm.history,
-        score=runner.score,
+        template=identity.template.name,
+        version=identity.template.header["version"],
+        sha256=identity.template.sha256,
+        model=identity.arm.model.name,
+        model_digest=identity.model_digest,
+        spelling=identity.spelling,
+        history=identity.arm.history,
+        score=identity.score,
         metrics=metrics,
         prompt_tokens=mean("tokens"),
         shown=mean("shown"),
