@@ -1,6 +1,6 @@
 """Bounds and comparisons in words: "under $20", "from 1990 to 2000", "in the 90s", "shorter"."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import regex
@@ -53,7 +53,7 @@ _BY_LENGTH = {"shorter than", "longer than", "no longer than", "not longer than"
               "no shorter than", "not shorter than"}  # fmt: skip
 
 
-def _any(words: Mapping[str, str]) -> str:
+def _any(words: Iterable[str]) -> str:
     return "|".join(sorted(words, key=len, reverse=True))
 
 
@@ -61,18 +61,22 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\d\w.,]*\d)"
 _HOURS = rf"(?:{'|'.join(_WORDS)})(?= (?:hours?|and a half))"
 _NUMBER = (
     rf"(?P<money>[$€£])? ?(?P<number>{_DIGITS}(?!\w)|\d+(?=h\b)|{_HOURS})(?P<half> and a half)?"
-    rf"(?: ?-?(?P<unit>{'|'.join(_UNITS)})\b)?"
+    rf"(?: ?-?(?P<unit>{'|'.join(_UNITS)})\b)?(?P<half> and a half\b)?"
 )
 _HIGHER = rf"[$€£]? ?(?P<higher>{_DIGITS})(?: ?(?P<unit>{'|'.join(_UNITS)})\b)?"
-_RANGE = regex.compile(rf"\b(?P<word>from|between) {_NUMBER} ?(?:to|and|until|till|-|–) ?{_HIGHER}")
+_RANGE = regex.compile(
+    rf"\b(?P<word>from|between) {_NUMBER} ?(?:to|and|until|till|[-\u2013]) ?{_HIGHER}"
+)
 _LEADING = regex.compile(
     rf"(?<!\w)(?P<word>{_any(_BEFORE)}) {_NUMBER}(?: (?:{_any(_AFTER)})\b)?(?P<rest> ?[\w%]+)?"
 )
 _TRAILING = regex.compile(rf"(?<![\w$€£.,]){_NUMBER} (?P<word>{_any(_AFTER)})\b")
 _OPEN = frozenset(
-    "please and or with without by from but if is for in that which thanks to starring then only "
-    "instead too as at of so this though can would no not movie movies film films book books".split()
-)
+    ("please", "and", "or", "with", "without", "by", "from", "but", "if", "is", "for", "in", "that",
+     "which", "thanks", "to", "starring", "then", "only", "instead", "too", "as", "at", "of", "so",
+     "this", "though", "can", "would", "no", "not", "movie", "movies", "film", "films", "book",
+     "books")
+)  # fmt: skip
 """Words behind a number that say nothing of what is counted."""
 _DECADE = regex.compile(
     r"(?:\b(?:in|from|of|during) )?(?:\bthe |(?<!\w)')'?(?P<decade>(?:19|20)?\d0)'?s\b"
@@ -81,7 +85,7 @@ _DECADE = regex.compile(
 )
 _COMPARE = regex.compile(
     rf"(?<!\b(?:my|your|our|the|said|told|asked|saw|seen|watched|no) )"
-    rf"\b(?P<word>{_any({word: '' for word in COMPARATIVES})})\b"
+    rf"\b(?P<word>{_any(COMPARATIVES)})\b"
 )
 _LOOSE = regex.compile(r"\b(?:older|earlier|longer)\b")
 _MEANT = regex.compile(

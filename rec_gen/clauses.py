@@ -7,7 +7,7 @@ import regex
 from rec_gen.lexicon import Lexicon, Mention, plain
 
 _CUT = regex.compile(
-    r"[;!?\n]+|(?<!\bvs)[.,]+(?!\d)|(?<!\d)[.,]+(?=\d)|,? ?\b(?P<please>please|pls)\b"
+    r",? ?\b(?P<please>please|pls)\b|[;!?\n]+|(?<!\bvs)[.,]+(?!\d)|(?<!\d)[.,]+(?=\d)"
     r"|(?<!\b(?:any|no|every)thing (?:else )?|\ball )\bbut\b|\b(?:though|however)\b"
 )
 

@@ -126,7 +126,8 @@ class Listener:
         self, clause: Clause, stances: Stances, referred: list[str], shown: list[str]
     ) -> Iterator[Wish]:
         """Items that are refused or were seen, and places that nothing has."""
-        said, gone = clause.text, []
+        said = clause.text
+        gone: list[str] = []
         pronoun = find_pronoun(clause.words, referred or shown)
         for place in find_places(clause.words, shown):
             stance = stances.of_item(place.start)

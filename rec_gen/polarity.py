@@ -6,6 +6,7 @@ from enum import StrEnum
 import regex
 
 from rec_gen.clauses import Clause
+from rec_gen.cues import CUES
 
 
 class Stance(StrEnum):
@@ -17,55 +18,11 @@ class Stance(StrEnum):
     REFUSED = "refused"
     SEEN = "seen"
     LIKED = "liked"
+    COMPARED = "compared"
     TOLD = "told"
     UNCLEAR = "unclear"
 
 
-_NOT = r"(?:(?:do|does|did|would|wo|ca|could|should|is|are|was|has|have|had)(?:n'?t| not)|cannot)"
-_GENERIC = r"(?:movies?|films?|books?|ones?|items?|titles?|stuff|things?)"
-_SHORT = r"(?:long|short|old|new|sad|dark|scary|violent|slow|expensive|serious|heavy|silly|bad)"
-
-_CUES = regex.compile(
-    "|".join(
-        f"(?P<{kind}>{pattern})"
-        for kind, pattern in (
-            # idioms that hold a negation and do not negate
-            ("skip", r"\bno (?:worries|problem|thanks|thank you|doubt|matter|rush|wonder|way)\b"
-                     rf"|\bnot (?:too|so|very|overly|really|that) {_SHORT}\b|\bnot bad\b"),
-            ("ask_idiom", r"\bnothing (?:else )?(?:but|except)\b"
-                          rf"|\b(?:why )?(?:don't|can't|won't|couldn't) (?:you|we)(?= (?:just )?"
-                          r"(?:show|give|find|recommend|suggest|try|have)\b)"),
-            ("deaf", r"\bnot sure\b|\b(?:don't|do not|didn't) know\b|\bno idea\b|\bwonder\w*\b"
-                     r"|\bwhy\b(?! (?:not|no|don't|only)\b)"),
-            ("allow", r"\b(?:do|does|did|would)(?:n'?t| not) (?:really )?"
-                      r"(?:mind|care (?:if|whether|about))\b|\bno objections? (?:to|against)\b"),
-            ("unclear", r"\b(?:can'?t|cannot|can not|could ?n'?t|never) get enough\b"
-                        r"|\bnot (?:only|just|necessarily|exclusively|always|all)\b"
-                        rf"|\b{_NOT} (?:only|just|always|necessarily|have to|need to)\b"
-                        r"|\bneed ?n'?t\b|\bno need\b|\bnot too (?:much|many)\b"),
-            ("double", r"\b(?:hate|dislike|avoid|skip|without|except|excluding|anything but)\b"),
-            ("verb", rf"\b(?:{_NOT}|never|not|no longer|nor|neither|don't|dont|didnt|doesnt)\b"),
-            ("noun", r"\b(?:nothing|none|no more|no one|hated|disliked|hates|avoiding"
-                     r"|(?:everything|all) but|instead of|rather than"
-                     r"|(?:tired|sick|bored|enough) of|less|enough"
-                     r"|stop (?:showing|recommending|suggesting|giving))\b"),
-            ("no", r"\bno\b"),
-            ("ask", r"\b(?:would|'d|i'll) (?:really |also )?(?:like|love|have|take|prefer)\b"
-                    r"|(?<=\w)'d (?:really |also )?(?:like|love|prefer)\b"
-                    r"|(?<!(?<!can |could |would |will |do |n't |if )\byou (?:always |only |keep )?)"
-                    r"\b(?:only|must be|has to be|want|wanna|need|looking for|show|recommend|give"
-                    r"|find|suggest|prefer|in the mood for|something|make it|how about|try"
-                    r"|do you have|have you got|let's (?:see|watch)|can i (?:have|get|see))\b"),
-            ("any", r"\banything\b"),
-            ("tell", r"\b(?:tell me(?: more)? about|what about|more about)\b"),
-            ("like", r"\blik(?:e|ed|es|ing)\b|\b(?:love|loved|enjoyed|than|similar|favou?rite)\b"
-                     r"|\bas \w+ as\b"),
-            ("seen", r"(?<!\bto |\bgood |\bcan )\b(?:seen|saw|watched|read|played|owned?|bought)\b"
-                     r"|(?<=\b(?:i|we|i've|we've)(?: already| both)? )(?:have|know|had)\b"),
-            ("with", r"\b(?:with|by|starring|featuring)\b"),
-        )
-    )
-)  # fmt: skip
 _ANOTHER = regex.compile(
     r"_|\b(?:and|so|then)\b|(?<!\b(?:think|believe|say|mean|that|guess)(?: that)? )"
     r"\b(?:i|we|let)(?:'d)?(?: (?:really|just|do|would))*\s*$"
@@ -76,7 +33,11 @@ _OTHERS = regex.compile(
     r"|wish|whether|when)\b[^_]{0,20}$"
 )
 _FINE = regex.compile(r"\s*(?:is|are|would be|sounds?) (?:fine|ok|okay|good|great|alright)\b")
-_ONLY = regex.compile(rf"(?: {_GENERIC})? (?:only|instead)\b")
+_ONLY = regex.compile(r"(?: (?:movies?|films?|books?|ones?))? (?:only|instead)\b")
+_DENIED = regex.compile(
+    r"[^_]*?(?<!\b(?:that|which|it|who)(?:'s)? )"
+    r"\b(?:(?:is|are|was)(?:n'?t| not| out\b| the last\b)|ain't)"
+)
 _ALONE = regex.compile(
     r"\W*(?:(?:and|or|then|ok|okay|yes|the|a|an|some|one|ones|movies?|films?|books?"
     r"|first|second|third|fourth|fifth|last|two|three|\d(?:st|nd|rd|th))\b|_+|\W)*"
@@ -107,7 +68,7 @@ class Stances:
         self._cues: list[_Cue] = []
         self._negation: tuple[str, int] | None = None
         self._deaf = False
-        for match in _CUES.finditer(self._words):
+        for match in CUES.finditer(self._words):
             stance = self._read(str(match.lastgroup), match.start(), match.end())
             if stance is not None:
                 self._cues.append(_Cue(match.end(), stance))
@@ -123,9 +84,12 @@ class Stances:
         stance = cues[-1].stance if cues else Stance.BARE
         if stance is not Stance.REFUSED and _FINE.match(self._words, end):
             return Stance.ALLOWED
+        if stance is Stance.ASKED and _DENIED.match(self._words, end):
+            return Stance.UNCLEAR
         if stance is Stance.BARE and (self._pleads or _ONLY.match(self._words, end)):
             return Stance.ASKED
-        return Stance.UNCLEAR if stance in (Stance.SEEN, Stance.TOLD) else stance
+        unheard = (Stance.SEEN, Stance.TOLD, Stance.COMPARED)
+        return Stance.UNCLEAR if stance in unheard else stance
 
     def of_item(self, start: int) -> Stance:
         """How an item is meant that is named at a place; one that is named alone is asked for."""
@@ -136,7 +100,8 @@ class Stances:
 
     def of_bound(self, start: int) -> Stance:
         """How a bound or a comparison is meant; a "not" before another name is not about it."""
-        cues = [cue for cue in self._cues if cue.end <= start and cue.stance is not Stance.LIKED]
+        likeness = (Stance.LIKED, Stance.COMPARED)
+        cues = [cue for cue in self._cues if cue.end <= start and cue.stance not in likeness]
         if not cues:
             return Stance.BARE
         cue, between = cues[-1], self._words[cues[-1].end : start]
@@ -148,7 +113,7 @@ class Stances:
     def _read(self, kind: str, start: int, end: int) -> Stance | None:
         """The stance from a cue on; None where it changes nothing."""
         between = self._words[self._negation[1] : start] if self._negation else ""
-        if self._deaf and kind not in ("no", "double", "noun"):
+        if self._deaf and kind not in ("no", "noun"):
             return None
         if kind == "deaf":
             self._deaf = True
@@ -156,11 +121,11 @@ class Stances:
         if kind in ("verb", "noun", "no", "double"):
             again = self._negation is not None and self._negation[0] == "verb"
             if kind == "double" and again and not _ANOTHER.search(between):
-                if self._words[start:end] in ("skip",):
-                    return None
                 return Stance.UNCLEAR
             self._negation = (kind, end)
             return Stance.REFUSED
+        if kind == "than":
+            return Stance.COMPARED
         if self._negation is not None and kind not in ("skip", "ask_idiom", "allow", "unclear"):
             return self._behind_negation(kind, between, end)
         return self._plain(kind, start)
@@ -170,13 +135,10 @@ class Stances:
         if kind == "any":
             return None
         if kind == "with":
-            if "_" not in between:
+            behind = between[between.rfind("_") + 1 :]
+            if "_" not in between or regex.search(r"\b(?:any|anything)\b", behind):
                 return None
-            clear = regex.search(r"\band\b", between[between.rindex("_") :])
-            if clear and not regex.search(r"\b(?:any|anything|no)\b", between):
-                self._negation = None
-                return Stance.ASKED
-            return None if clear else Stance.UNCLEAR
+            return Stance.ASKED if regex.search(r"\band\b", behind) else Stance.UNCLEAR
         if kind == "seen" and not apart:
             free = self._negation is not None and self._negation[0] == "no"
             return Stance.SEEN if free else Stance.UNCLEAR

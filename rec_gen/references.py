@@ -22,11 +22,12 @@ _WHICH = r"(?P<which>it|that|this|them|those|these|all|both)"
 _OF = r"(?:(?:any|all|both|either|one) (?:of )?)?"
 _SEEN = regex.compile(
     rf"\b(?P<verb>seen|saw|watched) {_OF}(?P<which>it|them|all|both)\b"
-    rf"|\b(?P<verb>seen|saw|watched|read|played|heard|owned?|bought|have|know|had) {_OF}{_WHICH}"
-    rf"{_TAIL}"
+    r"|\b(?P<verb>seen|saw|watched|read|played|heard|own(?:ed)?|bought|have|know|had) "
+    rf"{_OF}{_WHICH}{_TAIL}"
 )
 _REFUSED = regex.compile(
-    r"\b(?P<verb>not|(?:(?:do|did|does|would|wo|ca|could)(?:n'?t| not)|dont|cannot|never)"
+    r"(?!did(?:n'?t| not) (?:see|watch|read|hear))\b"
+    r"(?P<verb>not|(?:(?:do|did|does|would|wo|ca|could)(?:n'?t| not)|dont|cannot|never)"
     r"(?: (?:really|even))?(?: (?:like|want|enjoy|love|need|recommend|show me|give me))?"
     r"(?: ?(?:to )?(?:see|watch|read|hear about))?|(?:hate|dislike)d?|skip|avoid|without|except"
     rf"|anything but) {_OF}{_WHICH}{_TAIL}"
