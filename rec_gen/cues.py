@@ -23,7 +23,8 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "deaf": (  # nothing behind it in the clause is asked for
         r"\bnot sure\b|\bdoubt\b|\b(?:don't|do not|didn't) know\b|\bno idea\b|\bwonder\w*\b",
         r"\bwhy\b(?! (?:not|no|don't|only)\b)|\bas if\b|\bif (?:i|only)\b|\bused to\b",
-        r"\bno way\b|\bnot (?:saying|that i)\b|\bdo i\b|\bwanted\b|\bhad it with\b|\bnothing (?:beats|like)\b",
+        r"\bno way\b|\bnot (?:saying|that i)\b|\bdo i\b|\bwanted\b|\bhad it with\b",
+        r"\bnothing (?:beats|like)\b",
         rf"\b(?:who|nobody|no one|everybody|everyone|people)\b|\bmy {_KIN}\b",
         rf"\byou(?:'re)? (?:always|keep|kept|only|just|{_SHOWING})\b",
     ),
