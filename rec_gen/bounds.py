@@ -80,7 +80,7 @@ _OPEN = frozenset(
 """Words behind a number that say nothing of what is counted."""
 _DECADE = regex.compile(
     r"(?:\b(?:in|from|of|during) )?(?:\bthe |(?<!\w)')'?(?P<decade>(?:19|20)?\d0)'?s\b"
-    r"|\b(?P<decade>(?:19|20)\d0)'?s\b"
+    r"|\b(?P<decade>(?:19|20)\d0)'?s\b|(?<=\d0'?s (?:and|or) )'?(?P<decade>\d0)'?s\b"
     r"|(?<!\b(?:my|his|her|their|your|our) )\b(?P<decade>\d0)'?s(?= (?:_|movies?|films?|books?))"
 )
 _COMPARE = regex.compile(
@@ -103,12 +103,14 @@ class Bound:
         end: Where they end.
         quantity: One of `QUANTITIES`.
         test: A rule with `{}` in the place of the column.
+        decade: Whether it is a decade.
     """
 
     start: int
     end: int
     quantity: str
     test: str
+    decade: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def _decade(match: regex.Match[str]) -> Bound:
     decade = int(match["decade"])
     if decade < 100:
         decade += 1900 if decade > 20 else 2000
-    return Bound(match.start(), match.end(), "year", f"{decade} <= {{}} < {decade + 10}")
+    return Bound(match.start(), match.end(), "year", f"{decade} <= {{}} < {decade + 10}", True)
 
 
 def _value(number: str) -> float:

@@ -24,13 +24,15 @@ _KINDS: dict[str, tuple[str, ...]] = {
         r"\bnot sure\b|\bdoubt\b|\b(?:don't|do not|didn't) know\b|\bno idea\b|\bwonder\w*\b",
         r"\bwhy\b(?! (?:not|no|don't|only)\b)|\bas if\b|\bif (?:i|only)\b|\bused to\b",
         r"\bno way\b|\bnot (?:saying|that i)\b|\bdo i\b|\bwanted\b|\bhad it with\b",
-        r"\bnothing (?:beats|like)\b",
+        r"\bnothing (?:beats|like)\b|\bborn\b|\bi(?:'ve| have)? been\b|\b(?:am|i'm|we're)(?= #)",
+        r"^\W*(?:is|are|was|does|did) (?:it|the|that|this|they|these|those)\b|\bit costs?\b",
         rf"\b(?:who|nobody|no one|everybody|everyone|people)\b|\bmy {_KIN}\b",
         rf"\byou(?:'re)? (?:always|keep|kept|only|just|{_SHOWING})\b",
     ),
     "allow": (
         r"\b(?:do|does|did|would)(?:n'?t| not) (?:really )?(?:mind|care (?:if|whether|about))\b",
         r"\b(?:nothing|anything|not) against\b|\bno objections? (?:to|against)\b",
+        r"\b(?:fine|okay|ok) with\b",
     ),
     "unclear": (
         r"\b(?:can'?t|cannot|can not|could ?n'?t|never) get enough\b|\b(?:not|never) enough\b",
@@ -47,7 +49,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "noun": (
         r"\b(?:nothing|none|no more|non|hardly|exclude|leave out|get rid of|remove|hide|refuse)\b",
         r"\b(?:hated|disliked|hates|avoiding|(?:everything|all) but|instead of|rather than)\b",
-        rf"\b(?:(?:tired|sick|bored|enough) of|less|enough|stop {_SHOWING})\b",
+        rf"\b(?:(?:tired|sick|bored|enough) of|done with|less|enough|stop {_SHOWING})\b",
     ),
     "no": (r"\bno\b",),
     "ask": (

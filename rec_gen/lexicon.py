@@ -13,11 +13,13 @@ from rec_gen.text import clean_text
 
 LONGEST = 6
 """Words of a value at most; a longer text describes and does not name."""
+WINDOW = 32
+"""Characters before a title of one word that tell whether it is a name."""
 WORD = regex.compile(r"[\p{Letter}\p{Mark}\p{Number}]+(?:[-'][\p{Letter}\p{Mark}\p{Number}]+)*")
 _YEAR = regex.compile(r"\s*\(\d{4}\)\s*$")
 _STATED_YEAR = regex.compile(r"\s*\((?P<year>\d{4})\)|,? (?P<year>\d{4})\b")
 _NAMED_AFTER = regex.compile(
-    r"(?:^|[.!?]\s|\b(?:seen|saw|watched|read|not|like|liked|loved|hate|recommend|than|and|or))\s*$"
+    r"(?:[.!?]\s|\b(?:seen|saw|watched|read|not|like|liked|loved|hate|recommend|than|and|or))\s*$"
 )
 _NAMED_BEFORE = regex.compile(
     r"\s*(?:$|[^\w\s]|(?:and|or|vs|versus|again|please|yet|already|too|is|was)\b)"
@@ -148,13 +150,13 @@ def _is_name(text: str, start: int, end: int) -> bool:
     word = text[start:end]
     if regex.search(r"\s", word):
         return True
-    if text[:start].endswith(('"', "'", "\u201c", "\u2018")):
+    before = text[start - WINDOW : start] if start > WINDOW else f". {text[:start]}"
+    if before.endswith(('"', "'", "\u201c", "\u2018")):
         return True
-    alone = _NAMED_AFTER.search(plain(text[:start])) and _NAMED_BEFORE.match(text, end)
-    first = regex.search(r"(?:^|[.!?]\s*)$", text[:start])
-    shouted = text.isupper() and len(text) > len(word)
+    alone = _NAMED_AFTER.search(plain(before)) and _NAMED_BEFORE.match(text, end)
+    first = regex.search(r"[.!?]\s*$", before)
     lower = word == word.lower() and (word != word.upper() or word.isdigit())
-    return bool(alone) or not (lower or first or shouted)
+    return bool(alone) or not (lower or first)
 
 
 def plain(text: str) -> str:

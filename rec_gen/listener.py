@@ -12,6 +12,7 @@ from itertools import groupby
 from rec_gen.bounds import (
     COMPARATIVES,
     QUANTITIES,
+    Bound,
     Comparative,
     find_bounds,
     find_comparatives,
@@ -110,16 +111,7 @@ class Listener:
         stances = Stances(clause, words)
         yield from self._gone(clause, Stances(clause), referred, shown)
         yield from self._values(clause, stances)
-        for bound in bounds:
-            stance = stances.of_bound(bound.start)
-            if stance not in _UNHEARD:
-                column = self.columns[bound.quantity]
-                rule = bound.test.format(column)
-                yield (
-                    _no_column(clause, bound.quantity)
-                    if column is None
-                    else Wish(clause.text, rule=_turned(rule, stance))
-                )
+        yield from self._bounds(clause, stances, bounds)
         yield from self._comparisons(clause, stances, compared, referred or shown)
 
     def _gone(
@@ -176,6 +168,28 @@ class Listener:
                 yield from (Wish(clause.text, rule=test) for test in each)
             else:
                 yield Wish(clause.text, rule=" or ".join(each))
+
+    def _bounds(self, clause: Clause, stances: Stances, bounds: Sequence[Bound]) -> Iterator[Wish]:
+        """Bounds; those that an "or" joins are one wish, and so are decades that an "and" joins."""
+        pending: Wish | None = None
+        last = 0
+        for bound in bounds:
+            stance = stances.of_bound(bound.start)
+            between, last = clause.words[last : bound.start].strip(), bound.end
+            if stance in (*_UNHEARD, Stance.SEEN):
+                continue
+            column = self.columns[bound.quantity]
+            rule = _turned(bound.test.format(column), stance)
+            wish = Wish(clause.text, rule=rule) if column else _no_column(clause, bound.quantity)
+            joined = between == "or" or (between == "and" and bound.decade)
+            if joined and stance is not Stance.REFUSED and pending and pending.rule and wish.rule:
+                pending = Wish(clause.text, rule=f"{pending.rule} or {wish.rule}")
+                continue
+            if pending:
+                yield pending
+            pending = wish
+        if pending:
+            yield pending
 
     def _comparisons(
         self,

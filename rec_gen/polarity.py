@@ -1,5 +1,6 @@
 """How a clause stands to what it names: asked for, refused, seen, or none of these."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,6 +39,7 @@ _DENIED = regex.compile(
     r"[^_]*?(?<!\b(?:that|which|it|who)(?:'s)? )"
     r"\b(?:(?:is|are|was)(?:n'?t| not| out\b| the last\b)|ain't)"
 )
+_PAST = regex.compile(r"#+ (?:i|we) (?:was|were|had)\b|#+ (?:is|are|would be) (?:too|not|out)\b")
 _ALONE = regex.compile(
     r"\W*(?:(?:and|or|then|ok|okay|yes|the|a|an|some|one|ones|movies?|films?|books?"
     r"|first|second|third|fourth|fifth|last|two|three|\d(?:st|nd|rd|th))\b|_+|\W)*"
@@ -65,6 +67,8 @@ class Stances:
     def __init__(self, clause: Clause, words: str | None = None) -> None:
         self._words = clause.words if words is None else words
         self._pleads = clause.pleads
+        only = clause.alone and _ALONE.fullmatch(self._words) is not None
+        self._alone = clause.pleads or only
         self._cues: list[_Cue] = []
         self._negation: tuple[str, int] | None = None
         self._deaf = False
@@ -80,8 +84,8 @@ class Stances:
             start: Where it begins in the clause.
             end: Where it ends.
         """
-        cues = [cue for cue in self._cues if cue.end <= start and cue.stance is not Stance.LIKED]
-        stance = cues[-1].stance if cues else Stance.BARE
+        cue = self._before(start, Stance.LIKED)
+        stance = cue.stance if cue else Stance.BARE
         if stance is not Stance.REFUSED and _FINE.match(self._words, end):
             return Stance.ALLOWED
         if stance is Stance.ASKED and _DENIED.match(self._words, end):
@@ -93,22 +97,28 @@ class Stances:
 
     def of_item(self, start: int) -> Stance:
         """How an item is meant that is named at a place; one that is named alone is asked for."""
-        cues = [cue for cue in self._cues if cue.end <= start]
-        if not cues and (self._pleads or _ALONE.fullmatch(self._words)):
-            return Stance.ASKED
-        return cues[-1].stance if cues else Stance.BARE
+        cue = self._before(start)
+        if cue is None:
+            return Stance.ASKED if self._alone else Stance.BARE
+        return cue.stance
 
     def of_bound(self, start: int) -> Stance:
         """How a bound or a comparison is meant; a "not" before another name is not about it."""
-        likeness = (Stance.LIKED, Stance.COMPARED)
-        cues = [cue for cue in self._cues if cue.end <= start and cue.stance not in likeness]
-        if not cues:
+        cue = self._before(start, Stance.LIKED, Stance.COMPARED)
+        if _PAST.match(self._words, start):
+            return Stance.UNCLEAR
+        if cue is None:
             return Stance.BARE
-        cue, between = cues[-1], self._words[cues[-1].end : start]
+        between = self._words[cue.end : start]
         if cue.stance is Stance.REFUSED and "_" in between:
             named = between[between.rindex("_") :]
             return Stance.ASKED if regex.search(r"\band\b", named) else Stance.UNCLEAR
         return cue.stance
+
+    def _before(self, start: int, *but: Stance) -> _Cue | None:
+        """The last cue before a place whose stance counts."""
+        last = bisect_right(self._cues, start, key=lambda cue: cue.end)
+        return next((cue for cue in reversed(self._cues[:last]) if cue.stance not in but), None)
 
     def _read(self, kind: str, start: int, end: int) -> Stance | None:
         """The stance from a cue on; None where it changes nothing."""

@@ -29,7 +29,7 @@ _WHICH = regex.compile(
 )
 _COMPARE = regex.compile(
     r"^\W*(?:(?:and|so|ok|okay|now|can you|could you|let's) )*compare\b"
-    r"|\bdifferences? between\b|\bhow (?:do|does|are|is) .*\bdiffer|\bversus\b|\bvs\b"
+    r"|\bdifferences? between\b|\bhow (?:do|does|are|is) .{1,80}\bdiffer|\bversus\b|\bvs\b"
 )
 _WHY = regex.compile(
     r"^\W*(?:(?:but|and|so|ok|okay|hm+) )*why\b"

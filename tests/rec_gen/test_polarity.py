@@ -63,6 +63,8 @@ COMEDY, HORROR = "'Comedy' in genres", "'Horror' in genres"
         ("no horror or any comedies", [f"not {HORROR}", f"not {COMEDY}"]),
         # plain wishes
         ("any comedies?", [COMEDY]),
+        ("I'm done with horror", [f"not {HORROR}"]),
+        ("I'm fine with horror", [f"+not {HORROR}"]),
         ("horror please", [HORROR]),
         ("horror, please", [HORROR]),
         ("comedy only", [COMEDY]),

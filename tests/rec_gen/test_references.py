@@ -26,6 +26,7 @@ from tests.rec_gen.wordings import SHOWN, heard, understood
         ("already seen them all", [*SHOWN]),
         ("I have the second one already", ["signs"]),
         ("I read the last one", ["scream"]),
+        ("I have seen Signs, The Ring and Scream", ["signs", "ring", "scream"]),
         ("I have seen Scream and Inception", ["scream", "inception"]),
         ("I own Inception", ["inception"]),
         ("not Inception", ["inception"]),
@@ -82,6 +83,8 @@ def test_what_was_not_stated_blocks_nothing(message: str) -> None:
         ("the second one is boring", set()),
         ("is the second one scary?", set()),
         ("like the second one", set()),
+        ("every horror film but The Ring", set()),
+        ("The Ring please", {"ring"}),
         ("something similar to Scream", set()),
     ],
 )
