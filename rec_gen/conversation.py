@@ -21,7 +21,8 @@ class Conversation:
 
     Attributes:
         turns: Oldest first.
-        ignored: The words of wishes that do not hold.
+        ignored: Which wishes do not hold, each with the number of the message up to which, see
+            `Recommender.reply`.
         understood: The wishes that held in the last reply.
 
     Example:
@@ -50,13 +51,12 @@ class Conversation:
         A wish that was dropped holds again once its words are said again.
         """
         turns = [*self.turns, Turn("user", message)]
-        ignored = [said for said in self.ignored if said not in message]
         (reply,) = self._recommender.reply(
-            [turns], [self._history], ignore=[ignored], **self._options
+            [turns], [self._history], ignore=[self.ignored], **self._options
         )
         items = tuple(dict.fromkeys(one.item.id for one in reply.items))
         self.turns = [*turns, Turn("assistant", reply.text, items)]
-        self.ignored, self.understood = ignored, reply.understood
+        self.understood = reply.understood
         return reply
 
     def forget(self, words: str) -> tuple[Wish, ...]:
@@ -64,6 +64,7 @@ class Conversation:
         dropped = tuple(
             wish for wish in self.understood if words.casefold() in wish.said.casefold()
         )
-        self.ignored += [wish.said for wish in dropped]
+        heard = sum(turn.role == "user" for turn in self.turns)
+        self.ignored += [f"{heard}: {wish.said}" for wish in dropped]
         self.understood = tuple(wish for wish in self.understood if wish not in dropped)
         return dropped

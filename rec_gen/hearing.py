@@ -7,14 +7,14 @@ import regex
 
 from rec_gen.data.dataset import Dialogue
 from rec_gen.errors import RuleError
-from rec_gen.lexicon import name_of, plain
+from rec_gen.lexicon import name_of
 from rec_gen.listener import Listener
-from rec_gen.questions import asks
+from rec_gen.questions import asks, find_question
 from rec_gen.replying import Turn
 from rec_gen.rules import eligible_items
-from rec_gen.wishes import Wish
+from rec_gen.wishes import Wish, settled
 
-_LIKENESS = regex.compile(r"(?<!'d |would )\blike\b|\b(?:than|similar|not|seen|saw)\b")
+_UP_TO = regex.compile(r"(?P<turn>\d{1,9}): (?P<said>.+)", regex.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,15 @@ class Heard:
 def hear(listener: Listener, turns: Sequence[Turn], ignore: Collection[str] = ()) -> Heard:
     """Hear each message with the items in mind that were recommended before it.
 
+    A later wish lifts what it contradicts, see `rec_gen.wishes.settled`. The items of an answer to
+    a question are not those that "the second one" refers to.
+
     Args:
         listener: Of the catalog.
         turns: Oldest first, the last one a user's.
-        ignore: The words of wishes that do not hold, see `Wish.said`.
+        ignore: Which wishes do not hold: the words of `Wish.said`, wherever they were said, or
+            these behind a number, such as `2: no horror`, where they were said in the first so
+            many messages of the user.
     """
     wishes: list[Wish] = []
     latest: list[Wish] = []
@@ -57,31 +62,58 @@ def hear(listener: Listener, turns: Sequence[Turn], ignore: Collection[str] = ()
     chosen: list[str] = []
     asked: set[str] = set()
     catalog = listener.catalog
+    questioned, messages = False, 0
     for turn in turns:
         if turn.role == "assistant":
             mentioned = list(turn.items)
-            shown = turn.items or shown
+            shown = shown if questioned and shown else turn.items or shown
             recommended += turn.items
         else:
-            stated = "\n".join(clause for clause in listener.clauses(turn.text) if not asks(clause))
-            latest = [_checked(listener, wish) for wish in listener.hear(stated, shown)]
-            wishes += latest
-            chosen += listener.refer(stated)
+            messages += 1
+            clauses = listener.clauses(turn.text)
+            questions = {clause.text for clause in clauses if asks(clause, shown)}
+            questioned = find_question(listener, turn.text, shown) is not None
+            stated = [clause.text for clause in clauses if clause.text not in questions]
+            latest = [
+                _checked(listener, wish)
+                for wish in listener.hear(turn.text, shown)
+                if not _ignored(wish, ignore, messages)
+                and (wish.said not in questions or (wish.rule or "").startswith("not "))
+            ]
+            released = {
+                item: Wish(said, lifts=f"not {name_of(catalog[catalog.position(item)].title)}")
+                for item, said in listener.asked_for(turn.text, shown).items()
+            }
+            released = {
+                item: wish
+                for item, wish in released.items()
+                if not _ignored(wish, ignore, messages)
+            }
+            wishes, latest = settled(wishes, latest, released)
+            chosen += [item for text in stated for item in listener.refer(text)]
             mentioned = listener.refer(turn.text, shown)
-            asked = _asked(listener, turn.text, shown)
-            found = listener.lexicon.find(plain(turn.text))
+            asked = set(listener.asked_for(turn.text, shown, told=True))
+            found = listener.lexicon.hear(turn.text)
             entities += [one.value for one in found if one.item is None]
         named += mentioned
         entities += [name_of(catalog[catalog.position(item)].title) for item in mentioned]
     return Heard(
-        tuple(wish for wish in wishes if wish.said not in ignore),
-        tuple(wish for wish in latest if wish.said not in ignore),
+        tuple(wishes),
+        tuple(latest),
         shown,
         tuple(item for item in dict.fromkeys(recommended) if item not in asked),
         tuple(dict.fromkeys(reversed(named)))[::-1],
         tuple(dict.fromkeys(chosen)),
         Dialogue(tuple(turn.text for turn in turns), tuple(entities)),
     )
+
+
+def _ignored(wish: Wish, ignore: Collection[str], messages: int) -> bool:
+    """Whether a wish of the user's message of a number, from 1, does not hold."""
+    if wish.said in ignore:
+        return True
+    bounded = (_UP_TO.fullmatch(entry) for entry in ignore)
+    return any(one and one["said"] == wish.said and messages <= int(one["turn"]) for one in bounded)
 
 
 def _checked(listener: Listener, wish: Wish) -> Wish:
@@ -92,13 +124,3 @@ def _checked(listener: Listener, wish: Wish) -> Wish:
     except RuleError:
         return replace(wish, rule=None, problem="it fits no column of the catalog")
     return wish
-
-
-def _asked(listener: Listener, message: str, shown: Sequence[str]) -> set[str]:
-    """The items that a message asks for by name or place, rather than for others like them."""
-    return {
-        item
-        for clause in listener.clauses(message)
-        if not _LIKENESS.search(plain(clause))
-        for item in listener.refer(clause, shown)
-    }

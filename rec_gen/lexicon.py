@@ -1,7 +1,8 @@
 """Which words name an item of a catalog, or a value of one of its columns."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import polars as pl
 import regex
@@ -12,8 +13,17 @@ from rec_gen.text import clean_text
 
 LONGEST = 6
 """Words of a value at most; a longer text describes and does not name."""
+WINDOW = 32
+"""Characters before a title of one word that tell whether it is a name."""
 WORD = regex.compile(r"[\p{Letter}\p{Mark}\p{Number}]+(?:[-'][\p{Letter}\p{Mark}\p{Number}]+)*")
 _YEAR = regex.compile(r"\s*\(\d{4}\)\s*$")
+_STATED_YEAR = regex.compile(r"\s*\((?P<year>\d{4})\)|,? (?P<year>\d{4})\b")
+_NAMED_AFTER = regex.compile(
+    r"(?:[.!?]\s|\b(?:seen|saw|watched|read|not|like|liked|loved|hate|recommend|than|and|or))\s*$"
+)
+_NAMED_BEFORE = regex.compile(
+    r"\s*(?:$|[^\w\s]|(?:and|or|vs|versus|again|please|yet|already|too|is|was)\b)"
+)
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -42,6 +52,7 @@ class Lexicon:
     def __init__(self, catalog: Catalog) -> None:
         self._names: dict[tuple[str, ...], list[Mention]] = {}
         self._several: dict[str, bool] = {}
+        self._years: dict[str, str] = {}  # of the titles that tell it
         self._longest: dict[str, int] = {}  # of the names that begin with a word
         for column in catalog.metadata:
             dtype = catalog.frame[column].dtype
@@ -58,6 +69,8 @@ class Lexicon:
                 self._add(value, Mention(0, 0, None, column, value))
         for item, title in zip(catalog.ids, catalog.titles, strict=True):
             self._add(name_of(title), Mention(0, 0, item))
+            if year := _YEAR.search(title):
+                self._years[item] = year[0].strip(" ()")
 
     def holds_several(self, column: str) -> bool:
         """Whether an item can have several values of a column."""
@@ -89,6 +102,32 @@ class Lexicon:
                 place += 1
         return found
 
+    def hear(self, text: str) -> list[Mention]:
+        """The names in what a person wrote, first to last.
+
+        A title of one word is no name where it is written in lower case, or begins a sentence,
+        unless it stands alone, as in "not heat". A stated year, as in "Heat (1995)", chooses among
+        equal titles and belongs to the name.
+        """
+        lower, found = plain(text), []
+        for _, group in groupby(self.find(lower), key=lambda one: (one.start, one.end)):
+            same = list(group)
+            start, end = same[0].start, same[0].end
+            if not _is_name(text, start, end):
+                same = [one for one in same if one.item is None]
+            found += self._of_year(text, same)
+        return found
+
+    def _of_year(self, text: str, same: list[Mention]) -> list[Mention]:
+        """Of equal names those whose year stands behind them, if one does."""
+        stated = _STATED_YEAR.match(text, same[0].end) if same else None
+        if stated is None or not any(one.item in self._years for one in same):
+            return same
+        chosen = [one for one in same if self._years.get(one.item or "") == stated["year"]]
+        if not chosen and not stated[0].endswith(")"):
+            return same
+        return [replace(one, end=stated.end()) for one in chosen]
+
     def _known(self, words: tuple[str, ...]) -> list[Mention]:
         """What words name, in the singular or the plural."""
         for last in _singulars(words[-1]):
@@ -104,6 +143,20 @@ class Lexicon:
             return
         self._names.setdefault(words, []).append(mention)
         self._longest[words[0]] = max(self._longest.get(words[0], 1), len(words))
+
+
+def _is_name(text: str, start: int, end: int) -> bool:
+    """Whether what may be a title of one word is one, by its case and by what stands around it."""
+    word = text[start:end]
+    if regex.search(r"\s", word):
+        return True
+    before = text[start - WINDOW : start] if start > WINDOW else f". {text[:start]}"
+    if before.endswith(('"', "'", "\u201c", "\u2018")):
+        return True
+    alone = _NAMED_AFTER.search(plain(before)) and _NAMED_BEFORE.match(text, end)
+    first = regex.search(r"[.!?]\s*$", before)
+    lower = word == word.lower() and (word != word.upper() or word.isdigit())
+    return bool(alone) or not (lower or first)
 
 
 def plain(text: str) -> str:

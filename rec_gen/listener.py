@@ -2,76 +2,31 @@
 
 A wish that is understood is a rule over the catalog's columns or a list of items that are not to
 come back, beside the words that say it, so that whoever said it can see and take it back. What is
-heard and cannot be kept, such as "cheaper" where no column holds a price, is told too.
+heard and cannot be kept, such as "cheaper" where no column holds a price, is told too. What could
+mean one thing or its opposite is not heard.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from math import inf
 
-import regex
-
+from rec_gen.bounds import (
+    COMPARATIVES,
+    QUANTITIES,
+    Bound,
+    Comparative,
+    find_bounds,
+    find_comparatives,
+    hidden,
+)
 from rec_gen.catalog import Catalog
-from rec_gen.lexicon import Lexicon, Mention, plain
+from rec_gen.clauses import Clause, clauses
+from rec_gen.lexicon import Lexicon
+from rec_gen.polarity import Stance, Stances
+from rec_gen.references import asks_for_others, find_places, find_pronoun
 from rec_gen.wishes import Wish
 
-QUANTITIES: Mapping[str, tuple[str, ...]] = {
-    "price": ("price", "cost"),
-    "length": ("runtime", "duration", "minutes", "length", "pages"),
-    "year": ("year", "release_year", "published"),
-}
-"""What can be compared, and the columns that hold it, of which the first that is there counts."""
-
-COMPARATIVES: Mapping[str, tuple[str, str]] = {
-    "cheaper": ("price", "<"), "less expensive": ("price", "<"), "more expensive": ("price", ">"),
-    "pricier": ("price", ">"), "shorter": ("length", "<"), "longer": ("length", ">"),
-    "newer": ("year", ">"), "more recent": ("year", ">"), "older": ("year", "<"),
-    "earlier": ("year", "<"),
-}  # fmt: skip
-"""Words of comparison: the quantity, and how what is wished for compares with what is there."""
-_ORDINALS = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3,
-             "4th": 3, "fifth": 4, "5th": 4, "last": -1}  # fmt: skip
-
-_CLAUSE = regex.compile(r"[.;!?\n]+|,|(?<!\b(?:any|no)thing )\bbut\b|\b(?:though|however)\b")
-_NOT = regex.compile(
-    r"\b(?:no|not|without|except|excluding|avoid|hate|dislike|never|nothing|anything but|no more"
-    r"|less|enough|tired of|(?:do|does|did|is|are|was|wo|ca)n'?t)\b"
-)
-_ASK = regex.compile(
-    r"\b(?:only|must be|has to be|want|need|looking for|show|recommend|give|find|suggest|prefer"
-    r"|in the mood for|something|anything|make it)\b"
-)
-_FINE = regex.compile(r"\s*(?:is|are|would be|sounds?) (?:fine|ok|okay|good|great|alright)\b")
-_SEEN = regex.compile(
-    r"\b(?:seen|saw|watched|read|played|heard|own|owned|bought|have|know|had) "
-    r"(?:(?:all|both) (?:of )?)?(it|that|this|them|those|these|all|both|the)\b"
-)
-_KNOWN = regex.compile(r"\b(?:seen|saw|watched|read|played|owned|bought)\b")
-_REFUSED = regex.compile(r"\bnot (?:that|this|it|those|these|them|the)\b")
-_OTHER = regex.compile(r"\b(?:something|anything|what) else\b|\bother (?:ones?|options?)\b")
-_SEVERAL = frozenset({"them", "those", "these", "all", "both"})
-_ORDINAL = regex.compile(rf"\bthe ({'|'.join(_ORDINALS)})(?: (one|two|three))?\b")
-_COUNTS = {"one": 1, "two": 2, "three": 3}
-_COMPARE = regex.compile(rf"\b({'|'.join(COMPARATIVES)})\b")
-_NUMBER = r"(?P<money>[$€£])? ?(?P<number>\d+(?:\.\d+)?)(?: ?(?P<unit>[a-z]+))?"
-_BOUND = regex.compile(
-    rf"\b(?P<word>under|below|less than|cheaper than|shorter than|at most|up to|no more than"
-    rf"|before|older than|over|above|more than|longer than|at least|after|since|newer than"
-    rf"|from) {_NUMBER}"
-)
-_DECADE = regex.compile(r"\b(?:in|from|of) the (?P<decade>(?:19|20)?\d0)'?s\b")
-_BOUNDS = {
-    "under": "<", "below": "<", "less than": "<", "cheaper than": "<", "shorter than": "<",
-    "at most": "<=", "up to": "<=", "no more than": "<=", "before": "<", "older than": "<",
-    "over": ">", "above": ">", "more than": ">", "longer than": ">", "at least": ">=",
-    "after": ">", "since": ">=", "newer than": ">", "from": "==",
-}  # fmt: skip
-_UNITS = {
-    **dict.fromkeys(("dollars", "dollar", "bucks", "euros", "euro", "pounds", "usd", "eur"),
-                    ("price", 1.0)),
-    **dict.fromkeys(("minutes", "minute", "min", "mins", "pages"), ("length", 1.0)),
-    **dict.fromkeys(("hours", "hour", "hrs", "h"), ("length", 60.0)),
-}  # fmt: skip
+_GONE = (Stance.REFUSED, Stance.SEEN)
+_UNHEARD = (Stance.UNCLEAR, Stance.ALLOWED)
 
 
 class Listener:
@@ -105,21 +60,13 @@ class Listener:
         wishes: list[Wish] = []
         referred: list[str] = []
         for clause in self.clauses(message):
-            lower = plain(clause)
-            mentions = self.lexicon.find(lower)
-            titles = [item for _, item in _titles(lower, mentions)]
-            referred = titles or _referred(lower, shown) or referred
-            wishes += self._hear_clause(clause, mentions, referred, list(shown))
+            referred = [item for _, item in _named(clause, shown)] or referred
+            wishes += self._hear_clause(clause, referred, list(shown))
         return wishes
 
-    def clauses(self, message: str) -> list[str]:
+    def clauses(self, message: str) -> list[Clause]:
         """The parts of a message that a "not" does not reach across; no name is cut."""
-        lower = plain(message)
-        inside = {place for one in self.lexicon.find(lower) for place in range(one.start, one.end)}
-        cuts = [match.span() for match in _CLAUSE.finditer(lower) if match.start() not in inside]
-        starts = [0, *(end for _, end in cuts)]
-        ends = [*(start for start, _ in cuts), len(message)]
-        return [message[a:b] for a, b in zip(starts, ends, strict=True) if message[a:b].strip()]
+        return clauses(self.lexicon, message)
 
     def refer(self, message: str, shown: Sequence[str] = ()) -> list[str]:
         """The items that a message names by title, or by their place among those shown last.
@@ -131,127 +78,172 @@ class Listener:
         Returns:
             Item ids in the order of the words, each once.
         """
-        lower = plain(message)
-        titles = _titles(lower, self.lexicon.find(lower))
-        found = sorted([*titles, *_places(lower, shown)], key=lambda one: one[0])
-        return list(dict.fromkeys(item for _, item in found))
+        found = (item for clause in self.clauses(message) for _, item in _named(clause, shown))
+        return list(dict.fromkeys(found))
 
-    def _hear_clause(
-        self, clause: str, mentions: Sequence[Mention], referred: list[str], shown: list[str]
+    def asked_for(
+        self, message: str, shown: Sequence[str] = (), *, told: bool = False
+    ) -> dict[str, str]:
+        """The items that a message asks for by name or place, rather than for others like them.
+
+        Args:
+            message: The words of a person.
+            shown: Ids of the items that were recommended last, best first.
+            told: Whether to ask to be told about one is enough.
+
+        Returns:
+            The words that ask, by item id.
+        """
+        wanted = (Stance.ASKED, Stance.TOLD) if told else (Stance.ASKED,)
+        asked: dict[str, str] = {}
+        for clause in self.clauses(message):
+            stances = Stances(clause)
+            for start, item in _named(clause, shown):
+                if stances.of_item(start) in wanted:
+                    asked.setdefault(item, clause.text)
+        return asked
+
+    def _hear_clause(self, clause: Clause, referred: list[str], shown: list[str]) -> Iterator[Wish]:
+        bounds, words = find_bounds(clause.words)
+        compared = list(find_comparatives(words))
+        for one in compared:
+            words = hidden(words, one.start, one.end)
+        stances = Stances(clause, words)
+        yield from self._gone(clause, Stances(clause), referred, shown)
+        yield from self._values(clause, stances)
+        yield from self._bounds(clause, stances, bounds)
+        yield from self._comparisons(clause, stances, compared, referred or shown)
+
+    def _gone(
+        self, clause: Clause, stances: Stances, referred: list[str], shown: list[str]
     ) -> Iterator[Wish]:
-        lower = plain(clause)
-        titles = [item for _, item in _titles(lower, mentions)]
-        ordinal = _ORDINAL.search(lower)
-        if ordinal and shown and not referred and (ordinal[2] or _SEEN.search(lower)):
-            yield Wish(clause.strip(), problem=f"{ordinal[0]} is not among the last items")
-        elif found := _SEEN.search(lower) or _REFUSED.search(lower):
-            several = found[found.re.groups] if found.re.groups else found[0].split()[-1]
-            gone = referred or (shown if several in _SEVERAL else shown[:1])
-            if gone:
-                yield Wish(clause.strip(), block=tuple(gone))
-            elif several != "the" and lower.strip().endswith((several, f"{several} one")):
-                yield Wish(clause.strip(), problem=f"{several}? Nothing was recommended yet")
-        elif titles and (_NOT.search(lower) or _KNOWN.search(lower)):
-            yield Wish(clause.strip(), block=tuple(titles))
-        elif _OTHER.search(lower) and shown:
-            yield Wish(clause.strip(), block=tuple(shown))
-        yield from self._values(clause, lower, mentions)
-        yield from self._bounds(clause, lower)
-        for match in _COMPARE.finditer(lower):
-            if lower[match.end() :].startswith(" than") and _BOUND.search(lower):
-                continue  # "cheaper than 20" is a bound
-            yield self._compared(clause.strip(), match[1], referred or shown)
+        """Items that are refused or were seen, and places that nothing has."""
+        said = clause.text
+        gone: list[str] = []
+        pronoun = find_pronoun(clause.words, referred or shown)
+        for place in find_places(clause.words, shown):
+            stance = stances.of_item(place.start)
+            if place.items and stance in _GONE:
+                gone += place.items
+            elif shown and not place.items and (place.sure or stance in _GONE):
+                yield Wish(said, problem=f"{place.text} is not among the last items")
+                return
+        values = {one.start for one in clause.mentions if one.item is None}
+        for one in clause.mentions:
+            if one.item is not None:
+                stance = stances.of_item(one.start)
+                alone = stance is Stance.REFUSED and one.start not in values
+                gone += [one.item] if stance is Stance.SEEN or alone else []
+        if pronoun and not gone:
+            meant = not pronoun.seen or stances.of_item(pronoun.start) is Stance.SEEN
+            if meant and pronoun.items:
+                gone += referred or pronoun.items
+            elif meant:
+                yield Wish(said, problem=f"{pronoun.word}? Nothing was recommended yet")
+        if not gone and asks_for_others(clause.words):
+            gone = shown
+        if gone:
+            yield Wish(said, block=tuple(dict.fromkeys(gone)))
 
-    def _values(self, clause: str, lower: str, mentions: Sequence[Mention]) -> Iterator[Wish]:
+    def _values(self, clause: Clause, stances: Stances) -> Iterator[Wish]:
         """Values of columns that are refused, asked for, or allowed again."""
-        said = clause.strip()
-        refused, asked = _end(_NOT, lower), _end(_ASK, lower)
         wanted: dict[tuple[str, ...], list[str]] = {}
-        for start, found in groupby(mentions, key=lambda one: one.start):
+        for _, found in groupby(clause.mentions, key=lambda one: one.start):
             values = [one for one in found if one.item is None]
-            tests = [self.lexicon.test(one.column, one.value) for one in values]
             if not values:
                 continue
-            if start >= refused:
-                yield from (Wish(said, rule=f"not {test}") for test in tests)
-            elif _FINE.match(lower, values[0].end):
-                yield from (Wish(said, lifts=f"not {test}") for test in tests)
-            elif start >= asked:
+            tests = [self.lexicon.test(one.column, one.value) for one in values]
+            stance = stances.of(values[0].start, values[0].end)
+            if stance is Stance.REFUSED:
+                yield from (Wish(clause.text, rule=f"not {test}") for test in tests)
+            elif stance is Stance.ALLOWED:
+                yield from (Wish(clause.text, lifts=f"not {test}") for test in tests)
+            elif stance is Stance.ASKED:
                 columns = tuple(dict.fromkeys(one.column for one in values))
                 wanted.setdefault(columns, []).append(" or ".join(dict.fromkeys(tests)))
         for columns, tests in wanted.items():
             several = any(self.lexicon.holds_several(column) for column in columns)
-            every = several and " or " not in lower
-            each = [f"({test})" for test in dict.fromkeys(tests)] if len(columns) > 1 else tests
-            yield Wish(said, rule=(" and " if every else " or ").join(dict.fromkeys(each)))
+            each = list(dict.fromkeys(tests))
+            if several and " or " not in clause.words:
+                yield from (Wish(clause.text, rule=test) for test in each)
+            else:
+                yield Wish(clause.text, rule=" or ".join(each))
 
-    def _bounds(self, clause: str, lower: str) -> Iterator[Wish]:
-        said = clause.strip()
-        for match in _DECADE.finditer(lower):
-            decade = match["decade"]
-            first = (
-                int(decade)
-                if len(decade) == 4
-                else (1900 if int(decade) > 20 else 2000) + int(decade)
-            )
-            yield self._ruled(said, "year", f"{first} <= {{}} < {first + 10}")
-        for match in _BOUND.finditer(lower):
-            number, sign = float(match["number"]), _BOUNDS[match["word"]]
-            quantity, factor = _UNITS.get(match["unit"] or "", (None, 1.0))
-            if match["money"] or match["word"] == "cheaper than":
-                quantity = "price"
-            elif quantity is None and 1800 <= number <= 2200 and not match["unit"]:
-                quantity = "year"
-            elif quantity is None and match["word"] in ("shorter than", "longer than"):
-                quantity = "length"
-            elif quantity is None and match["unit"] is None and match["word"] in ("under", "over"):
-                quantity = "price"
-            if quantity is not None and (sign != "==" or quantity == "year"):
-                rule = f"{{}} {sign} {number * factor:g}"
-                refused = _NOT.search(lower[: match.start()])
-                yield self._ruled(said, quantity, f"not ({rule})" if refused else rule)
+    def _bounds(self, clause: Clause, stances: Stances, bounds: Sequence[Bound]) -> Iterator[Wish]:
+        """Bounds; those that an "or" joins are one wish, and so are decades that an "and" joins."""
+        pending: Wish | None = None
+        last = 0
+        for bound in bounds:
+            stance = stances.of_bound(bound.start)
+            between, last = clause.words[last : bound.start].strip(), bound.end
+            if stance in (*_UNHEARD, Stance.SEEN):
+                continue
+            column = self.columns[bound.quantity]
+            rule = _turned(bound.test.format(column), stance)
+            wish = Wish(clause.text, rule=rule) if column else _no_column(clause, bound.quantity)
+            joined = between == "or" or (between == "and" and bound.decade)
+            if joined and stance is not Stance.REFUSED and pending and pending.rule and wish.rule:
+                pending = Wish(clause.text, rule=f"{pending.rule} or {wish.rule}")
+                continue
+            if pending:
+                yield pending
+            pending = wish
+        if pending:
+            yield pending
 
-    def _compared(self, said: str, word: str, items: Sequence[str]) -> Wish:
+    def _comparisons(
+        self,
+        clause: Clause,
+        stances: Stances,
+        compared: Sequence[Comparative],
+        items: Sequence[str],
+    ) -> Iterator[Wish]:
+        """Comparisons; those that an "or" joins are one wish."""
+        pending: Wish | None = None
+        for one in compared:
+            stance = stances.of_bound(one.start)
+            if stance in _UNHEARD or (one.loose and stance not in (Stance.ASKED, Stance.REFUSED)):
+                continue
+            wish = self._compared(clause, one.word, items, stance)
+            joined = one.joined and stance is not Stance.REFUSED
+            if joined and pending and pending.rule and wish.rule:
+                pending = Wish(clause.text, rule=f"{pending.rule} or {wish.rule}")
+                continue
+            if pending:
+                yield pending
+            pending = wish
+        if pending:
+            yield pending
+
+    def _compared(self, clause: Clause, word: str, items: Sequence[str], stance: Stance) -> Wish:
         """A wish for less or more of something than each of some items has."""
         quantity, sign = COMPARATIVES[word]
         column = self.columns[quantity]
         if column is None:
-            return Wish(said, problem=f"no column of the catalog holds a {quantity}")
+            return _no_column(clause, quantity)
         if not items:
-            return Wish(said, problem=f"{word} than what? Nothing was recommended yet")
+            problem = f"{word} than what? Nothing was recommended yet"
+            return Wish(clause.text, problem=problem)
         held = [self.catalog[self.catalog.position(item)].fields[column] for item in items]
         known = [value for value in held if value is not None]
         if not known:
-            return Wish(said, problem=f"the {quantity} of these items is not known")
-        return Wish(said, rule=f"{column} {sign} {min(known) if sign == '<' else max(known)}")
-
-    def _ruled(self, said: str, quantity: str, rule: str) -> Wish:
-        column = self.columns[quantity]
-        if column is None:
-            return Wish(said, problem=f"no column of the catalog holds a {quantity}")
-        return Wish(said, rule=rule.format(column))
+            return Wish(clause.text, problem=f"the {quantity} of these items is not known")
+        rule = f"{column} {sign} {min(known) if sign == '<' else max(known)}"
+        return Wish(clause.text, rule=_turned(rule, stance))
 
 
-def _end(pattern: regex.Pattern[str], text: str) -> float:
-    """Where the first match ends; a name behind it is within its reach."""
-    match = pattern.search(text)
-    return match.end() if match else inf
+def _named(clause: Clause, shown: Sequence[str]) -> list[tuple[int, str]]:
+    """Where a clause names items by title or place, and which they are, first to last."""
+    titles = [(one.start, one.item) for one in clause.titles if one.item is not None]
+    places = [
+        (place.start, item) for place in find_places(clause.words, shown) for item in place.items
+    ]
+    return sorted([*titles, *places], key=lambda one: one[0])
 
 
-def _titles(lower: str, mentions: Sequence[Mention]) -> list[tuple[int, str]]:
-    """Where titles stand and what they name; a name that is a value too is one of what was seen."""
-    values = set() if _KNOWN.search(lower) else {one.start for one in mentions if not one.item}
-    return [(one.start, one.item) for one in mentions if one.item and one.start not in values]
+def _turned(rule: str, stance: Stance) -> str:
+    return f"not ({rule})" if stance is Stance.REFUSED else rule
 
 
-def _referred(lower: str, shown: Sequence[str]) -> list[str]:
-    """The items of the last list that are named by their place."""
-    return [item for _, item in _places(lower, shown)]
-
-
-def _places(lower: str, shown: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Where a text in lower case names items by their place, and which they are."""
-    for match in _ORDINAL.finditer(lower):
-        first, count = _ORDINALS[match[1]], _COUNTS[match[2] or "one"]
-        start = max(len(shown) - count, 0) if first < 0 else first
-        yield from ((match.start(), item) for item in shown[start : start + count])
+def _no_column(clause: Clause, quantity: str) -> Wish:
+    return Wish(clause.text, problem=f"no column of the catalog holds a {quantity}")

@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import regex
 
+from rec_gen.bounds import COMPARATIVES
 from rec_gen.catalog import Item
-from rec_gen.lexicon import plain
-from rec_gen.listener import COMPARATIVES, Listener
+from rec_gen.clauses import Clause
+from rec_gen.listener import Listener
+from rec_gen.references import find_places
 from rec_gen.replying import Draft
 from rec_gen.text import clean_text
 
@@ -21,10 +23,13 @@ _SUPERLATIVES: Mapping[str, str] = {
     "earliest": "earlier",
 }  # fmt: skip
 _DEGREE = "|".join([*_SUPERLATIVES, *COMPARATIVES])
-_COMPARE = regex.compile(
-    r"\bcompare\b|\bdifferences? between\b|\bhow (?:do|does|are|is) .*\bdiffer|\bversus\b|\bvs\b"
-    rf"|\bwhich (?:one |film |movie |book |item |of .{{1,60}} )?(?:is|are) (?:the )?"
+_WHICH = regex.compile(
+    rf"\bwhich (?:one |film |movie |book |item |of .{{1,60}} )?(?:is|are) (?:the )?"
     rf"(?P<word>{_DEGREE})\b"
+)
+_COMPARE = regex.compile(
+    r"^\W*(?:(?:and|so|ok|okay|now|can you|could you|let's) )*compare\b"
+    r"|\bdifferences? between\b|\bhow (?:do|does|are|is) .{1,80}\bdiffer|\bversus\b|\bvs\b"
 )
 _WHY = regex.compile(
     r"^\W*(?:(?:but|and|so|ok|okay|hm+) )*why\b"
@@ -48,10 +53,20 @@ class Question:
     word: str = ""
 
 
-def asks(clause: str) -> bool:
-    """Whether a part of a message is such a question, and so no wish."""
-    lower = plain(clause)
-    return bool(_WHY.search(lower) or _COMPARE.search(lower))
+def asks(clause: Clause, shown: Sequence[str]) -> bool:
+    """Whether a part of a message is such a question, and so no wish but for what it refuses.
+
+    To compare takes two items or a word such as "them".
+    """
+    words = clause.words
+    if _WHY.search(words) or _WHICH.search(words):
+        return True
+    found = _COMPARE.search(words)
+    if found is None:
+        return False
+    named = {one.start for one in clause.titles} | {one.start for one in find_places(words, shown)}
+    begins = found[0].endswith("compare") and bool(named)
+    return len(named) > 1 or begins or _BOTH.search(words) is not None
 
 
 def find_question(listener: Listener, message: str, shown: Sequence[str]) -> Question | None:
@@ -62,16 +77,17 @@ def find_question(listener: Listener, message: str, shown: Sequence[str]) -> Que
         message: The words of a person.
         shown: Ids of the items that were recommended last.
     """
-    asking = [clause for clause in listener.clauses(message) if asks(clause)]
+    asking = [clause for clause in listener.clauses(message) if asks(clause, shown)]
     if not asking:
         return None
     named = listener.refer(message, shown)
-    lower = plain(asking[0])
-    if found := _COMPARE.search(lower):
-        word = found["word"] or ""
-        items = named if len(named) > 1 or not (word or _BOTH.search(lower)) else shown
-        return Question("compare", tuple(items), _SUPERLATIVES.get(word, word))
-    return Question("why", tuple(named or shown))
+    words = asking[0].words
+    if _WHY.search(words):
+        return Question("why", tuple(named or shown))
+    which = _WHICH.search(words)
+    word = which["word"] if which else ""
+    items = named if len(named) > 1 or not (word or _BOTH.search(words)) else shown
+    return Question("compare", tuple(items), _SUPERLATIVES.get(word, word))
 
 
 def compare(listener: Listener, items: Sequence[Item], word: str) -> Draft:

@@ -315,7 +315,8 @@ class Recommender(LiveBundle):
         Args:
             dialogues: For each request its turns, oldest first, the last one the user's.
             histories: For each request, item ids, oldest first, which are not recommended.
-            ignore: For each request, the `said` of wishes that were misunderstood and do not hold.
+            ignore: For each request, which wishes were misunderstood and do not hold: their `said`,
+                or `2: no horror` for a `said` of the first two messages of the user alone.
             filters: For each request, what holds beside its wishes.
             items: Most items of a reply; it names at least one where any is eligible.
             max_tokens: Tokens after which a reply ends; an item is always named in full.

@@ -44,7 +44,7 @@ def _turns(catalog: Catalog, messages: Iterable[Message]) -> Iterator[Turn]:
         elif message.role == "assistant":
             named = message.items
             if named is None:
-                found = _lexicon(catalog).find(message.text.lower())
+                found = _lexicon(catalog).hear(message.text)
                 named = [one.item for one in found if one.item is not None]
             yield Turn("assistant", message.text, tuple(dict.fromkeys(named)))
 

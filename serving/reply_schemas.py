@@ -8,7 +8,10 @@ from serving.schemas import MANY, AskBase, Body, Identity, ScoredItem, Text, Usa
 
 Said = Annotated[list[Text], Field(max_length=MANY)]
 NAMED = "Ids of the items that an assistant's message names; null finds them by their titles."
-IGNORED = "What `understood` said that was misunderstood, word for word: it does not hold."
+IGNORED = (
+    "What `understood` said that was misunderstood, word for word: it does not hold, wherever it "
+    "was said. `2: no horror` is that of the first two messages of the user alone."
+)
 
 
 class ReplyMessage(Body):
@@ -65,7 +68,9 @@ class Understood(BaseModel):
     said: str = Field(description="The words, which `ignore` takes back.")
     rule: str | None = Field(description="What items must pass.")
     block: list[str] = Field(description="Ids of items that must not come back.")
-    lifts: str | None = Field(description="An earlier rule that holds no longer.")
+    lifts: str | None = Field(
+        description="An earlier rule that holds no longer, or `not` and a title."
+    )
     problem: str | None = Field(description="Why the wish cannot be kept.")
 
 

@@ -58,6 +58,12 @@ class _Talk:
     shown: list[Row] = field(default_factory=list)
     stated: list[Said] = field(default_factory=list)
 
+    @property
+    def held(self) -> list[Said]:
+        """What holds of it, since nothing that was said later lifts it."""
+        lifted = [id(said.lifts) for said in self.stated if said.lifts is not None]
+        return [said for said in self.stated if id(said) not in lifted]
+
     def ask(self) -> None:
         said = self.case.messages[len(self.stated)](self.shown)
         self.stated.append(said)
@@ -78,7 +84,7 @@ def judge(talk: _Talk, reply: Reply, rows: dict[str, Row]) -> Counter[str]:
         row = rows.get(one.item.id)
         counts["invalid_items"] += row is None or reply.text[one.start : one.stop] != row["title"]
         if row is not None and not talk.stated[-1].question:
-            tests = [test for said in talk.stated for test in said.tests]
+            tests = [test for said in talk.held for test in said.tests]
             counts["broken_filters"] += one.item.id in talk.case.history
             counts["broken_filters"] += not all(test(row) for test in tests)
         if talk.stated[-1].question and row is not None:
@@ -90,7 +96,7 @@ def judge(talk: _Talk, reply: Reply, rows: dict[str, Row]) -> Counter[str]:
         words = "|".join([*free, reply.text[last:]])
         for wish in reply.understood:
             words = words.replace(wish.said, "")
-        refused = {title for said in talk.stated for title in said.refused}
+        refused = {title for said in talk.held for title in said.refused}
         counts["refused_named"] += sum(
             re.search(rf"(?<!\w){re.escape(title)}(?!\w)", words) is not None for title in refused
         )

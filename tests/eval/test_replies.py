@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from eval.benchmarks.replies import _Talk, judge, main
 from eval.benchmarks.replies_cases import (
     Case,
+    Said,
     hostile_cases,
     market,
     name,
@@ -56,10 +57,20 @@ def test_the_judge_finds_fault() -> None:
     assert judge(talk, shifted, {str(row["item"]): row for row in rows})["invalid_items"] == 1
 
 
+def test_what_was_taken_back_is_no_fault() -> None:
+    rows = rows_of(market(0))
+    genre = rows[5]["genres"][0]
+    refused = no_genre(genre)
+    case = Case("plain", [], [])
+    assert judged("", 5, _Talk(case, stated=[refused, Said("hi")]))["broken_filters"] == 1
+    again = Said(f"show me {genre}", lifts=refused)
+    assert judged("", 5, _Talk(case, stated=[refused, again]))["broken_filters"] == 0
+
+
 def test_each_kind_of_dialogue_states_something() -> None:
     rng = random.Random(3)  # noqa: S311
     rows = rows_of(market(3))
-    cases = list(hostile_cases(rng, rows, 13))
-    assert len({case.kind for case in cases}) == 13
+    cases = list(hostile_cases(rng, rows, 15))
+    assert len({case.kind for case in cases}) == 15
     stated = [said for case in cases for said in (make(rows[:3]) for make in case.messages)]
     assert sum(len(said.tests) for said in stated) > 13

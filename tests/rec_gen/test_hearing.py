@@ -1,9 +1,13 @@
 """What a dialogue leaves in mind."""
 
+import pytest
+
 from rec_gen.hearing import Heard, hear
 from rec_gen.listener import Listener
 from rec_gen.replying import Turn
+from rec_gen.wishes import Wish, filters
 from tests.rec_gen.test_wishes import FILMS
+from tests.rec_gen.wordings import heard as heard_traps
 
 LISTENER = Listener(FILMS)
 
@@ -59,7 +63,87 @@ def test_a_question_is_no_wish_and_what_stands_beside_it_is() -> None:
         "not 'Horror' in genres",
         "not studio == 'Pixar'",
     ]
-    assert (
-        heard(user("why no horror"), ignore=("other",)).wishes[0].rule == "not 'Horror' in genres"
-    )
+    assert heard(user("No horror"), ignore=("other",)).wishes[0].rule == "not 'Horror' in genres"
     assert not heard(user("no horror"), ignore=("no horror",)).wishes
+
+
+@pytest.mark.parametrize("question", ["why the last one?", "compare the last two"])
+def test_an_answer_to_a_question_does_not_move_the_places(question: str) -> None:
+    turns = [bot("m1", "m2", "m3"), user(question), bot("m3", "m2"), user("not the second one")]
+    dialogue = heard(*turns)
+    assert dialogue.wishes[-1].block == ("m2",)
+    assert dialogue.shown == ("m1", "m2", "m3")
+    assert heard(user("why?"), bot("m3", "m2"), user("not the second one")).shown == ("m3", "m2")
+
+
+COMEDY = "'Comedy' in genres"
+
+
+@pytest.mark.parametrize(
+    ("messages", "rules", "lifts"),
+    [
+        (
+            ["I want a comedy", "I do not want a comedy any more"],
+            [f"not {COMEDY}"],
+            [COMEDY],
+        ),
+        (["no comedy", "show me a comedy"], [COMEDY], [f"not {COMEDY}"]),
+        (
+            ["I want a comedy", "show me a thriller instead"],
+            ["'Thriller' in genres"],
+            [COMEDY],
+        ),
+        (
+            ["I want a comedy", "a thriller with Tom Hanks instead of a comedy"],
+            ["'Tom Hanks' in actors", f"not {COMEDY}"],
+            [COMEDY],
+        ),
+        (["under $5", "under $20 instead"], ["price < 20"], ["price < 5"]),
+        (["under $5", "under $20"], ["price < 5", "price < 20"], []),
+        (
+            ["I want a comedy or a drama", "no comedy"],
+            [f"{COMEDY} or 'Drama' in genres", f"not {COMEDY}"],
+            [],
+        ),
+        (["I want a comedy with Tom Hanks", "no comedy"],
+         ["'Tom Hanks' in actors", f"not {COMEDY}"], [COMEDY]),
+        (["no horror", "horror is fine"], [], ["not 'Horror' in genres"]),
+        (["no drama", "I want a comedy instead"], ["not 'Drama' in genres", COMEDY], []),
+    ],
+)  # fmt: skip
+def test_a_later_wish_lifts_what_it_contradicts(
+    messages: list[str], rules: list[str], lifts: list[str]
+) -> None:
+    wishes = heard_traps(*messages).wishes
+    assert sorted(wish.rule for wish in wishes if wish.rule) == sorted(rules)
+    assert [wish.lifts for wish in wishes if wish.lifts] == lifts
+    assert (filters(wishes).where or "").count("(") == len(rules)
+
+
+def test_a_blocked_title_that_is_asked_for_may_come_back() -> None:
+    dialogue = heard_traps("not Inception or Signs", "recommend Inception")
+    assert dialogue.wishes == (
+        Wish("not Inception or Signs", block=("signs",)),
+        Wish("recommend Inception", lifts="not Inception"),
+    )
+    assert dialogue.latest == dialogue.wishes[1:]
+    assert heard_traps("not Inception", "something like Inception").wishes[0].block
+    ignored = heard_traps("not Inception", "recommend Inception", ignore=("recommend Inception",))
+    assert [wish.block for wish in ignored.wishes] == [("inception",)]
+
+
+@pytest.mark.parametrize(
+    ("ignore", "left"),
+    [
+        ((), 3),
+        (("no horror",), 0),
+        (("1: no horror",), 2),
+        (("3: no horror",), 1),
+        (("4: no horror",), 0),
+        (("9" * 5000 + ": no horror",), 3),
+        (("1: no horrors",), 3),
+    ],
+)
+def test_a_wish_can_be_ignored_up_to_a_message(ignore: tuple[str, ...], left: int) -> None:
+    said = ("no horror", "hi", "no horror", "no horror")
+    assert len(heard_traps(*said, ignore=ignore).wishes) == left

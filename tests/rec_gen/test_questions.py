@@ -5,6 +5,9 @@ import pytest
 from rec_gen.listener import Listener
 from rec_gen.questions import compare, find_question
 from tests.rec_gen.test_wishes import FILMS
+from tests.rec_gen.wordings import LISTENER as TRAPPED
+from tests.rec_gen.wordings import SHOWN as SHOWN_TRAPS
+from tests.rec_gen.wordings import understood
 
 LISTENER = Listener(FILMS)
 SHOWN = ("m2", "m3", "m4")
@@ -42,6 +45,10 @@ def test_questions(message: str, kind: str, items: tuple[str, ...], word: str) -
         "something shorter",
         "I know why",
         "the",
+        "how are you versus yesterday?",
+        "recommend Freddy vs. Jason",
+        "compare prices",
+        "I know the difference between good and bad",
     ],
 )
 def test_wishes_are_no_questions(message: str) -> None:
@@ -58,3 +65,31 @@ def test_equal_and_unknown_values_are_told() -> None:
     )
     same = compare(listener, [items[0], items[0]], "")
     assert same.text == "The catalog tells no difference between them."
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "expected"),
+    [
+        ("I have seen Freddy vs. Jason", None, ["-vs"]),
+        ("recommend Freddy vs. Jason", None, []),
+        (
+            "I loved Scott Pilgrim vs. the World. Recommend a comedy",
+            None,
+            ["'Comedy' in genres"],
+        ),
+        ("which one is the shortest without horror?", "compare", ["not 'Horror' in genres"]),
+        ("compare the first two without horror", "compare", ["not 'Horror' in genres"]),
+        (
+            "why do you show me horror when I said no horror",
+            "why",
+            ["not 'Horror' in genres"],
+        ),
+        ("why do you always show me horror", None, []),
+        ("Freddy vs. Jason versus Inception", "compare", []),
+        ("which is shorter?", "compare", []),
+    ],
+)
+def test_a_question_loses_no_wish(message: str, kind: str | None, expected: list[str]) -> None:
+    question = find_question(TRAPPED, message, SHOWN_TRAPS)
+    assert (question.kind if question else None) == kind
+    assert understood(message) == expected
