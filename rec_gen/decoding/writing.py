@@ -21,6 +21,7 @@ from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DecodingError, ModelError, NoEligibleItemError
 
 BEAM = 20
+LONGEST_RUN = 8
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class TextTokens:
     """What a text is written with.
 
     Attributes:
-        plain: int64 [tokens], the tokens of free text, on the runtime's device.
+        plain: int64 [tokens], ascending, the tokens of free text, on the runtime's device.
         opens: The token before an item.
         closes: The token after an item.
         ends: The token after a text.
@@ -104,6 +105,16 @@ def eligible(leaves: LeafFilter, blocked: Sequence[int]) -> int:
         return 0
 
 
+def repeating(written: Sequence[int]) -> list[int]:
+    """The tokens that would say the same run of up to `LONGEST_RUN` three times in a row."""
+    found = []
+    for length in range(1, LONGEST_RUN + 1):
+        last = [*written[-(3 * length - 1) :], *written[-length:][:1]]
+        if len(last) == 3 * length and last[length:] == last[:-length]:
+            found.append(last[-1])
+    return found
+
+
 def write(
     runtime: Runtime,
     prompts: Sequence[Sequence[int]],
@@ -117,7 +128,8 @@ def write(
     """Write a text after each prompt.
 
     An item may be opened while one is left that is eligible and was not named. A text that would
-    end without any opens one first, so it names at least one item where there is one.
+    end without any opens one first, so it names at least one item where there is one. Nothing is
+    said three times in a row.
 
     Args:
         runtime: The model.
@@ -189,6 +201,9 @@ class _Writer:
         scores = scores.double()
         silent = [not row.may_name(self._limits.items) for row in rows]
         scores[torch.tensor(silent, device=scores.device), -2] = -torch.inf
+        for n, row in enumerate(rows):
+            over = torch.tensor(repeating(row.text.pieces[-1]), dtype=torch.int64)
+            scores[n, torch.searchsorted(self._tokens.plain, over.to(scores.device))] = -torch.inf
         if self._limits.temperature:
             chances = (scores / self._limits.temperature).softmax(1).cumsum(1).numpy(force=True)
             last = len(self._choices) - 1

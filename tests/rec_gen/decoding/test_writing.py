@@ -10,7 +10,15 @@ from rec_gen.decoding.filters import LeafFilter
 from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.trie import CatalogTrie
-from rec_gen.decoding.writing import Limits, Text, TextTokens, eligible, write
+from rec_gen.decoding.writing import (
+    LONGEST_RUN,
+    Limits,
+    Text,
+    TextTokens,
+    eligible,
+    repeating,
+    write,
+)
 from rec_gen.errors import DecodingError, ModelError
 from rec_gen.testing import HashRuntime, tiny_model
 from tests.strategies import VOCABULARY, spellings
@@ -100,6 +108,26 @@ def test_a_transformer_writes_alone_what_it_writes_in_a_batch(seed: int) -> None
         (alone,) = written(runtime, [prompt], spelled, [gone], limits)
         assert alone.pieces == text.pieces
         assert [item for item, _ in alone.items] == [item for item, _ in text.items]
+
+
+@given(st.lists(st.integers(0, 2), max_size=40))
+def test_what_would_be_said_a_third_time_is_known(said: list[int]) -> None:
+    def thrice(text: list[int]) -> bool:
+        return any(
+            text[-n:] == text[-2 * n : -n] == text[-3 * n : -2 * n]
+            for n in range(1, LONGEST_RUN + 1)
+            if len(text) >= 3 * n
+        )
+
+    assert set(repeating(said)) == {token for token in range(3) if thrice([*said, token])}
+
+
+def test_nothing_is_said_three_times_in_a_row() -> None:
+    stuck = HashRuntime(SIZE, overrides={6: 90.0, 7: 80.0, ENDS: -90.0, OPENS: -90.0})
+    spelled = [np.array([1], np.int32)]
+    (text,) = written(stuck, [[8]], spelled, [[]], Limits(1, 12, 0.0, 0, "lm"))
+    assert text.pieces[0][:6] == [6, 6, 7, 6, 6, 7]
+    assert text.pieces[0][6:8] != [6, 6] or text.pieces[0][8] != 7
 
 
 def test_another_seed_draws_another_text() -> None:
