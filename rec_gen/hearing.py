@@ -1,17 +1,15 @@
 """What is known after a dialogue: wishes, what was shown, what was named."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import regex
 
 from rec_gen.data.dataset import Dialogue
-from rec_gen.errors import RuleError
 from rec_gen.lexicon import name_of, plain
 from rec_gen.listener import Listener
 from rec_gen.questions import asks
 from rec_gen.replying import Turn
-from rec_gen.rules import eligible_items
 from rec_gen.wishes import Wish
 
 _LIKENESS = regex.compile(r"(?<!'d |would )\blike\b|\b(?:than|similar|not|seen|saw)\b")
@@ -64,7 +62,7 @@ def hear(listener: Listener, turns: Sequence[Turn], ignore: Collection[str] = ()
             recommended += turn.items
         else:
             stated = "\n".join(clause for clause in listener.clauses(turn.text) if not asks(clause))
-            latest = [_checked(listener, wish) for wish in listener.hear(stated, shown)]
+            latest = listener.hear(stated, shown)
             wishes += latest
             chosen += listener.refer(stated)
             mentioned = listener.refer(turn.text, shown)
@@ -82,16 +80,6 @@ def hear(listener: Listener, turns: Sequence[Turn], ignore: Collection[str] = ()
         tuple(dict.fromkeys(chosen)),
         Dialogue(tuple(turn.text for turn in turns), tuple(entities)),
     )
-
-
-def _checked(listener: Listener, wish: Wish) -> Wish:
-    if wish.rule is None:
-        return wish
-    try:
-        eligible_items(listener.catalog, wish.rule)
-    except RuleError:
-        return replace(wish, rule=None, problem="it fits no column of the catalog")
-    return wish
 
 
 def _asked(listener: Listener, message: str, shown: Sequence[str]) -> set[str]:
