@@ -70,7 +70,8 @@ class LiveBundle:
     ) -> int:
         """Change the catalog in one step while requests go on.
 
-        A request sees all of a change or none of it, and ends on the catalog it began with. The
+        What replies need to know of the catalog is made beforehand, where the bundle replies. A
+        request sees all of a change or none of it, and ends on the catalog it began with. The
         loaded bundle stays as it is: the change lasts as long as this recommender.
 
         Args:
@@ -94,6 +95,7 @@ class LiveBundle:
             index = self._index.changed(self._respeller, put, remove, codes or {})
             if self._replies:
                 index.names.make()
+                index.renderer.links()
             if commit is not None:
                 commit()
             self._index = index

@@ -42,11 +42,6 @@ class Names:
                 self._titles = Titles(self._catalog)
             return self._titles
 
-    @property
-    def made(self) -> bool:
-        """Whether all of it is there already."""
-        return self._listener is not None and self._titles is not None
-
     def make(self) -> None:
         """Make all of it now, so that no reply waits for it."""
         _ = self.listener, self.titles

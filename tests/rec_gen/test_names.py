@@ -33,4 +33,5 @@ def test_only_a_bundle_that_replies_makes_names_when_its_catalog_changes() -> No
     for tasks, made in (((), False), (("reply",), True)):
         recommender = Recommender(random_bundle(FILMS, "title", tasks=tasks))
         recommender.put_items([Item("m1", "Ronin", FILMS[0].fields)])
-        assert recommender.names.made is made
+        assert (recommender.names._titles is not None) is made
+        assert (recommender.names._listener is not None) is made
