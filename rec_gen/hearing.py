@@ -1,17 +1,15 @@
 """What is known after a dialogue: wishes, what was shown, what was named."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import regex
 
 from rec_gen.data.dataset import Dialogue
-from rec_gen.errors import RuleError
 from rec_gen.lexicon import name_of
 from rec_gen.listener import Listener
 from rec_gen.questions import asks, find_question
 from rec_gen.replying import Turn
-from rec_gen.rules import eligible_items
 from rec_gen.wishes import Wish, settled
 
 _UP_TO = regex.compile(r"(?P<turn>\d{1,9}): (?P<said>.+)", regex.DOTALL)
@@ -75,7 +73,7 @@ def hear(listener: Listener, turns: Sequence[Turn], ignore: Collection[str] = ()
             questioned = find_question(listener, turn.text, shown) is not None
             stated = [clause.text for clause in clauses if clause.text not in questions]
             latest = [
-                _checked(listener, wish)
+                wish
                 for wish in listener.hear(turn.text, shown)
                 if not _ignored(wish, ignore, messages)
                 and (wish.said not in questions or (wish.rule or "").startswith("not "))
@@ -114,13 +112,3 @@ def _ignored(wish: Wish, ignore: Collection[str], messages: int) -> bool:
         return True
     bounded = (_UP_TO.fullmatch(entry) for entry in ignore)
     return any(one and one["said"] == wish.said and messages <= int(one["turn"]) for one in bounded)
-
-
-def _checked(listener: Listener, wish: Wish) -> Wish:
-    if wish.rule is None:
-        return wish
-    try:
-        eligible_items(listener.catalog, wish.rule)
-    except RuleError:
-        return replace(wish, rule=None, problem="it fits no column of the catalog")
-    return wish

@@ -11,6 +11,7 @@ from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.filters import LeafFilter
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import DataError, DecodingError
+from rec_gen.names import Names
 from rec_gen.prompting import PromptRenderer
 from rec_gen.respelling import Codes, Respeller
 from rec_gen.rules import eligible_items
@@ -47,6 +48,7 @@ class Index:
         trie: The spellings as a trie, on the model's device.
         renderer: Makes prompts of histories.
         offered: bool [items], on the CPU: which items may be returned; removed ones may not.
+        names: Of the catalog's items and values.
         version: Counts the changes since the bundle was loaded.
     """
 
@@ -55,6 +57,7 @@ class Index:
     trie: CatalogTrie
     renderer: PromptRenderer
     offered: torch.Tensor
+    names: Names
     version: int = 0
 
     def changed(
@@ -83,7 +86,8 @@ class Index:
         offered[: len(self.offered)] = self.offered
         offered[places] = True
         offered[removed] = False
-        return Index(catalog, spellings, trie, renderer, offered, self.version + 1)
+        names = self.names if catalog is self.catalog else Names(catalog)
+        return Index(catalog, spellings, trie, renderer, offered, names, self.version + 1)
 
     def positions(self, items: Iterable[str]) -> list[int]:
         """The positions of item ids.
@@ -107,13 +111,23 @@ class Index:
         blocked = self.positions(block)
         if allow is None and not blocked:
             return self._rule_filter(where)
+        eligible = self.eligible(allow, where)
+        eligible[torch.tensor(blocked, dtype=torch.int64)] = False
+        return LeafFilter(self.trie, eligible)
+
+    def eligible(self, allow: Iterable[str] | None, where: str | None) -> torch.Tensor:
+        """What may be returned, bool [items] by catalog position, for the caller to change.
+
+        Raises:
+            DataError: An item is not known.
+            RuleError: The rule is wrong.
+        """
         eligible = self._rule_mask(where).clone()
         if allow is not None:
             allowed = torch.zeros_like(eligible)
             allowed[torch.tensor(self.positions(allow), dtype=torch.int64)] = True
             eligible &= allowed
-        eligible[torch.tensor(blocked, dtype=torch.int64)] = False
-        return LeafFilter(self.trie, eligible)
+        return eligible
 
     def leaf_filters(
         self, requests: int, filters: Sequence[Filters] | None, shared: Filters

@@ -8,7 +8,9 @@ import torch
 from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog, Item
 from rec_gen.index import Index
+from rec_gen.names import Names
 from rec_gen.respelling import Codes, Respeller
+from rec_gen.tasks import REPLY
 
 
 class LiveBundle:
@@ -31,12 +33,19 @@ class LiveBundle:
             bundle.trie.to(device),
             bundle.renderer(),
             torch.ones(len(bundle.catalog), dtype=torch.bool),
+            Names(bundle.catalog),
         )
+        self._replies = any(template.header["task"] == REPLY for template in bundle.tasks)
 
     @property
     def catalog(self) -> Catalog:
         """The items as they are now, with the removed ones, which histories may still name."""
         return self._index.catalog
+
+    @property
+    def names(self) -> Names:
+        """The names of the items as they are now."""
+        return self._index.names
 
     @property
     def version(self) -> int:
@@ -61,7 +70,8 @@ class LiveBundle:
     ) -> int:
         """Change the catalog in one step while requests go on.
 
-        A request sees all of a change or none of it, and ends on the catalog it began with. The
+        What replies need to know of the catalog is made beforehand, where the bundle replies. A
+        request sees all of a change or none of it, and ends on the catalog it began with. The
         loaded bundle stays as it is: the change lasts as long as this recommender.
 
         Args:
@@ -83,6 +93,9 @@ class LiveBundle:
         """
         with self._changing:
             index = self._index.changed(self._respeller, put, remove, codes or {})
+            if self._replies:
+                index.names.make()
+                index.renderer.links()
             if commit is not None:
                 commit()
             self._index = index

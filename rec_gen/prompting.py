@@ -124,7 +124,7 @@ class PromptRenderer:
         self._spellings = spellings
         # nothing here refers back to the renderer, so that an old one is freed at once
         self._fields = lru_cache(maxsize=1 << 16)(partial(_clean_fields, catalog))
-        self._links = lru_cache(maxsize=1)(partial(Links, catalog))
+        self.links = lru_cache(maxsize=1)(partial(Links, catalog))  # made when it is first called
 
     def render(
         self,
@@ -230,7 +230,7 @@ class PromptRenderer:
             return (), []
         if known.dialogue is None:
             raise self._lacking(min(reads), known)
-        linked = self._links().find(known.dialogue.entities, history) if "linked" in reads else []
+        linked = self.links().find(known.dialogue.entities, history) if "linked" in reads else []
         return known.dialogue.utterances if "dialogue" in reads else (), linked
 
     def _render(self, question: _Question, kept: int) -> Prompt:

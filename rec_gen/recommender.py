@@ -3,32 +3,30 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsIndex, get_args
+from typing import TYPE_CHECKING
 
 from rec_gen.answers import Answer, Recommendation, scaling
 from rec_gen.bundle import Bundle
 from rec_gen.calibration import Scale
-from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dialogue
 from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
-from rec_gen.decoding.pool import Cap
 from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.search import Ranking, SearchResult, search
 from rec_gen.decoding.writing import Limits
-from rec_gen.errors import DataError, DecodingError, NoEligibleItemError, PromptError
+from rec_gen.errors import DataError, NoEligibleItemError, PromptError
 from rec_gen.explaining import explain
 from rec_gen.index import Filters, Index
 from rec_gen.live_bundle import LiveBundle
 from rec_gen.metrics import Floats
 from rec_gen.models import move_to
-from rec_gen.preferences import OwnScores, categories
+from rec_gen.options import cap_of, checked_score, known_of
+from rec_gen.preferences import OwnScores
 from rec_gen.prompting import prompt_ids
 from rec_gen.rating import rate
 from rec_gen.replying import Reply, Turn
-from rec_gen.slots import NOTHING, Known
 from rec_gen.text import clean_text
 
 if TYPE_CHECKING:
@@ -140,17 +138,19 @@ class Recommender(LiveBundle):
                 or reads a dialogue and there is none.
             NoEligibleItemError: Every item is filtered for a request.
         """
-        score = self._checked(score, k=k, beam_width=beam_width, batch_size=batch_size)
+        score = checked_score(
+            score, self.bundle.manifest.score, k=k, beam_width=beam_width, batch_size=batch_size
+        )
         index = self._index
         prior = self.bundle.prior_for(prior_weight)
         combined = item_scores is not None or prior is not None
         scaled = scaling(self.bundle.manifest, scale, score, combined=combined)
-        cap = None if max_per is None else _cap(index.catalog, max_per)
+        cap = None if max_per is None else cap_of(index.catalog, max_per)
         own = None
         if item_scores is not None:
             own = OwnScores(index.catalog, item_scores, item_weight, len(histories))
         read = [index.positions(history) for history in histories]
-        known = _known(dialogues, len(read))
+        known = known_of(dialogues, len(read))
         shared = Filters(block, allow, where)
         own_filters, blocked = index.leaf_filters(len(read), filters, shared)
         if exclude_seen:
@@ -220,7 +220,9 @@ class Recommender(LiveBundle):
                 place of many.
             RecGenError: As in `recommend`.
         """
-        score = self._checked(score, k=k, beam_width=beam_width, batch_size=batch_size)
+        score = checked_score(
+            score, self.bundle.manifest.score, k=k, beam_width=beam_width, batch_size=batch_size
+        )
         index = self._index
         renderer = index.renderer.using(self.bundle.task_template("search"))
         if isinstance(requests, str):
@@ -267,7 +269,7 @@ class Recommender(LiveBundle):
         if len(asked) != len(histories):
             raise DataError(f"{len(histories)} histories and {len(asked)} items: give one for each")
         read = [index.positions(history) for history in histories]
-        self._checked(None, batch_size=batch_size)
+        checked_score(None, self.bundle.manifest.score, batch_size=batch_size)
         return rate(self._runtime, renderer, read, asked, batch_size)
 
     def explain(
@@ -294,7 +296,7 @@ class Recommender(LiveBundle):
         index = self._index
         renderer = index.renderer.using(self.bundle.task_template("explanation"))
         read, asked = index.positions(history), index.positions(items)
-        self._checked(None, batch_size=batch_size)
+        checked_score(None, self.bundle.manifest.score, batch_size=batch_size)
         return explain(self._runtime, renderer, index.reasons, read, asked, batch_size)
 
     def reply(
@@ -329,7 +331,13 @@ class Recommender(LiveBundle):
             DataError: A dialogue does not end with a user's turn, or an item id is not known.
             RecGenError: As in `recommend`.
         """
-        score = self._checked(None, items=items, max_tokens=max_tokens, batch_size=batch_size)
+        score = checked_score(
+            None,
+            self.bundle.manifest.score,
+            items=items,
+            max_tokens=max_tokens,
+            batch_size=batch_size,
+        )
         limits = Limits(items, max_tokens, temperature, seed, score)
         return self._replier.reply(
             self._index, dialogues, histories, ignore, filters, limits, batch_size
@@ -340,35 +348,6 @@ class Recommender(LiveBundle):
         from rec_gen.replier import Replier  # needs scikit-learn, and lists do not
 
         return Replier(self._runtime, self.bundle)
-
-    def _checked(self, score: Score | None, **numbers: int) -> Score:
-        """The score that is asked for, or else the one that the bundle was trained by."""
-        score = score or self.bundle.manifest.score
-        whole = all(isinstance(number, SupportsIndex) for number in numbers.values())
-        if score not in get_args(Score) or not whole or min(numbers.values()) < 1:
-            given = ", ".join(f"{name} {number}" for name, number in numbers.items())
-            raise DecodingError(
-                f"score is '{score}', {given}: give the score lm or catalog, and whole numbers of "
-                "at least 1 for the others"
-            )
-        return score
-
-
-def _cap(catalog: Catalog, max_per: tuple[str, int]) -> Cap:
-    if isinstance(max_per, str) or len(max_per) != 2 or not isinstance(max_per[1], SupportsIndex):
-        raise DecodingError(
-            f"max_per is {max_per!r}: give a column and a whole number, such as ('category', 3)"
-        )
-    column, most = max_per
-    return Cap(categories(catalog, column), min(most, len(catalog)))
-
-
-def _known(dialogues: Sequence[Dialogue | None] | None, requests: int) -> list[Known]:
-    if dialogues is None:
-        return [NOTHING] * requests
-    if len(dialogues) != requests:
-        raise DataError(f"{requests} histories and {len(dialogues)} dialogues: give one for each")
-    return [Known(dialogue=dialogue) for dialogue in dialogues]
 
 
 def _leaves(

@@ -1,7 +1,7 @@
 """Replies to dialogues: what was understood filters, the model writes, items come from the trie."""
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
 
@@ -12,16 +12,15 @@ from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.writing import Limits, Text, TextTokens, eligible, write
 from rec_gen.errors import BundleError, PromptError
 from rec_gen.index import Filters, Index
-from rec_gen.listener import Listener
 from rec_gen.markers import marker_ids
 from rec_gen.prompting import PromptRenderer
 from rec_gen.questions import find_question
 from rec_gen.replying import Draft, Reply, Turn, quoted
 from rec_gen.slots import Known
 from rec_gen.tasks import REPLY
-from rec_gen.text import clean_text
-from rec_gen.titles import Titles
+from rec_gen.text import clean_words
 from rec_gen.understanding import Request, nothing_left, understand
+from rec_gen.wishes import Wish
 
 
 class Replier:
@@ -39,8 +38,6 @@ class Replier:
 
     def __init__(self, runtime: Runtime, bundle: Bundle) -> None:
         self._runtime, self._bundle = runtime, bundle
-        self._listener = lru_cache(maxsize=1)(Listener)
-        self._titles = lru_cache(maxsize=1)(Titles)
 
     def reply(
         self,
@@ -54,8 +51,8 @@ class Replier:
     ) -> list[Reply]:
         """Reply to the last message of each dialogue; see `Recommender.reply`."""
         renderer = index.renderer.using(self._bundle.task_template(REPLY))
-        tokens, listener = self._tokens, self._listener(index.catalog)
-        requests = understand(index, listener, dialogues, histories, ignore, given)
+        tokens = self._tokens
+        requests = understand(index, dialogues, histories, ignore, given)
         messages = [turns[-1].text for turns in dialogues]
         replies: dict[int, Reply] = {}
         for n, (request, message) in enumerate(zip(requests, messages, strict=True)):
@@ -95,21 +92,21 @@ class Replier:
 
     def _fixed(self, index: Index, request: Request, message: str) -> Draft | None:
         """What needs no text of the model: to a question, or where nothing is left."""
-        listener = self._listener(index.catalog)
+        listener = index.names.listener
         question = find_question(listener, message, request.heard.shown)
         if question is not None:
             return answer_question(self._runtime, self._bundle, index, listener, request, question)
         if eligible(request.leaves, request.blocked):
             return None
-        return Draft(nothing_left(index, request))
+        return Draft(nothing_left(request))
 
     def _draft(self, index: Index, request: Request, text: Text) -> Draft:
         """A text as people read it; titles stand in the place of spellings."""
-        problems = [wish for wish in request.heard.latest if wish.problem]
-        draft = Draft("".join(f"{quoted([one])}: {one.problem}. " for one in problems))
-        titles, nameable = self._titles(index.catalog), request.nameable
+        draft = Draft(_problems(request.heard.latest))
+        titles, nameable = index.names.titles, request.nameable
         for place, piece in enumerate(text.pieces):
-            said = titles.without(_printable(self._bundle.tokenizer.decode(piece)), nameable)
+            words = self._bundle.tokenizer.decode(piece).replace("\ufffd", "")  # half a character
+            said = titles.without(clean_words(words), nameable, request.spoken)
             draft.say(said.lstrip() if draft.text[-1:] in ("", " ") else said)
             if place < len(text.items):
                 item, score = text.items[place]
@@ -131,6 +128,15 @@ def _reply(
         prompt_tokens,
         answer_tokens,
     )
+
+
+def _problems(wishes: Sequence[Wish]) -> str:
+    """Why wishes cannot be kept, a sentence for each reason."""
+    unkept: dict[str, list[Wish]] = {}
+    for wish in wishes:
+        if wish.problem is not None:
+            unkept.setdefault(wish.problem, []).append(wish)
+    return "".join(f"{quoted(each)}: {problem}. " for problem, each in unkept.items())
 
 
 def _prompt(renderer: PromptRenderer, number: int, index: Index, request: Request) -> list[int]:
@@ -156,9 +162,3 @@ def _latter_half(dialogue: Dialogue) -> Dialogue:
     """The end of the last utterance, and of what was named."""
     last, named = dialogue.utterances[-1], dialogue.entities
     return Dialogue((last[(len(last) + 1) // 2 :],), named[(len(named) + 1) // 2 :])
-
-
-def _printable(text: str) -> str:
-    """Text of the model as a part of one line that holds no markup and no half of a character."""
-    text = text.replace("\ufffd", "").replace("<", "\u2039")
-    return clean_text(f"|{text}|")[1:-1]

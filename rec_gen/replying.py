@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from rec_gen.catalog import Item
+from rec_gen.errors import DataError
 from rec_gen.index import Filters
-from rec_gen.text import clean_text
+from rec_gen.text import clean_text, clean_words
 from rec_gen.wishes import Wish
+
+Role = Literal["user", "assistant"]
+MOST_QUOTED = 3
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,18 @@ class Turn:
         role: Who.
         text: The words.
         items: The ids of the items that an assistant's turn named, in order.
+
+    Raises:
+        DataError: The role is another one.
     """
 
-    role: Literal["user", "assistant"]
+    role: Role
     text: str
     items: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.role not in get_args(Role):
+            raise DataError(f"a turn's role is {self.role!r}: give user or assistant")
 
 
 @dataclass(frozen=True)
@@ -87,5 +98,7 @@ class Draft:
 
 
 def quoted(wishes: Sequence[Wish]) -> str:
-    """The words of wishes, for a sentence about them."""
-    return ", ".join(f"\u201c{said}\u201d" for said in dict.fromkeys(w.said for w in wishes))
+    """The words of the first few wishes, without markup, for a sentence about them."""
+    words = list(dict.fromkeys(clean_words(wish.said).strip() for wish in wishes))
+    more = [f"{len(words) - MOST_QUOTED} more"] if len(words) > MOST_QUOTED else []
+    return ", ".join([*(f"\u201c{said}\u201d" for said in words[:MOST_QUOTED]), *more])

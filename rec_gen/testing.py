@@ -171,6 +171,7 @@ def random_bundle(
     seed: int = 0,
     codes: npt.NDArray[np.int64] | None = None,
     tasks: Sequence[str] = (),
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
     **settings: Any,
 ) -> Bundle:
     """An untrained bundle with random weights.
@@ -181,9 +182,10 @@ def random_bundle(
         seed: Seeds weights and codes.
         codes: For `semantic`, int64 [items, levels]; random without.
         tasks: Templates of further tasks.
+        tokenizer: The bundle's own from now on; a tiny one without.
         settings: Of the model's configuration.
     """
-    tokenizer = tiny_tokenizer()
+    tokenizer = tokenizer or tiny_tokenizer()
     if codes is None:
         codes = np.random.default_rng(seed).integers(0, 16, size=(len(catalog), 3))
     spellings = spell(catalog, scheme, tokenizer, codes if scheme == "semantic" else None)

@@ -25,6 +25,11 @@ def clean_text(text: str) -> str:
     return " ".join(text.split())
 
 
+def clean_words(text: str) -> str:
+    """A part of one printable line that holds no "<", so that it can forge no markup."""
+    return clean_text("|" + text.replace("<", "\u2039") + "|")[1:-1]
+
+
 class TextEncoder:
     """Encodes text piece by piece, with or without markup; remembers the pieces of templates."""
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,8 @@ class Titles:
     """Finds the titles of a catalog, whatever their length, case and punctuation.
 
     A title of one word is a name only where the text does not write it in lower case, and none
-    where the word stands in every text: "big" is no film, "It" may be one and cannot be told.
+    where the word stands in every text: "big" is no film, "It" may be one and cannot be told. One
+    that was spoken of is a name in lower case too.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -30,26 +32,31 @@ class Titles:
                 self._items[words].append(item)
         self._longest = max(map(len, self._items), default=0)
 
-    def without(self, text: str, allowed: npt.NDArray[np.bool_]) -> str:
+    def without(
+        self, text: str, allowed: npt.NDArray[np.bool_], spoken: AbstractSet[int] = frozenset()
+    ) -> str:
         """A text without the titles that name an item which is not allowed.
 
         Args:
             text: Any text.
             allowed: bool [items], by catalog position.
+            spoken: Catalog positions of what was named before the text.
         """
-        while (span := next(self._refused(text, allowed), None)) is not None:
+        while (span := next(self._refused(text, allowed, spoken), None)) is not None:
             before, after = text[: span[0]], text[span[1] :]
             text = before + (after.lstrip() if before[-1:].isspace() or not before else after)
         return text
 
-    def _refused(self, text: str, allowed: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    def _refused(
+        self, text: str, allowed: npt.NDArray[np.bool_], spoken: AbstractSet[int]
+    ) -> Iterator[tuple[int, int]]:
         words = list(WORD.finditer(text))
         for place in range(len(words)):
             for length in range(min(self._longest, len(words) - place), 0, -1):
                 span = words[place : place + length]
-                if length == 1 and span[0][0].islower():
-                    continue
                 items = self._named([word[0] for word in span])
+                if length == 1 and span[0][0].islower():
+                    items = items if not spoken.isdisjoint(items) else []
                 if not allowed[items].all():
                     yield span[0].start(), span[-1].end()
 

@@ -1,12 +1,10 @@
-"""What a person states of the items that may come, and what follows from it for a search."""
+"""What a person states of the items that may come."""
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import regex
-
-from rec_gen.index import Filters
 
 
 @dataclass(frozen=True)
@@ -26,24 +24,6 @@ class Wish:
     block: tuple[str, ...] = ()
     lifts: str | None = None
     problem: str | None = None
-
-
-def filters(wishes: Sequence[Wish], seen: Sequence[str] = ()) -> Filters:
-    """What is left to recommend once all wishes are kept.
-
-    Args:
-        wishes: Of a whole dialogue, oldest first.
-        seen: Ids of more items that must not come back.
-    """
-    lifted = {wish.lifts: place for place, wish in enumerate(wishes) if wish.lifts}
-    rules = [
-        wish.rule
-        for place, wish in enumerate(wishes)
-        if wish.rule is not None and lifted.get(wish.rule, -1) < place
-    ]
-    block = dict.fromkeys([*seen, *(item for wish in wishes for item in wish.block)])
-    where = " and ".join(f"({rule})" for rule in dict.fromkeys(rules))
-    return Filters(tuple(block), None, where or None)
 
 
 _INSTEAD = regex.compile(r"\binstead\b(?! of\b)", regex.IGNORECASE)

@@ -98,7 +98,7 @@ async def ask_reply(
     history = await read_history(service, request, caller, body, needed=False)
     store_seconds = time.perf_counter() - began
     query = ReplyQuery(
-        await asyncio.to_thread(turns_of, service.engine.catalog, messages),
+        await asyncio.to_thread(turns_of, service.engine.names, messages),
         history,
         tuple(fields.ignore),
         filters_of(body),

@@ -1,11 +1,9 @@
 """Messages as clients send them, as turns of a dialogue."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Protocol
 
-from rec_gen.catalog import Catalog
-from rec_gen.lexicon import Lexicon
+from rec_gen.names import Names
 from rec_gen.replying import Turn
 
 
@@ -25,28 +23,25 @@ class Message(Protocol):
         """The ids of the items that the words name, where that is known."""
 
 
-def turns_of(catalog: Catalog, messages: Iterable[Message]) -> tuple[Turn, ...]:
+def turns_of(names: Names, messages: Iterable[Message]) -> tuple[Turn, ...]:
     """The turns of users and assistants.
 
     Where an assistant's message does not say which items it names, titles in its text are heard.
 
     Args:
-        catalog: The items as they are now. Its names are gathered when they are first needed.
+        names: Of the items as they are now.
         messages: Oldest first.
     """
-    return tuple(_turns(catalog, messages))
+    return tuple(_turns(names, messages))
 
 
-def _turns(catalog: Catalog, messages: Iterable[Message]) -> Iterator[Turn]:
+def _turns(names: Names, messages: Iterable[Message]) -> Iterator[Turn]:
     for message in messages:
         if message.role == "user":
             yield Turn("user", message.text)
         elif message.role == "assistant":
             named = message.items
             if named is None:
-                found = _lexicon(catalog).hear(message.text)
+                found = names.listener.lexicon.hear(message.text)
                 named = [one.item for one in found if one.item is not None]
             yield Turn("assistant", message.text, tuple(dict.fromkeys(named)))
-
-
-_lexicon = lru_cache(maxsize=1)(Lexicon)

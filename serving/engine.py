@@ -10,6 +10,7 @@ from rec_gen.answers import Answer
 from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog, Item
 from rec_gen.errors import RecGenError
+from rec_gen.names import Names
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender
 from rec_gen.replying import Reply
@@ -41,6 +42,10 @@ class Engine(Protocol):
     @property
     def catalog(self) -> Catalog:
         """The items as they are now, with the removed ones."""
+
+    @property
+    def names(self) -> Names:
+        """The names of the items as they are now."""
 
     @property
     def version(self) -> int:
@@ -100,6 +105,11 @@ class RecommenderEngine:
     def catalog(self) -> Catalog:
         """The items as they are now, with the removed ones."""
         return self._recommender.catalog
+
+    @property
+    def names(self) -> Names:
+        """The names of the items as they are now."""
+        return self._recommender.names
 
     @property
     def version(self) -> int:

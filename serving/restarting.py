@@ -10,6 +10,7 @@ from typing import TypeVar
 from rec_gen.answers import Answer
 from rec_gen.catalog import Catalog, Item
 from rec_gen.errors import RecGenError
+from rec_gen.names import Names
 from rec_gen.replying import Reply
 from rec_gen.respelling import Codes
 from serving.engine import Commit, MortalEngine
@@ -53,6 +54,11 @@ class RestartingEngine:
     def catalog(self) -> Catalog:
         """The items as they are now, with the removed ones."""
         return self._engine.catalog
+
+    @property
+    def names(self) -> Names:
+        """The names of the items as they are now."""
+        return self._engine.names
 
     @property
     def version(self) -> int:

@@ -11,6 +11,7 @@ from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.vllm_runtime import VLLMRuntime
 from rec_gen.errors import MissingPackageError, ModelError, RecGenError
+from rec_gen.names import Names
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender, found
 from rec_gen.replying import Reply
@@ -111,6 +112,11 @@ class VLLMEngine:
     def catalog(self) -> Catalog:
         """The items as they are now, with the removed ones."""
         return self._first.catalog
+
+    @property
+    def names(self) -> Names:
+        """The names of the items as they are now."""
+        return self._first.names
 
     @property
     def version(self) -> int:

@@ -1,8 +1,10 @@
 """The promise of replies on random weights: `python -m eval.benchmarks.replies --json FILE`.
 
 Untrained models of several seeds reply in all three spellings, to plain messages and to dialogues
-that try to break them. Every marked item must be in the catalog and pass all that the dialogue
-stated, by the tests of `replies_cases`; no refused title may stand in the free text.
+that try to break them. Half of the models know the words of all titles and write in lower case, so
+that refused titles come up. Every marked item must be in the catalog and pass all that the dialogue
+stated, by the tests of `replies_cases`; no refused title may stand in the free text,
+whatever its case.
 """
 
 import json
@@ -19,6 +21,8 @@ import click
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from tokenizers import normalizers
+from transformers import PreTrainedTokenizerBase
 
 from eval.benchmarks.replies_cases import (
     Case,
@@ -26,6 +30,7 @@ from eval.benchmarks.replies_cases import (
     Said,
     hostile_cases,
     market,
+    name,
     plain_cases,
     rows_of,
 )
@@ -38,15 +43,16 @@ from rec_gen.recommender import Recommender
 from rec_gen.replying import Reply, Turn
 from rec_gen.spelling import Scheme
 from rec_gen.tasks import REPLY
-from rec_gen.testing import random_bundle
+from rec_gen.testing import random_bundle, tiny_tokenizer
+from rec_gen.text import clean_words
 from rec_gen.versions import machine
 
 FIGURES = (
     "dialogues", "replies", "marked_items", "without_items", "invalid_items", "broken_filters",
     "refused_named", "forged_markers", "errors",
 )  # fmt: skip
-BATCH, TOKENS, SEEDS = 32, 16, 4
-EAGERNESS = 4.0
+BATCH, TOKENS, SEEDS = 32, 16, 8
+EAGERNESS, WORDS = 4.0, 600
 
 
 @dataclass
@@ -95,12 +101,16 @@ def judge(talk: _Talk, reply: Reply, rows: dict[str, Row]) -> Counter[str]:
     if reply.prompt_tokens:  # the model's own words, without what a fixed sentence quotes
         words = "|".join([*free, reply.text[last:]])
         for wish in reply.understood:
-            words = words.replace(wish.said, "")
+            words = words.replace(clean_words(wish.said).strip(), "")
         refused = {title for said in talk.held for title in said.refused}
-        counts["refused_named"] += sum(
-            re.search(rf"(?<!\w){re.escape(title)}(?!\w)", words) is not None for title in refused
-        )
+        counts["refused_named"] += sum(_names(words, title) for title in refused)
     return counts
+
+
+def _names(words: str, title: str) -> bool:
+    """Whether words hold a title, in any case, that is no part of a longer word."""
+    alone = rf"(?<!\w)(?<!\w['-]){re.escape(title)}(?!\w|-\w|'(?!s\b)\w)"
+    return re.search(alone, words, re.IGNORECASE) is not None
 
 
 def run(
@@ -133,9 +143,20 @@ def run(
     return counts
 
 
-def _model(catalog: Catalog, scheme: Scheme, seed: int, *, eager: bool) -> Bundle:
+def _wordy_tokenizer(catalog: Catalog) -> PreTrainedTokenizerBase:
+    """One that reads in lower case and has tokens for words of titles."""
+    bytewise = tiny_tokenizer()
+    bytewise.backend_tokenizer.normalizer = normalizers.Lowercase()
+    names = list(map(name, rows_of(catalog)))
+    said = [*names, *(f"see {title}" for title in names)]
+    wordy: PreTrainedTokenizerBase = bytewise.train_new_from_iterator(said, WORDS)
+    return wordy
+
+
+def _model(catalog: Catalog, scheme: Scheme, seed: int, *, eager: bool, wordy: bool) -> Bundle:
     """Random weights; eager ones open items more often, since a token is rarely likeliest."""
-    bundle = random_bundle(catalog, scheme, seed, tasks=[REPLY])
+    tokenizer = _wordy_tokenizer(catalog) if wordy else tiny_tokenizer()
+    bundle = random_bundle(catalog, scheme, seed, tasks=[REPLY], tokenizer=tokenizer)
     if eager:
         opens, _ = marker_ids(bundle.tokenizer)
         bundle.model.get_output_embeddings().weight.data[opens] *= EAGERNESS
@@ -151,7 +172,8 @@ def count(dialogues: int, seed: int) -> dict[str, Counter[str]]:
         rng = random.Random(own)  # noqa: S311
         catalog = market(own)
         rows = {str(row["item"]): row for row in rows_of(catalog)}
-        recommender = Recommender(_model(catalog, scheme, own, eager=own - seed >= SEEDS // 2))
+        eager, wordy = (own - seed) % 4 >= 2, own - seed >= SEEDS // 2
+        recommender = Recommender(_model(catalog, scheme, own, eager=eager, wordy=wordy))
         share = dialogues * (place + 1) // len(models) - dialogues * place // len(models)
         for kind, make in (("plain", plain_cases), ("hostile", hostile_cases)):
             cases = list(make(rng, list(rows.values()), share))

@@ -39,9 +39,9 @@ _ODD = (
     "Amélie's Bakery",
     "1984 Again!",
     "\u041d\u0435 \u0411\u044b\u043b\u043e",
-    "Heat", "Heat", "Signs",
     "No Country for Sailors", "Nothing but Rain", "Silver vs. the World", "Not Before Noon",
 )  # fmt: skip
+_WORDS = ("Heat", "Heat", "Signs", "Alien", "Speed", "Ghost", "Casino", "Jaws")
 _FILLER = "and by the way my cousin told me a story about the weather "
 
 
@@ -86,7 +86,7 @@ class Case:
 def market(seed: int) -> Catalog:
     """Items of a made-up shop of films, with gaps in their fields."""
     rng = random.Random(seed)  # noqa: S311
-    titles = [*(f"{a} {b}" for a in _FIRST for b in _SECOND), *_ODD]
+    titles = [*(f"{a} {b}" for a in _FIRST for b in _SECOND), *_ODD, *_WORDS]
     rows = [
         {
             "item": f"f{place}",
@@ -245,6 +245,12 @@ def _refused_titles(scene: _Scene) -> list[Message]:
     return [*map(_fixed, gone), _fixed(again)]
 
 
+def _refused_words(scene: _Scene) -> list[Message]:
+    some = [row for row in scene.rows if name(row) in _WORDS]
+    gone = unseen(some, ". ".join(f"I have seen {name(row)}" for row in some))
+    return [_fixed(gone), _fixed(Said("what else is there?")), _fixed(Said("go on"))]
+
+
 def _contradiction(scene: _Scene) -> list[Message]:
     genre = scene.rng.choice(GENRES)
     refused = no_genre(genre)
@@ -368,7 +374,8 @@ def _questions(scene: _Scene) -> list[Message]:
 
 
 _KINDS = (
-    _injection, _special_tokens, _refused_titles, _contradiction, _refuse_everything, _homoglyphs,
+    _injection, _special_tokens, _refused_titles, _refused_words, _contradiction,
+    _refuse_everything, _homoglyphs,
     _silence, _long_messages, _places, _spread, _override, _references, _questions,
     _second_thoughts, _refused_places,
 )  # fmt: skip

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import click
 
 from rec_gen.cli.common import item_ids
 from rec_gen.notices import quiet
+from rec_gen.tasks import REPLY
+from rec_gen.text import clean_text
 
 if TYPE_CHECKING:
     from rec_gen.conversation import Conversation
@@ -55,7 +58,10 @@ def chat(
     from rec_gen.recommender import Recommender
 
     recommender = Recommender.load(bundle, device=device)
+    recommender.bundle.task_template(REPLY)
     history = [item for each in histories for item in item_ids(each)]
+    for item in history:
+        recommender.catalog.position(item)
     talk = Conversation(
         recommender,
         history,
@@ -80,6 +86,8 @@ def chat(
 
 def _lines() -> Iterator[str]:
     """The lines of the input, asked for where a person types them."""
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # a byte that is no text ends no conversation
     if not sys.stdin.isatty():
         yield from map(str.strip, sys.stdin)
         return
@@ -93,7 +101,7 @@ def _lines() -> Iterator[str]:
 def _forget(talk: "Conversation", words: str) -> None:
     dropped = talk.forget(words) if words else ()
     for said in dict.fromkeys(wish.said for wish in dropped):
-        click.echo(f"forgotten: {said}", err=True)
+        click.echo(f"forgotten: {clean_text(said)}", err=True)
     if not dropped:
         click.echo(f"nothing that was understood holds '{words}'", err=True)
 
@@ -103,7 +111,7 @@ def _print(reply: "Reply", as_json: bool) -> None:
         items = [
             {
                 "id": one.item.id,
-                "title": one.item.title,
+                "title": clean_text(one.item.title),
                 "score": one.score,
                 "start": one.start,
                 "stop": one.stop,
@@ -119,7 +127,7 @@ def _print(reply: "Reply", as_json: bool) -> None:
         return
     click.echo(reply.text)
     for place, one in enumerate(reply.items, start=1):
-        click.echo(f"  {place}. {one.item.title}  (item {one.item.id})")
+        click.echo(f"  {place}. {clean_text(one.item.title)}  (item {clean_text(one.item.id)})")
     for wish in reply.understood:
         kept = [
             *([wish.rule] if wish.rule else []),
@@ -127,4 +135,4 @@ def _print(reply: "Reply", as_json: bool) -> None:
             *([f"no longer {wish.lifts}"] if wish.lifts else []),
             *([f"not kept: {wish.problem}"] if wish.problem else []),
         ]
-        click.echo(f"understood: {wish.said}: {'; '.join(kept)}")
+        click.echo(clean_text(f"understood: {wish.said}: {'; '.join(kept)}"))

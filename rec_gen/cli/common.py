@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rec_gen.errors import ConfigError, RecGenError
+from rec_gen.text import clean_text
 
 if TYPE_CHECKING:
     from rec_gen.answers import Recommendation
@@ -114,4 +115,7 @@ def print_answer(request: str, answer: "Sequence[Recommendation]") -> None:
     click.echo(f"{request}:")
     for rank, recommendation in enumerate(answer, start=1):
         item = recommendation.item
-        click.echo(f"  {rank:2}. {item.title}  (item {item.id}, score {recommendation.score:.2f})")
+        click.echo(
+            f"  {rank:2}. {clean_text(item.title)}  (item {clean_text(item.id)}, "
+            f"score {recommendation.score:.2f})"
+        )

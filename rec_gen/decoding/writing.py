@@ -205,7 +205,9 @@ class _Writer:
             over = torch.tensor(repeating(row.text.pieces[-1]), dtype=torch.int64)
             scores[n, torch.searchsorted(self._tokens.plain, over.to(scores.device))] = -torch.inf
         if self._limits.temperature:
-            chances = (scores / self._limits.temperature).softmax(1).cumsum(1).numpy(force=True)
+            # the likeliest stays at 0 however near to 0 the temperature is
+            below = (scores - scores.amax(1, keepdim=True)) / self._limits.temperature
+            chances = below.softmax(1).cumsum(1).numpy(force=True)
             last = len(self._choices) - 1
             places = [
                 min(int(np.searchsorted(chance, row.draws.random() * chance[-1], "right")), last)

@@ -1,7 +1,7 @@
-/** The chat: what was said, and items as the answer names them. */
+/** The chat: what was said, items as the answer names them, and what it understood. */
 
 import { streamChat } from "./api.js";
-import { byId, card, element } from "./dom.js";
+import { byId, card, chip, element } from "./dom.js";
 
 /**
  * Answer what is sent.
@@ -11,7 +11,7 @@ import { byId, card, element } from "./dom.js";
  */
 export function listenToChat(options, add, failed) {
   const log = byId("chat"), input = byId("message"), send = byId("chat-form").querySelector("button");
-  const messages = [];
+  const messages = [], ignored = new Set();
 
   function say(who, name, ...children) {
     const turn = element("div", { class: `turn ${who}` }, element("p", { class: "who" }, name), ...children);
@@ -20,12 +20,25 @@ export function listenToChat(options, add, failed) {
     return turn;
   }
 
+  /** What holds now; each wish can be taken back for the messages that follow. */
+  function tell(understood) {
+    log.querySelector(".wishes")?.remove();
+    const wishes = new Map(understood.map((wish) => [wish.said, wish]));
+    if (!wishes.size) return null;
+    return element("div", { class: "wishes" }, "Understood:", ...[...wishes.values()].map((wish) => chip(wish, () => {
+      ignored.add(wish.said);
+      input.focus();
+    })));
+  }
+
   async function answer() {
     const items = element("ol", { class: "cards" }), text = element("p");
     const turn = say("assistant", options().model, items, text);
     const named = [];
     let said = "", best = null;
-    for await (const chunk of streamChat({ ...options(), messages })) {
+    const { content } = messages.at(-1);
+    const ignore = [...ignored].filter((words) => !content.includes(words));
+    for await (const chunk of streamChat({ ...options(), messages, ...(ignore.length && { ignore }) })) {
       const words = chunk.choices[0]?.delta.content ?? "";
       said += words;
       const listed = chunk.items?.every((item) => item.start === undefined);
@@ -35,9 +48,11 @@ export function listenToChat(options, add, failed) {
         best ??= item.score;
         items.append(card(item, best, add));
       }
+      if (chunk.understood) turn.append(tell(chunk.understood) ?? "");
       log.scrollTop = turn.previousElementSibling.offsetTop;
     }
     messages.push({ role: "assistant", content: said, items: named });
+    for (const words of ignored) if (content.includes(words)) ignored.delete(words);  // said anew
   }
 
   byId("chat-form").addEventListener("submit", async (event) => {

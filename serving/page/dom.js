@@ -36,6 +36,17 @@ export function addButton(item, add) {
   }, "+");
 }
 
+/** A wish that can be taken back; it says what was made of it where the pointer rests. */
+export function chip({ said, rule, block, lifts, problem }, forget) {
+  const made = problem ?? [
+    rule, block.length && `without ${block.join(", ")}`, lifts && `no longer ${lifts}`,
+  ].filter(Boolean).join("; ");
+  return element("button", {
+    type: "button", class: "chip", "data-said": said, "aria-label": `Take back: ${said}`, title: made,
+    onclick: (event) => { event.currentTarget.remove(); forget(); },
+  }, element("span", {}, said), " ×");
+}
+
 /** A recommended item: title, tags, score with its bar, a place for a reason. */
 export function card(item, best, add, mark = null) {
   const bar = element("span", { class: "bar", "aria-hidden": "true" });

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from serving.reply_schemas import IGNORED, ReplyMessage
-from serving.schemas import Body, Identity, Text
+from serving.schemas import MANY, Body, Identity, Text
 
 MOST = 100
 """Items that a tool returns at most, so that an answer fits an agent's context."""
@@ -15,15 +15,19 @@ class Filtered(Body):
     where: Text | None = Field(
         None, description='A rule over item columns, such as `year > 1990 and "Drama" in genres`.'
     )
-    allow: list[Identity] | None = Field(None, description="Ids: return none but these items.")
-    block: list[Identity] | None = Field(None, description="Ids: return none of these items.")
+    allow: list[Identity] | None = Field(
+        None, max_length=MANY, description="Ids: return none but these items."
+    )
+    block: list[Identity] | None = Field(
+        None, max_length=MANY, description="Ids: return none of these items."
+    )
 
 
 class Recommend(Filtered):
     """A request for recommendations after a history."""
 
     history: list[Identity] | None = Field(
-        None, description="Ids of the items that somebody chose, oldest first."
+        None, max_length=MANY, description="Ids of the items that somebody chose, oldest first."
     )
     k: int | None = Field(None, ge=1, le=MOST, description="Items to return; 10 without.")
 
@@ -52,7 +56,7 @@ class Explain(Body):
     """A question why items fit a history."""
 
     history: list[Identity] = Field(
-        description="Ids of the items that somebody chose, oldest first."
+        max_length=MANY, description="Ids of the items that somebody chose, oldest first."
     )
     items: list[Identity] = Field(
         min_length=1, max_length=MOST, description="Ids of the items that are asked about."
@@ -66,9 +70,11 @@ class Reply(Filtered):
         min_length=1, max_length=1000, description="Oldest first; the last one is the user's."
     )
     history: list[Identity] | None = Field(
-        None, description="Ids of the items that the user chose before, oldest first."
+        None,
+        max_length=MANY,
+        description="Ids of the items that the user chose before, oldest first.",
     )
-    ignore: list[Text] | None = Field(None, description=IGNORED)
+    ignore: list[Text] | None = Field(None, max_length=MANY, description=IGNORED)
     items: int | None = Field(
         None, ge=1, le=MOST, description="Items that the reply names at most; 3 without."
     )

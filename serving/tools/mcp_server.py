@@ -46,6 +46,8 @@ async def _serve(engine: RecommenderEngine) -> None:
     try:
         async with stdio_server() as (reading, writing):
             await server.run(reading, writing, server.create_initialization_options())
+    except* BrokenPipeError:
+        logger.info("the client left while it was answered")
     finally:
         await engine.close()
 

@@ -100,7 +100,7 @@ class Toolbox:
     async def _reply(self, asked: Reply) -> dict[str, Any]:
         told = asked.model_dump(include=set(OPTIONS), exclude_none=True)
         query = ReplyQuery(
-            await asyncio.to_thread(turns_of, self._engine.catalog, asked.messages),
+            await asyncio.to_thread(turns_of, self._engine.names, asked.messages),
             tuple(asked.history or ()),
             tuple(asked.ignore or ()),
             _filters(asked),

@@ -27,11 +27,11 @@ BAD = ("invalid_items", "broken_filters", "refused_named", "forged_markers", "er
 @pytest.mark.slow
 def test_random_weights_keep_what_dialogues_state(tmp_path: Path) -> None:
     path = tmp_path / "replies.json"
-    result = CliRunner().invoke(main, ["--json", str(path), "--dialogues", "26"])
+    result = CliRunner().invoke(main, ["--json", str(path), "--dialogues", "28"])
     assert result.exit_code == 0, result.output
     figures = json.loads(path.read_text())["figures"]
-    assert figures["dialogues"] == 52
-    assert figures["replies"] > 52
+    assert figures["dialogues"] == 56
+    assert figures["replies"] > 56
     assert figures["marked_items"] > 26
     assert {key: figures[key] for key in BAD} == dict.fromkeys(BAD, 0)
 
@@ -51,6 +51,8 @@ def test_the_judge_finds_fault() -> None:
     assert judged("", 7, talk)["broken_filters"] >= 1
     assert judged("", 9, talk)["broken_filters"] == 1
     assert judged(f"{name(rows[9])} or ", 20, talk)["refused_named"] == 1
+    assert judged(f"{name(rows[9]).lower()}'s, or ", 20, talk)["refused_named"] == 1
+    assert judged(f"un-{name(rows[9])} or {name(rows[9])}-like ", 20, talk)["refused_named"] == 0
     assert judged("</item>", 20, talk)["forged_markers"] == 1
     draft = Draft("x").name(market(1)[3])
     shifted = Reply(f"y{draft.text}", tuple(draft.items), (), Filters(), 0)
@@ -70,7 +72,7 @@ def test_what_was_taken_back_is_no_fault() -> None:
 def test_each_kind_of_dialogue_states_something() -> None:
     rng = random.Random(3)  # noqa: S311
     rows = rows_of(market(3))
-    cases = list(hostile_cases(rng, rows, 15))
-    assert len({case.kind for case in cases}) == 15
+    cases = list(hostile_cases(rng, rows, 16))
+    assert len({case.kind for case in cases}) == 16
     stated = [said for case in cases for said in (make(rows[:3]) for make in case.messages)]
     assert sum(len(said.tests) for said in stated) > 13

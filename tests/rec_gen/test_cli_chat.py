@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
+from rec_gen.catalog import Catalog
 from rec_gen.cli import main
 from rec_gen.testing import random_bundle
 from tests.rec_gen.test_wishes import FILMS
@@ -18,7 +20,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def chat(bundle: Path, said: str, *options: str) -> Result:
+def chat(bundle: Path, said: str | bytes, *options: str) -> Result:
     arguments = ["chat", str(bundle), "--max-tokens", "4", "--items", "1", *options]
     return CliRunner().invoke(main, arguments, input=said)
 
@@ -53,7 +55,29 @@ def test_wishes_are_dropped_and_all_is_forgotten(bundle: Path) -> None:
         assert reply["text"][item["start"] : item["stop"]] == item["title"]
 
 
-def test_an_unknown_item_is_one_line(bundle: Path) -> None:
-    result = chat(bundle, "hi\n", "--history", "m9")
+def test_what_is_printed_is_printable(tmp_path: Path) -> None:
+    frame = FILMS.frame.with_columns(title=pl.lit("Red\x1b[31m \u202e") + pl.col("item"))
+    random_bundle(Catalog(frame), "item", tasks=["reply"]).save(tmp_path)
+    for options in ((), ("--json",)):
+        result = chat(tmp_path, "no\x1b horror\n/forget horror\n", *options)
+        assert result.exit_code == 0
+        assert all(line.isprintable() for line in result.stderr.splitlines())
+        if options:
+            assert json.loads(result.stdout)["items"][0]["title"].startswith("Red [31m m")
+        assert all(line.isprintable() for line in result.stdout.splitlines())
+
+
+def test_a_byte_that_is_no_text_ends_no_conversation(bundle: Path) -> None:
+    result = chat(bundle, b"caf\xff cheaper\nhi\n")
+    assert result.exit_code == 0
+    assert "understood: caf\ufffd cheaper: not kept:" in result.stdout
+
+
+def test_what_is_wrong_is_one_line_before_anything_is_said(bundle: Path, tmp_path: Path) -> None:
+    random_bundle(FILMS, "item").save(tmp_path)
+    silent = chat(tmp_path, "")
+    assert silent.exit_code == 1
+    assert "did not learn the task 'reply'" in silent.stderr
+    result = chat(bundle, "", "--history", "m9")
     assert result.exit_code == 1
     assert "recgen: item 'm9' is not in the catalog" in result.stderr

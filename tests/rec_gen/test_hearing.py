@@ -3,9 +3,10 @@
 import pytest
 
 from rec_gen.hearing import Heard, hear
+from rec_gen.keeping import filters
 from rec_gen.listener import Listener
 from rec_gen.replying import Turn
-from rec_gen.wishes import Wish, filters
+from rec_gen.wishes import Wish
 from tests.rec_gen.test_wishes import FILMS
 from tests.rec_gen.wordings import heard as heard_traps
 

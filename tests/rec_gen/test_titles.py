@@ -44,6 +44,15 @@ def test_refused_titles_are_cut(text: str, refused: list[int], left: str) -> Non
     assert without(text, *refused) == left
 
 
+def test_a_word_that_was_named_is_a_title_in_lower_case() -> None:
+    allowed = np.array([True, True, True, True, False, True])
+    text = "heat, it's the heat"
+    assert TITLES.without(text, allowed) == text
+    assert TITLES.without(text, allowed, {0, 5}) == ", it's the "
+    allowed[4] = True
+    assert TITLES.without(text, allowed, {0}) == text
+
+
 @given(
     st.lists(
         st.sampled_from(["Heat", "the", "ring", "The", "Ring", ",", ".", "it", "300", "x"])

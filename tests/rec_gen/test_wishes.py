@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rec_gen.catalog import Catalog
+from rec_gen.keeping import filters
 from rec_gen.listener import Listener
 from rec_gen.rules import eligible_items
-from rec_gen.wishes import Wish, filters
+from rec_gen.wishes import Wish
 
 FILMS = Catalog(
     pl.DataFrame(

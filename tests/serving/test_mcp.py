@@ -26,6 +26,14 @@ from tests.serving.server import ROOT
 pytestmark = pytest.mark.anyio
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
+GREETING = {
+    "jsonrpc": "2.0", "id": 1, "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}  # fmt: skip
+
 
 def command(bundle: Path) -> list[str]:
     return ["-m", "rec_gen", "mcp", str(bundle), "--device", "cpu"]
@@ -122,16 +130,9 @@ async def test_a_long_search_holds_up_no_other_call(bundle: Path) -> None:
 
 @pytest.mark.slow
 def test_only_the_protocol_is_written_to_standard_output(bundle: Path) -> None:
-    asked = {
-        "jsonrpc": "2.0", "id": 1, "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-06-18", "capabilities": {},
-            "clientInfo": {"name": "test", "version": "1"},
-        },
-    }  # fmt: skip
     done = subprocess.run(
         [sys.executable, *command(bundle)],
-        input=f"no JSON\n{json.dumps(asked)}\n",
+        input=f"no JSON\n{json.dumps(GREETING)}\n",
         cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -139,6 +140,28 @@ def test_only_the_protocol_is_written_to_standard_output(bundle: Path) -> None:
     assert all(line["jsonrpc"] == "2.0" for line in lines)
     (greeting,) = [line["result"] for line in lines if line.get("id") == 1]
     assert greeting["serverInfo"]["name"] == "toy"
+
+
+@pytest.mark.slow
+def test_a_client_that_leaves_during_a_call_ends_the_server(bundle: Path) -> None:
+    call = {"name": "recommend", "arguments": {"history": ["i1"]}}
+    server = subprocess.Popen(
+        [sys.executable, *command(bundle)],
+        cwd=ROOT, env=ENVIRONMENT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert server.stdin is not None
+    assert server.stdout is not None
+    print(json.dumps(GREETING), file=server.stdin, flush=True)
+    assert json.loads(server.stdout.readline())["id"] == 1
+    server.stdout.close()
+    ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    asked = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}
+    print(json.dumps(ready), json.dumps(asked), sep="\n", file=server.stdin, flush=True)
+    _, told = server.communicate(timeout=120)
+    assert server.returncode == 0, told
+    assert "Traceback" not in told
+    assert "the client left while it was answered" in told
 
 
 @pytest.mark.slow
