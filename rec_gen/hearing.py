@@ -68,27 +68,26 @@ def hear(listener: Listener, turns: Sequence[Turn], ignore: Collection[str] = ()
             recommended += turn.items
         else:
             messages += 1
-            clauses = listener.clauses(turn.text)
-            questions = {clause.text for clause in clauses if asks(clause, shown)}
+            questions = _questions(listener, turn.text, shown)
             questioned = find_question(listener, turn.text, shown) is not None
-            stated = [clause.text for clause in clauses if clause.text not in questions]
-            latest = [
+            stated = [
                 wish
                 for wish in listener.hear(turn.text, shown)
                 if not _ignored(wish, ignore, messages)
                 and (wish.said not in questions or (wish.rule or "").startswith("not "))
             ]
-            released = {
-                item: Wish(said, lifts=f"not {name_of(catalog[catalog.position(item)].title)}")
-                for item, said in listener.asked_for(turn.text, shown).items()
-            }
-            released = {
+            back = {
                 item: wish
-                for item, wish in released.items()
+                for item, wish in _released(listener, turn.text, shown).items()
                 if not _ignored(wish, ignore, messages)
             }
-            wishes, latest = settled(wishes, latest, released)
-            chosen += [item for text in stated for item in listener.refer(text)]
+            wishes, latest = settled(wishes, stated, back)
+            chosen += [
+                item
+                for clause in listener.clauses(turn.text)
+                if clause.text not in questions
+                for item in listener.refer(clause.text)
+            ]
             mentioned = listener.refer(turn.text, shown)
             asked = set(listener.asked_for(turn.text, shown, told=True))
             found = listener.lexicon.hear(turn.text)
@@ -104,6 +103,20 @@ def hear(listener: Listener, turns: Sequence[Turn], ignore: Collection[str] = ()
         tuple(dict.fromkeys(chosen)),
         Dialogue(tuple(turn.text for turn in turns), tuple(entities)),
     )
+
+
+def _questions(listener: Listener, message: str, shown: Sequence[str]) -> set[str]:
+    """The parts of a message that ask about items, of which only refusals are wishes."""
+    return {clause.text for clause in listener.clauses(message) if asks(clause, shown)}
+
+
+def _released(listener: Listener, message: str, shown: Sequence[str]) -> dict[str, Wish]:
+    """For each item that a message asks for, the wish that lifts its block."""
+    catalog = listener.catalog
+    return {
+        item: Wish(said, lifts=f"not {name_of(catalog[catalog.position(item)].title)}")
+        for item, said in listener.asked_for(message, shown).items()
+    }
 
 
 def _ignored(wish: Wish, ignore: Collection[str], messages: int) -> bool:

@@ -7,6 +7,7 @@ mean one thing or its opposite is not heard.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import groupby
 
 from rec_gen.bounds import (
@@ -40,6 +41,7 @@ class Listener:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog, self.lexicon = catalog, Lexicon(catalog)
+        self._clauses = lru_cache(maxsize=256)(partial(clauses, self.lexicon))
         numeric = {
             name for name, dtype in catalog.frame.schema.items()
             if dtype.is_numeric() and name.isidentifier()
@@ -64,9 +66,9 @@ class Listener:
             wishes += self._hear_clause(clause, referred, list(shown))
         return wishes
 
-    def clauses(self, message: str) -> list[Clause]:
+    def clauses(self, message: str) -> Sequence[Clause]:
         """The parts of a message that a "not" does not reach across; no name is cut."""
-        return clauses(self.lexicon, message)
+        return self._clauses(message)
 
     def refer(self, message: str, shown: Sequence[str] = ()) -> list[str]:
         """The items that a message names by title, or by their place among those shown last.

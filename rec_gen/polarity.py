@@ -15,6 +15,7 @@ class Stance(StrEnum):
 
     BARE = "bare"
     ASKED = "asked"
+    WITH = "with"
     ALLOWED = "allowed"
     REFUSED = "refused"
     SEEN = "seen"
@@ -86,6 +87,7 @@ class Stances:
         """
         cue = self._before(start, Stance.LIKED)
         stance = cue.stance if cue else Stance.BARE
+        stance = Stance.ASKED if stance is Stance.WITH else stance
         if stance is not Stance.REFUSED and _FINE.match(self._words, end):
             return Stance.ALLOWED
         if stance is Stance.ASKED and _DENIED.match(self._words, end):
@@ -148,7 +150,7 @@ class Stances:
             behind = between[between.rfind("_") + 1 :]
             if "_" not in between or regex.search(r"\b(?:any|anything)\b", behind):
                 return None
-            return Stance.ASKED if regex.search(r"\band\b", behind) else Stance.UNCLEAR
+            return Stance.WITH if regex.search(r"\band\b", behind) else Stance.UNCLEAR
         if kind == "seen" and not apart:
             free = self._negation is not None and self._negation[0] == "no"
             return Stance.SEEN if free else Stance.UNCLEAR
@@ -169,5 +171,10 @@ class Stances:
             self._negation = None
         if kind == "seen" and _OTHERS.search(self._words[:start]):
             return Stance.UNCLEAR
-        stances = {"like": Stance.LIKED, "seen": Stance.SEEN, "tell": Stance.TOLD}
+        stances = {
+            "with": Stance.WITH,
+            "like": Stance.LIKED,
+            "seen": Stance.SEEN,
+            "tell": Stance.TOLD,
+        }
         return stances.get(kind, Stance.ASKED)

@@ -207,6 +207,7 @@ UNREFUSED = (
     "I never get tired of {}",
     "I'm not against {}",
     "don't forget {}",
+    "never mind the {}",
     "I wouldn't say no to {}",
     "not that I hate {}",
     "I can't imagine life without {}",

@@ -83,6 +83,7 @@ def test_what_was_not_stated_blocks_nothing(message: str) -> None:
         ("the second one is boring", set()),
         ("is the second one scary?", set()),
         ("like the second one", set()),
+        ("reply with The Ring", set()),
         ("every horror film but The Ring", set()),
         ("The Ring please", {"ring"}),
         ("something similar to Scream", set()),

@@ -49,6 +49,9 @@ def test_a_wish_is_dropped_until_it_is_said_again(recommender: Recommender) -> N
     assert talk.forget("after") == ()
     assert words(talk.say("more")) == ["no horror"]
     assert words(talk.say("well, only after 2000"))[-1] == "only after 2000"
+    talk.forget("horror")
+    assert talk.ignored == ["1: only after 2000", "3: no horror"]
+    assert "no horror" not in words(talk.say("no horror movies"))
     talk.reset()
     assert not talk.say("hi").understood
 

@@ -105,6 +105,9 @@ async def test_stated_filters_hold_and_can_be_taken_back(client: httpx.AsyncClie
     said = [wish["said"] for wish in nothing["understood"]]
     back = await replied(client, user("not Brand A"), **only, ignore=said)
     assert not back["understood"]
+    turns = (user("not Brand A"), assistant("Film 2 cedar."), user("not Brand A"))
+    again = await replied(client, *turns, ignore=["1: not Brand A"])
+    assert len(again["understood"]) == 1
     assert named(back) == {"i3"}
 
 
