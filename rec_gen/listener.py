@@ -143,7 +143,7 @@ class Listener:
             elif meant:
                 yield Wish(said, problem=f"{pronoun.word}? Nothing was recommended yet")
         if not gone and asks_for_others(clause.words):
-            gone = shown
+            gone = [*shown, *referred]
         if gone:
             yield Wish(said, block=tuple(dict.fromkeys(gone)))
 

@@ -75,6 +75,8 @@ def left(wishes: list[Wish], catalog: Catalog = FILMS) -> set[str]:
         ("without DreamWorks", ALL - {"m2"}),
         ("not Heat again", ALL - {"m1"}),
         ("I have seen Heat and Signs", ALL - {"m1", "m5"}),
+        ("I liked Heat. Something else", ALL - {"m1"}),
+        ("something else like Heat", ALL - {"m1"}),
     ],
 )
 def test_messages(message: str, expected: set[str]) -> None:
