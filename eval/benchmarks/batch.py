@@ -134,6 +134,15 @@ def two_workers(folder: Path, users: int, batch: int) -> dict[str, float]:
     }
 
 
+def _make_market(folder: Path, items: int, users: int, fewer: int) -> None:
+    """Write the bundle and the tables of users of a job; its memory is let go of."""
+    market = Market(items)
+    table = market.users(users)
+    table.write_parquet(folder / "users.parquet")
+    table.head(fewer).write_parquet(folder / "fewer.parquet")
+    market.bundle().save(folder / "bundle")
+
+
 @click.command()
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option("--items", default=1_000_000, show_default=True)
@@ -143,6 +152,11 @@ def two_workers(folder: Path, users: int, batch: int) -> dict[str, float]:
 @click.option("--part-rows", default=1024, show_default=True)
 @click.option("--batch-size", default=32, show_default=True)
 @click.option("--workers", default=os.cpu_count() or 1, help="Processes; default: one a core.")
+@click.option(
+    "--only",
+    type=click.Choice(["job", "cluster"]),
+    help="Measure one half again, and keep the other's figures in FILE.",
+)
 def main(
     json_path: Path | None,
     items: int,
@@ -152,19 +166,20 @@ def main(
     part_rows: int,
     batch_size: int,
     workers: int,
+    only: str | None,
 ) -> None:
     """Measure a batch job."""
+    figures: dict[str, float] = {}
+    if only and json_path and json_path.exists():
+        figures = json.loads(json_path.read_text(encoding="utf-8"))["figures"]
     with TemporaryDirectory() as place:
         folder = Path(place)
-        market = Market(items)
-        table = market.users(users)
-        table.write_parquet(folder / "users.parquet")
-        table.head(killed_users).write_parquet(folder / "fewer.parquet")
-        market.bundle().save(folder / "bundle")
-        del table, market
-        fewer = min(killed_users, users)
-        figures = whole_job(folder, users, fewer, part_rows, batch_size, workers)
-        figures |= two_workers(folder, worker_users, batch_size)
+        if only != "cluster":
+            fewer = min(killed_users, users)
+            _make_market(folder, items, users, fewer)
+            figures |= whole_job(folder, users, fewer, part_rows, batch_size, workers)
+        if only != "job":
+            figures |= two_workers(folder, worker_users, batch_size)
     figures = {name: round(value, 4) for name, value in figures.items()}
     shown = Table("figure", "value")
     for name, value in figures.items():

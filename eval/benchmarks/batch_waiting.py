@@ -3,13 +3,12 @@
 Ray calls `wait` in each of its workers before anything else, where its job says so.
 """
 
-import os
 import time
 from collections.abc import Sequence
 
 from rec_gen.decoding.transformers_runtime import TransformersRuntime, TreeSession
 
-SECONDS = float(os.environ.get("RECGEN_WAITING_SECONDS", "2"))
+SECONDS = 2.0
 """A batch."""
 HOOK = "eval.benchmarks.batch_waiting.wait"
 

@@ -72,15 +72,12 @@ def test_growth_is_that_after_the_second_tenth() -> None:
 @pytest.mark.slow
 def test_a_job_is_measured_and_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("RECGEN_WAITING_SECONDS", "0.5")
-    monkeypatch.setattr(batch, "SMALL", 300)
     monkeypatch.setattr(batch, "KILLS", 2)
-    sizes = {"items": 500, "users": 320, "killed-users": 320, "worker-users": 12, "part-rows": 32}
+    sizes = {"items": 500, "users": 320, "killed-users": 320, "part-rows": 32}
     options = [part for name, size in sizes.items() for part in (f"--{name}", str(size))]
-    found = figures(batch.main, tmp_path / "f.json", *options)
+    found = figures(batch.main, tmp_path / "f.json", "--only", "job", *options)
     assert (found["users_lost"], found["users_repeated"]) == (0, 0)
-    assert found["killed_parts_that_differ"] == found["two_workers_parts_that_differ"] == 0
+    assert found["killed_parts_that_differ"] == 0
     assert found["kills"] > 0
     assert found["batch_over_prefill"] > 0
     assert found["tokens_read_a_user"] > 0
-    assert found["two_workers_speedup_waiting"] > 1
