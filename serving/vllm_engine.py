@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Q = TypeVar("Q", Query, ReplyQuery)
 A = TypeVar("A", Answer, Reply)
 WATCH_SECONDS = 0.2
+DYING_SECONDS = 5.0
 
 
 class VLLMEngine:
@@ -211,7 +212,9 @@ class _Life:
         ending = asyncio.create_task(self.down.wait())
         try:
             await asyncio.wait({answering, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done() or (answering.exception() and self.llm.errored):
+            if answering.done() and answering.exception():  # its worker may have died before it
+                await asyncio.wait({ending}, timeout=DYING_SECONDS)
+            if not answering.done() or (answering.exception() and ending.done()):
                 raise EngineDownError
             return answering.result()[0]
         finally:

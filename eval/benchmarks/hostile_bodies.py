@@ -19,6 +19,13 @@ VALID: dict[tuple[str, str], dict[str, Any]] = {
         "model": "random", "messages": [{"role": "user", "content": "a film"}], "history": ["i1"],
         "stream": True, "stream_options": {"include_usage": True}, "k": 2,
     },
+    ("post", "/v1/replies"): {
+        "messages": [
+            {"role": "assistant", "content": "Try these.", "items": ["i1", "i2"]},
+            {"role": "user", "content": "not the second one"},
+        ],
+        "history": ["i3"], "items": 2, "max_tokens": 8, "ignore": ["cheaper"], "seed": 1,
+    },
     ("post", "/v1/events"): {"user": "u", "item": "i1", "kind": "click", "session": "s"},
     ("put", "/v1/items"): {
         "items": [{"id": "hostile", "title": "A hostile film", "fields": {"year": 1999}}]
