@@ -147,7 +147,7 @@ def _make_market(folder: Path, items: int, users: int, fewer: int) -> None:
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option("--items", default=1_000_000, show_default=True)
 @click.option("--users", default=100_000, show_default=True)
-@click.option("--killed-users", default=20_000, show_default=True, help="Of the killed job.")
+@click.option("--killed-users", default=20_480, show_default=True, help="Of the killed job.")
 @click.option("--worker-users", default=768, show_default=True, help="Of the cluster's job.")
 @click.option("--part-rows", default=1024, show_default=True)
 @click.option("--batch-size", default=32, show_default=True)

@@ -65,7 +65,7 @@ def watch(arguments: Sequence[str], output: Path, parts: int) -> Watched:
             share = len(list(output.glob(ANSWERS))) / parts
             family = [looked, *looked.children(recursive=True)]
             samples.append((share, sum(each.memory_info().rss for each in family)))
-            spent = sum(sum(each.cpu_times()[:2]) for each in family)
+            spent = max(spent, sum(sum(each.cpu_times()[:2]) for each in family))
         except psutil.Error:  # one of them has just ended
             pass
         time.sleep(SAMPLE_SECONDS)
