@@ -14,9 +14,9 @@ from eval.leaks import check_leaks
 from eval.measures import comparisons, metric_intervals, metric_values
 from eval.ranking import Hybrid, Lister, rank_baselines, rank_recommender
 from eval.report import HYBRID, MODEL
+from eval.seeds import minutes_of
 from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Dataset, Split
-from rec_gen.errors import BundleError
 from rec_gen.metrics import ndcg
 from rec_gen.recommender import Recommender
 
@@ -51,7 +51,7 @@ def benchmark(
         DataError: The validation or the test split holds no interaction, or a leak is found.
     """
     leaks = check_leaks(dataset, allowed=allowed_leaks)
-    minutes = [_minutes(recommender) for recommender in recommenders]
+    minutes = [minutes_of(recommender) for recommender in recommenders]
     background = Background.of(dataset, Split.TEST)
     examples, users = background.examples, background.users
     validation = rank_weights(recommenders, dataset, exclude_seen)
@@ -134,12 +134,3 @@ def rank_weights(
 
 def _joined(recommender: Recommender, weight: float) -> Lister:
     return Hybrid(recommender, weight) if weight else recommender
-
-
-def _minutes(recommender: Recommender) -> float:
-    manifest = recommender.bundle.manifest
-    if manifest.minutes is None:
-        raise BundleError(
-            f"the bundle '{manifest.name}' does not say how long it trained: train it again"
-        )
-    return manifest.minutes

@@ -19,11 +19,9 @@ from eval.report import (
     print_difference,
     print_notes,
 )
-from eval.result_json import to_json
+from eval.seeds import print_training, save_result
 from eval.significance import Comparison
 from rec_gen.counts import MarkovKNN
-from rec_gen.files import write_text
-from rec_gen.versions import machine
 
 COLUMNS = {"HR@10": "recall@10", "NDCG@10": "ndcg@10"}
 """The hit rate is the recall of a single held-out item."""
@@ -94,14 +92,7 @@ class Benchmark:
             recipe: The text of the recipe.
             overrides: What was changed in it.
         """
-        report = {
-            "figures": self.figures,
-            **asdict(self),
-            **machine(),
-            "recipe": recipe,
-            "overrides": list(overrides),
-        }
-        write_text(path, to_json(report))
+        save_result(path, self.figures, asdict(self), recipe, overrides)
 
     def render(self, console: Console) -> None:
         """Print one row per system, one per seed below, and what the differences say."""
@@ -120,12 +111,4 @@ class Benchmark:
         for system, differences in self.differences.items():
             print_difference(console, system, MarkovKNN.name, differences[VERDICT])
         print_notes(console, self.left_out, self.leaks)
-        validation = ", ".join(
-            f"{format_number(value)} at {weight}" for weight, value in self.validation.items()
-        )
-        minutes = ", ".join(f"{minutes:.1f}" for minutes in self.minutes)
-        for line in (
-            f"the hybrid's weight is {self.prior_weight}, by validation NDCG@10: {validation}",
-            f"minutes of training, by seed: {minutes}",
-        ):
-            console.print(line, highlight=False)
+        print_training(console, self.prior_weight, "NDCG@10", self.validation, self.minutes)

@@ -16,9 +16,10 @@ from eval.lists import rank_targets, tie_order
 from eval.measures import metric_intervals
 from eval.ranking import BATCH, rank_recommender
 from eval.report import HYBRID, MODEL
+from eval.seeds import minutes_of
 from rec_gen.answers import Answer
 from rec_gen.data.dataset import Dataset, Dialogue, Example, Split
-from rec_gen.errors import BundleError, DataError
+from rec_gen.errors import DataError
 from rec_gen.metrics import Ranks, recall
 from rec_gen.recommender import Recommender
 
@@ -92,7 +93,7 @@ def benchmark_conversations(
         DataError: A split holds no dialogue, or a leak is found.
     """
     leaks = check_leaks(dataset, allowed=allowed_leaks)
-    minutes = [_minutes(recommender) for recommender in recommenders]
+    minutes = [minutes_of(recommender) for recommender in recommenders]
     examples, validation = _dialogues(dataset, Split.TEST), _dialogues(dataset, Split.VALID)
     counting, links = LastMentioned().fit(dataset), LinkedCounts().fit(dataset)
     choice = _choose(recommenders, links, dataset, validation)
@@ -201,12 +202,3 @@ def _rank_counted(counted: Counted, dataset: Dataset, examples: Sequence[Example
         found = rank_targets(scores, targets, LONGEST, ties, counted.name).ranks
         ranks.best[rows], ranks.worst[rows] = found.best, found.worst
     return ranks
-
-
-def _minutes(recommender: Recommender) -> float:
-    manifest = recommender.bundle.manifest
-    if manifest.minutes is None:
-        raise BundleError(
-            f"the bundle '{manifest.name}' does not say how long it trained: train it again"
-        )
-    return manifest.minutes

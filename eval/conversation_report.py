@@ -11,16 +11,8 @@ from rich.table import Table
 from eval.conversation_measures import ALL, CUTOFFS, recall_name
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
-from eval.report import (
-    MODEL,
-    format_interval,
-    format_number,
-    print_difference,
-    print_notes,
-)
-from eval.result_json import to_json
-from rec_gen.files import write_text
-from rec_gen.versions import machine
+from eval.report import MODEL, format_interval, print_difference, print_notes
+from eval.seeds import print_training, save_result
 
 SHOWN = (ALL, "named", "unnamed", "apart")
 """The groups of examples of which a table is printed."""
@@ -87,14 +79,7 @@ class ConversationBenchmark:
             recipe: The text of the recipe.
             overrides: What was changed in it.
         """
-        report = {
-            "figures": self.figures,
-            **asdict(self),
-            **machine(),
-            "recipe": recipe,
-            "overrides": list(overrides),
-        }
-        write_text(path, to_json(report))
+        save_result(path, self.figures, asdict(self), recipe, overrides)
 
     def render(self, console: Console) -> None:
         """Print a table for each group of examples, and what the differences say."""
@@ -118,12 +103,4 @@ class ConversationBenchmark:
                 for k in CUTOFFS[1:]:
                     print_difference(console, system, other, measures[f"recall{k}"], f"recall@{k}")
         print_notes(console, {}, self.leaks)
-        validation = ", ".join(
-            f"{format_number(value)} at {weight}" for weight, value in self.validation.items()
-        )
-        minutes = ", ".join(f"{minutes:.1f}" for minutes in self.minutes)
-        for line in (
-            f"the hybrid's weight is {self.weight}, by validation recall@10: {validation}",
-            f"minutes of training, by seed: {minutes}",
-        ):
-            console.print(line, highlight=False)
+        print_training(console, self.weight, "recall@10", self.validation, self.minutes)
