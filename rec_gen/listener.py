@@ -6,7 +6,7 @@ heard and cannot be kept, such as "cheaper" where no column holds a price, is to
 mean one thing or its opposite is not heard.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
 
@@ -173,7 +173,7 @@ class Listener:
 
     def _bounds(self, clause: Clause, stances: Stances, bounds: Sequence[Bound]) -> Iterator[Wish]:
         """Bounds; those that an "or" joins are one wish, and so are decades that an "and" joins."""
-        pending: Wish | None = None
+        found: list[tuple[Wish, bool]] = []
         last = 0
         for bound in bounds:
             stance = stances.of_bound(bound.start)
@@ -184,14 +184,8 @@ class Listener:
             rule = _turned(bound.test.format(column), stance)
             wish = Wish(clause.text, rule=rule) if column else _no_column(clause, bound.quantity)
             joined = between == "or" or (between == "and" and bound.decade)
-            if joined and stance is not Stance.REFUSED and pending and pending.rule and wish.rule:
-                pending = Wish(clause.text, rule=f"{pending.rule} or {wish.rule}")
-                continue
-            if pending:
-                yield pending
-            pending = wish
-        if pending:
-            yield pending
+            found.append((wish, joined and stance is not Stance.REFUSED))
+        return _joined(found)
 
     def _comparisons(
         self,
@@ -201,21 +195,14 @@ class Listener:
         items: Sequence[str],
     ) -> Iterator[Wish]:
         """Comparisons; those that an "or" joins are one wish."""
-        pending: Wish | None = None
+        found: list[tuple[Wish, bool]] = []
         for one in compared:
             stance = stances.of_bound(one.start)
             if stance in _UNHEARD or (one.loose and stance not in (Stance.ASKED, Stance.REFUSED)):
                 continue
             wish = self._compared(clause, one.word, items, stance)
-            joined = one.joined and stance is not Stance.REFUSED
-            if joined and pending and pending.rule and wish.rule:
-                pending = Wish(clause.text, rule=f"{pending.rule} or {wish.rule}")
-                continue
-            if pending:
-                yield pending
-            pending = wish
-        if pending:
-            yield pending
+            found.append((wish, one.joined and stance is not Stance.REFUSED))
+        return _joined(found)
 
     def _compared(self, clause: Clause, word: str, items: Sequence[str], stance: Stance) -> Wish:
         """A wish for less or more of something than each of some items has."""
@@ -245,6 +232,20 @@ def _named(clause: Clause, shown: Sequence[str]) -> list[tuple[int, str]]:
 
 def _turned(rule: str, stance: Stance) -> str:
     return f"not ({rule})" if stance is Stance.REFUSED else rule
+
+
+def _joined(found: Iterable[tuple[Wish, bool]]) -> Iterator[Wish]:
+    """Wishes of a clause; one that is joined to the one before makes one rule with it."""
+    pending: Wish | None = None
+    for wish, joined in found:
+        if joined and pending and pending.rule and wish.rule:
+            pending = Wish(wish.said, rule=f"{pending.rule} or {wish.rule}")
+            continue
+        if pending:
+            yield pending
+        pending = wish
+    if pending:
+        yield pending
 
 
 def _no_column(clause: Clause, quantity: str) -> Wish:
