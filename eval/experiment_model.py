@@ -64,14 +64,17 @@ def check_models(
         RecGenError: A bundle cannot be loaded.
     """
     return join_checks(
-        {model.name: check_leaks(dataset, _bundle(model, dataset), allowed) for model in models}
+        {
+            model.name: check_leaks(dataset, _bundle(model, dataset, weights=False), allowed)
+            for model in models
+        }
     )
 
 
-def _bundle(config: ModelConfig, dataset: Dataset) -> Bundle | None:
+def _bundle(config: ModelConfig, dataset: Dataset, *, weights: bool = True) -> Bundle | None:
     if config.bundle is None:
         return None
-    bundle = Bundle.load(config.bundle)
+    bundle = Bundle.load(config.bundle, weights=weights)
     if bundle.catalog.ids != dataset.catalog.ids:
         raise DataError(
             f"{config.bundle}: spells another catalog than that of {dataset.name}: name the "

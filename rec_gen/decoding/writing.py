@@ -202,8 +202,9 @@ class _Writer:
         silent = [not row.may_name(self._limits.items) for row in rows]
         scores[torch.tensor(silent, device=scores.device), -2] = -torch.inf
         for n, row in enumerate(rows):
-            over = torch.tensor(repeating(row.text.pieces[-1]), dtype=torch.int64)
-            scores[n, torch.searchsorted(self._tokens.plain, over.to(scores.device))] = -torch.inf
+            if over := repeating(row.text.pieces[-1]):
+                banned = torch.tensor(over, device=scores.device)
+                scores[n, torch.searchsorted(self._tokens.plain, banned)] = -torch.inf
         if self._limits.temperature:
             # the likeliest stays at 0 however near to 0 the temperature is
             below = (scores - scores.amax(1, keepdim=True)) / self._limits.temperature
