@@ -12,6 +12,7 @@ from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.recommender import Recommender
 from rec_gen.testing import random_bundle
+from tests.eval.experiments import make_place
 from tests.toy import ITEMS as TOYS
 from tests.toy import rated, toy_dataset
 
@@ -56,6 +57,12 @@ def _draw(seed: int, held_out_seed: int | None = None) -> Dataset:
     ids = [f"i{place}" for place in range(ITEMS)]
     catalog = Catalog(pl.DataFrame({"item": ids, "title": [f"title of {item}" for item in ids]}))
     return Dataset(catalog, frame, {"name": "random"})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data, the base model and the bundle of small experiments with prompts."""
+    return make_place(tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,3 @@
-import json
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -11,67 +6,22 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from eval.experiment import draw_examples, run_experiment
-from eval.experiment_blocks import Answered, ArmRunner, read_block
-from eval.experiment_config import ExperimentConfig
+from eval.experiment_blocks import ArmRunner
 from eval.experiment_model import load_subject
 from eval.experiment_report import Experiment, _sentence
 from eval.intervals import Interval
-from eval.page_data import ExperimentResult, read_result
-from eval.page_experiment import experiment_document
 from eval.significance import Comparison
 from rec_gen.bundle import Bundle
-from rec_gen.catalog import Catalog
-from rec_gen.config import parse_config
 from rec_gen.data.dataset import Dataset, Split
-from rec_gen.errors import ConfigError, DataError, PromptError
+from rec_gen.errors import ConfigError, PromptError
 from rec_gen.metrics import Ranks, mrr, ndcg, recall
 from rec_gen.recommender import Recommender
 from rec_gen.templates import Template
 from rec_gen.testing import random_bundle
-from tests.toy import rated, tiny_base, toy_dataset
-
-USERS = 10
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set, an untuned base model and a bundle."""
-    folder = tmp_path_factory.mktemp("place")
-    (folder / "data").mkdir()
-    dataset = rated(toy_dataset())
-    dataset.save(folder / "data")
-    tiny_base(folder / "base")
-    bundle = random_bundle(dataset.catalog, "item")
-    manifest = bundle.manifest.model_copy(update={"fingerprint": dataset.fingerprint})
-    replace(bundle, manifest=manifest).save(folder / "bundle")
-    return folder
-
-
-def table(place: Path, **changes: Any) -> dict[str, Any]:
-    return {
-        "name": "toy",
-        "data": {"prepared": str(place / "data")},
-        "users": USERS,
-        "exact": True,
-        "exclude_seen": False,
-        "history": [4],
-        "block": 3,
-        "templates": [
-            {"template": "next_item", "group": "wordings"},
-            {"template": "next_item_direct", "group": "wordings"},
-            {"template": "shop_next"},
-        ],
-        "models": [{"base": str(place / "base")}],
-        **changes,
-    }
-
-
-def config(place: Path, **changes: Any) -> ExperimentConfig:
-    return parse_config(ExperimentConfig, table(place, **changes))
+from tests.eval.experiments import USERS, blocks, config, table, without_times
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +32,6 @@ def found(place: Path) -> Experiment:
 def as_json(experiment: Experiment, folder: Path) -> dict[str, Any]:
     experiment.save(folder / "experiment.json")
     return without_times(folder / "experiment.json")
-
-
-def without_times(path: Path) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for arm in read["arms"].values():
-        assert set(arm.pop("times")) == {"latency_median_s", "latency_p95_s", "tokens_per_s"}
-    return read
-
-
-def blocks(folder: Path) -> dict[str, int]:
-    return {file.name: file.stat().st_mtime_ns for file in (folder / "blocks").glob("*.json")}
 
 
 def test_all_arms_rank_the_same_users_as_a_recommender_does(place: Path, found: Experiment) -> None:
@@ -271,126 +210,6 @@ def test_slots_of_the_data_reach_the_prompts(place: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"templates": [{"template": "nothing"}]}, "key 'templates.0.template': .*no template"),
-        ({"templates": [{"template": "rating"}]}, "key 'templates.0.template': .*task rating"),
-        ({"templates": [{"template": "next_item"}] * 2}, "key 'templates': .*two are called"),
-        ({"templates": []}, "key 'templates': "),
-        ({"models": [{}]}, "key 'models.0': .*give a base or a bundle"),
-        ({"models": [{"bundle": "nowhere"}]}, "key 'models.0.bundle': .*nowhere is not a bundle"),
-        ({"models": [{"bse": "x"}]}, r"key 'models.0.bse': .*\(and 1 more\)"),
-        ({"history": [2, 2]}, "key 'history': .*each once"),
-        ({"baseline": "none"}, "key 'baseline': .*no arm is called 'none'; choose one of next_i"),
-        ({"user": 3}, "key 'user': "),
-        (
-            {
-                "templates": [
-                    {"template": "next_item", "name": "t"},
-                    {"template": "shop_next", "name": "t / b"},
-                ],
-                "models": [{"base": "x", "name": "b / c"}, {"base": "y", "name": "c"}],
-            },
-            "key 'models': .*two arms are called 't / b / c'",
-        ),
-        ({"score": "best"}, "key 'score': "),
-    ],
-)
-def test_a_wrong_key_is_named(place: Path, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=f"^my.toml: {message}") as caught:
-        parse_config(ExperimentConfig, table(place, **changes), origin="my.toml")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_split_without_so_many_users_is_an_error(place: Path) -> None:
-    with pytest.raises(ConfigError, match="key 'users': the split 'test' of toy holds 24 users"):
-        run_experiment(config(place, users=25), place / "few")
-
-
-def test_a_bundle_of_other_data_is_refused_or_recorded(place: Path, tmp_path: Path) -> None:
-    random_bundle(toy_dataset().catalog, "item").save(tmp_path / "other")
-    models = [{"base": str(place / "base")}, {"bundle": str(tmp_path / "other"), "name": "other"}]
-    mixed = config(place, models=models, templates=[{"template": "next_item"}])
-    name = "bundle-trained-on-this-data"
-    with pytest.raises(DataError, match=f"leak {name}: .*--allow-leak {name}"):
-        run_experiment(mixed, tmp_path / "found")
-    assert not (tmp_path / "found").exists()
-    found = run_experiment(mixed, tmp_path / "found", [name])
-    base, other = (check for check in found.leaks if check.name == name)
-    assert (base.status, base.note) == ("not applicable", "base: there is no bundle")
-    assert (other.status, other.note[:18]) == ("allowed", "other: the bundle ")
-    longer = toy_dataset().catalog.frame.with_columns(pl.col("item") + "x")
-    random_bundle(Catalog(longer), "item").save(tmp_path / "longer")
-    models = [{"bundle": str(tmp_path / "longer")}]
-    with pytest.raises(DataError, match="longer: spells another catalog than that of toy"):
-        run_experiment(config(place, models=models), tmp_path / "found", [name])
-
-
-def test_an_item_planted_in_the_training_histories_is_caught(place: Path, tmp_path: Path) -> None:
-    dataset = Dataset.load(place / "data")
-    held = dataset.frame.filter(split="test").row(3, named=True)
-    first = pl.int_range(pl.len()).over("user") == 1
-    planted = pl.when(first, pl.col("user") == held["user"])
-    frame = dataset.frame.with_columns(
-        item=planted.then(pl.lit(held["item"], pl.UInt32)).otherwise("item"),
-        time=planted.then(pl.lit(held["time"])).otherwise("time"),
-    )
-    (tmp_path / "leaky").mkdir()
-    Dataset(dataset.catalog, frame, dataset.manifest).save(tmp_path / "leaky")
-    leaky = config(place, data={"prepared": str(tmp_path / "leaky")})
-    name = "target-in-history-of-training"
-    with pytest.raises(DataError, match=f"leak {name}: row .*user '{held['user']}'"):
-        run_experiment(leaky, tmp_path / "found")
-    assert not (tmp_path / "found").exists()
-    found = run_experiment(leaky, tmp_path / "found", [name])
-    assert [check.name for check in found.leaks if check.status == "allowed"] == [name]
-    text = StringIO()
-    found.render(Console(file=text, width=100))
-    assert f"allowed leak {name}: row " in text.getvalue()
-    found.save(tmp_path / "experiment.json")
-    kept = read_result(tmp_path / "experiment.json")
-    assert isinstance(kept, ExperimentResult)
-    assert kept.leaks == found.leaks
-    titles = [section.title for section in experiment_document(kept, "").sections]
-    assert "Checks for leaks" in titles
-    with pytest.raises(ConfigError, match="--allow-leak none: is not one of target-in-history"):
-        run_experiment(leaky, tmp_path / "none", ["none"])
-
-
-ROW = {
-    "items": ["i1", "i2"], "rank": 1, "certified": True, "tokens": 9, "shown": 4, "left_out": 0,
-    "seconds": 0.1,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        "[",
-        [{"rank": 1}],
-        [ROW | {"rank": "1"}],
-        [ROW | {"rank": 2}],
-        [ROW | {"rank": -1}],
-        [ROW | {"seconds": None}],
-        [ROW | {"items": None}],
-        [ROW] * 2,
-        [ROW] * 4,
-        {},
-    ],
-)
-def test_a_damaged_block_is_refused(rows: object, tmp_path: Path) -> None:
-    file = tmp_path / "block.json"
-    assert read_block(file, 3) is None
-    file.write_text(json.dumps([ROW] * 3))
-    assert read_block(file, 3) == [Answered(**ROW)] * 3  # type: ignore[arg-type]
-    if isinstance(rows, list) and len(rows) == 1:
-        rows = [ROW, *rows, ROW]
-    file.write_text(rows if isinstance(rows, str) else json.dumps(rows))
-    with pytest.raises(DataError, match=r"block.json: is damaged: remove it"):
-        read_block(file, 3)
-
-
 def test_users_bring_all_of_their_examples(place: Path) -> None:
     dataset = Dataset.load(place / "data")
     drawn = draw_examples(dataset, config(place))
@@ -443,51 +262,3 @@ def test_the_verdict_says_whether_a_difference_is_real(found: Experiment) -> Non
         "no arm ranks above the baseline next_item (.5000); worse are next_item_direct."
     )
     assert with_difference(found, -0.3, 0.1, best=False).endswith("no arm is shown to be worse.")
-
-
-def toml(place: Path, folder: Path) -> Path:
-    file = folder / "toy.toml"
-    file.write_text(
-        f'name = "toy"\nexact = true\nblock = 1\nhistory = [4]\n'
-        f'data.prepared = "{place / "data"}"\nmodels = [{{ base = "{place / "base"}" }}]\n'
-        'templates = [{ template = "next_item" }, { template = "shop_next" },'
-        ' { template = "video_next" }]\n'
-    )
-    return file
-
-
-def without_cost(page: str) -> str:
-    """A page without the section that holds times, and without the plots and cells in it."""
-    before, _, rest = page.partition("<h3>Cost</h3>")
-    return before + rest.partition("</section>")[2]
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(place: Path, tmp_path: Path) -> None:
-    file, killed, whole = toml(place, tmp_path), tmp_path / "killed", tmp_path / "whole"
-    command = [sys.executable, "-m", "rec_gen", "prompts", "experiment", str(file), "--out"]
-    with subprocess.Popen([*command, str(killed)], stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while len(blocks(killed)) < 24 and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-    before = blocks(killed)
-    assert 24 <= len(before) < 72
-    assert not (killed / "experiment.json").exists()
-    for folder in (killed, whole):
-        done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=True)
-        assert "result: " in done.stdout
-        assert "minutes left" in done.stderr
-    after = blocks(killed)
-    assert len(after) == 72
-    assert before.items() <= after.items()
-    assert after.keys() == blocks(whole).keys()
-    one, other = (json.dumps(without_times(f / "experiment.json")) for f in (killed, whole))
-    assert one == other
-    rows = [pl.read_parquet(f / "experiment.parquet").drop("seconds") for f in (killed, whole)]
-    assert len(rows[0]) == 72
-    assert_frame_equal(*rows)
-    pages = [(f / "experiment.html").read_text(encoding="utf-8") for f in (killed, whole)]
-    costs = [page.count("<h3>Cost</h3>") for page in pages]
-    assert costs == [1, 1]
-    assert without_cost(pages[0]) == without_cost(pages[1])
