@@ -19,7 +19,7 @@ from training.recipe import recipe_path
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STEPS = ["--set", "max_steps=2", "--set", "every_steps=2"]
-FEW = [*STEPS, "--set", "users=4"]
+FEW = [*STEPS, "--set", "users=4", "--set", "batch_size=4"]
 SHORTER = {
     "train": FEW,
     "launch": FEW,
@@ -30,8 +30,8 @@ SHORTER = {
 """Added to each command that takes long: the command is tested, not the model."""
 
 
-LARGE = ("industrial", "beauty", "opendialkg")
-"""Recipes of data sets that take minutes to be ranked; the test gives them a small one."""
+LARGE = ("quickstart", "industrial", "beauty", "opendialkg")
+"""Recipes whose data sets take long to be ranked by `recgen benchmark`: it gets a small one."""
 
 
 def blocks(language: str) -> list[str]:

@@ -72,8 +72,8 @@ def test_growth_is_that_after_the_second_tenth() -> None:
 @pytest.mark.slow
 def test_a_job_is_measured_and_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(batch, "KILLS", 2)
-    sizes = {"items": 500, "users": 320, "killed-users": 320, "part-rows": 32}
+    monkeypatch.setattr(batch, "KILLS", 1)
+    sizes = {"items": 500, "users": 96, "killed-users": 96, "part-rows": 16, "workers": 1}
     options = [part for name, size in sizes.items() for part in (f"--{name}", str(size))]
     found = figures(batch.main, tmp_path / "f.json", "--only", "job", *options)
     assert (found["users_lost"], found["users_repeated"]) == (0, 0)
