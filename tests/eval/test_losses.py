@@ -1,10 +1,12 @@
 import json
+import re
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from eval.benchmarks.losses import curve, main, tokens_until
+from tests.toy import toy_dataset
+from training.recipe import recipe_path
 
 
 def test_a_curve_is_read_from_the_validations() -> None:
@@ -19,10 +21,14 @@ def test_a_curve_is_read_from_the_validations() -> None:
     assert tokens_until(points, 0.4) is None
 
 
-@pytest.mark.usefixtures("movielens")
 def test_compares_two_short_runs(tmp_path: Path) -> None:
-    file = tmp_path / "losses.json"
-    options = ["--steps", "2", "--times", "1", "--out", str(tmp_path), "--json", str(file)]
+    file, recipe, data = (tmp_path / name for name in ("losses.json", "toys.toml", "data"))
+    data.mkdir()
+    toy_dataset().save(data)
+    text = recipe_path("quickstart").read_text(encoding="utf-8")
+    recipe.write_text(re.sub("^source = .*$", f'prepared = "{data}"', text, flags=re.MULTILINE))
+    options = ["--recipe", str(recipe), "--out", str(tmp_path), "--json", str(file)]
+    options += ["--steps", "2", "--times", "1"]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 0, result.output
     record = json.loads(file.read_text())
