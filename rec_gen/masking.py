@@ -4,6 +4,7 @@ Source: Presidio (Microsoft, 2018 on), its recognisers by pattern and checksum.
 """
 
 import hmac
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -122,8 +123,23 @@ class Masker:
             text = masked.text
 
     def find(self, text: str) -> "list[RecognizerResult]":
-        """What is found in a text without placeholders, each with its kind, span and score."""
-        return self._analyzer.analyze(text, "en") if self._may_hold(text) else []
+        """What is found in a text without placeholders, each with its kind, span and score.
+
+        What lies inside of something surer or longer, such as a phone number in a card's, is not
+        told again.
+        """
+        results = self._analyzer.analyze(text, "en") if self._may_hold(text) else []
+        return [
+            one
+            for one in results
+            if not any(
+                other is not one
+                and other.start <= one.start
+                and one.end <= other.end
+                and (other.score, other.end - other.start) > (one.score, one.end - one.start)
+                for other in results
+            )
+        ]
 
     def _may_hold(self, text: str) -> bool:
         return not self._by_patterns or _HINT.search(text) is not None
@@ -172,13 +188,15 @@ def _analyzer(names: str | None) -> "AnalyzerEngine":
         SpacyRecognizer,
     )
 
+    # it logs what it cannot check, word for word
+    logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
     web = [Pattern(f"web {place}", pattern, 0.6) for place, pattern in enumerate(_WEB)]
     recognizers: list[LocalRecognizer] = [
         PatternRecognizer("EMAIL_ADDRESS", patterns=EmailRecognizer.PATTERNS),
         PatternRecognizer("URL", patterns=web),
         PhoneRecognizer(),
         CreditCardRecognizer(),
-        IbanRecognizer(),
+        IbanRecognizer(regex_flags=re.IGNORECASE),
         IpRecognizer(),
         MacAddressRecognizer(),
     ]
