@@ -38,9 +38,7 @@ _WEB = (
 )
 _ENOUGH = 0.4
 """The score from which a finding counts: that of a valid phone number without further words."""
-_HINT = re.compile(
-    r"[@:/\d]|www\.|[\da-f]{2}-[\da-f]{2}-|[\da-f]{4}\.[\da-f]{4}\.", re.IGNORECASE
-)
+_HINT = re.compile(r"[@:/\d]|www\.|[\da-f]{2}-[\da-f]{2}-|[\da-f]{4}\.[\da-f]{4}\.", re.IGNORECASE)
 """What a text must hold for any of the patterns to fit."""
 _PLACEHOLDER = re.compile("(" + "|".join(map(re.escape, PLACEHOLDERS.values())) + ")")
 _KEY_BYTES = 32
@@ -151,7 +149,9 @@ class Masker:
             results = [] if _PLACEHOLDER.fullmatch(piece) else self.find(piece)
             inside = [(max(a - start, 0), b - start) for a, b in spared if a < stop and b > start]
             results = [
-                one for one in results if not any(a <= one.start and one.end <= b for a, b in inside)
+                one
+                for one in results
+                if not any(a <= one.start and one.end <= b for a, b in inside)
             ]
             if results:
                 done = self._replace(piece, _as_anonymizer_takes(results))

@@ -128,9 +128,9 @@ def measure(finder: Finder, messages: Sequence[Case], real: Sequence[Texts]) -> 
             for kind in kinds
         },
         "precision": {kind: share(right[kind], right[kind] + wrong[kind]) for kind in kinds},
-        "forms": {f"{kind}, {form}": share(hidden[kind, form], n) for (kind, form), n in sizes.items()},
+        "forms": {", ".join(each): share(hidden[each], n) for each, n in sizes.items()},
         "false_alarms": alarms,
-    }  # fmt: skip
+    }
 
 
 def real_texts(names: Sequence[str], most: int, seed: int) -> list[Texts]:

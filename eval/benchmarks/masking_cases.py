@@ -4,6 +4,7 @@ import string
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from phonenumbers import (
@@ -108,7 +109,7 @@ def _card(rng: np.random.Generator, between: str) -> str:
     length = 15 if begin == "37" else 16
     digits = _luhn(begin + _digits(rng, length=length - 1 - len(begin)))
     cuts = [0, 4, 10, 15] if length == 15 else [0, 4, 8, 12, 16]
-    return between.join(digits[a:b] for a, b in zip(cuts, cuts[1:], strict=False))
+    return between.join(digits[a:b] for a, b in pairwise(cuts))
 
 
 def _iban(rng: np.random.Generator, between: str) -> str:
@@ -141,7 +142,9 @@ def _path(rng: np.random.Generator) -> str:
 
 FORMS: dict[tuple[str, str], Make] = {
     ("EMAIL_ADDRESS", "usual"): _mail,
-    ("EMAIL_ADDRESS", "with a tag, in capitals"): lambda rng: _mail(rng).replace("@", "+x@").upper(),
+    ("EMAIL_ADDRESS", "with a tag, in capitals"): lambda rng: (
+        _mail(rng).replace("@", "+x@").upper()
+    ),
     ("EMAIL_ADDRESS", "of a private domain"): lambda rng: f"{_word(rng)}@{_host(rng, ['corp'])}",
     ("EMAIL_ADDRESS", "spoken, a at b dot c"): _spoken,
     **{

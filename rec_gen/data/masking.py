@@ -56,9 +56,8 @@ def _masked(
     texts, console = _text_columns(frame), Console(stderr=True)
     for name in columns:
         if name not in texts:
-            raise ConfigError(
-                f"mask.{table}: '{name}' is no column of text; there are {', '.join(texts) or 'none'}"
-            )
+            there = ", ".join(texts) or "none"
+            raise ConfigError(f"mask.{table}: '{name}' is no column of text; there are {there}")
         cells, inner = frame[name], pl.col(name)
         several = isinstance(cells.dtype, pl.List)
         counts = (cells.explode() if several else cells).drop_nulls().value_counts()
