@@ -121,23 +121,8 @@ class Masker:
             text = masked.text
 
     def find(self, text: str) -> "list[RecognizerResult]":
-        """What is found in a text without placeholders, each with its kind, span and score.
-
-        What lies inside of something surer or longer, such as a phone number in a card's, is not
-        told again.
-        """
-        results = self._analyzer.analyze(text, "en") if self._may_hold(text) else []
-        return [
-            one
-            for one in results
-            if not any(
-                other is not one
-                and other.start <= one.start
-                and one.end <= other.end
-                and (other.score, other.end - other.start) > (one.score, one.end - one.start)
-                for other in results
-            )
-        ]
+        """What is found in a text without placeholders, each with its kind, span and score."""
+        return surest(self._analyzer.analyze(text, "en")) if self._may_hold(text) else []
 
     def _may_hold(self, text: str) -> bool:
         return not self._by_patterns or _HINT.search(text) is not None
@@ -160,6 +145,21 @@ class Masker:
             pieces.append(masked)
             start = stop
         return Masked("".join(pieces), found)
+
+
+def surest(results: "Sequence[RecognizerResult]") -> "list[RecognizerResult]":
+    """Findings without those inside of a surer or longer one, as a phone number in a card's."""
+    return [
+        one
+        for one in results
+        if not any(
+            other is not one
+            and other.start <= one.start
+            and one.end <= other.end
+            and (other.score, other.end - other.start) > (one.score, one.end - one.start)
+            for other in results
+        )
+    ]
 
 
 def _as_anonymizer_takes(results: "Sequence[RecognizerResult]") -> "list[Found]":
