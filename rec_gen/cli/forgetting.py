@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,8 @@ def forget(
     told, ids = _Told(user, dry_run=dry_run), {user}
     if user_key is not None:
         ids.add(pseudonym(user, read_user_key(user_key)))
-    states = [each for place in data for each in _from_data(place, user, ids, told, dry_run)]
+    states = [_from_data(place, user, ids, told, dry_run) for place in data]
+    states += _from_copies(states, ids, told, dry_run)
     if store is not None:
         told.removed(store, _from_store(store, tenant, user, dry_run), "events")
     if keys is not None:
@@ -101,8 +102,9 @@ def forget(
 
 def _from_data(
     place: str, user: str, ids: Collection[str], told: _Told, dry_run: bool
-) -> Iterator["Forgotten"]:
-    from rec_gen.data.forgetting import cached_copies, forget_user, leftovers, own_rows
+) -> "Forgotten":
+    """What was done to a prepared folder, or to what is prepared of own tables."""
+    from rec_gen.data.forgetting import Forgotten, forget_user, leftovers, own_rows
     from rec_gen.data.prepare import cached_folder
     from rec_gen.masking import pseudonym, read_user_key
 
@@ -115,29 +117,39 @@ def _from_data(
     if config.mask and config.mask.user_key:
         ids = {*ids, pseudonym(user, read_user_key(config.mask.user_key))}
     for path, rows in own_rows(config, user):
-        mend = "remove them there, and prepare it again"
-        told.remains(path, f"{rows:,} rows of your own table", mend)
+        mend = "take them out there, and prepare it again"
+        told.remains(path, f"{rows:,} of your own table's rows", mend)
     folder = config.prepared or cached_folder(config)
-    copies, name = list(cached_copies(config.name)), config.name
-    states = []
-    if config.prepared or folder.is_dir():
-        states = [forget_user(folder, ids, dry_run=dry_run)]
-        name = states[0].name
-        copies = [each for each in cached_copies(name) if each.resolve() != folder.resolve()]
-    for copy in copies:
-        state = forget_user(copy, ids, dry_run=True)
-        if states and state.before == states[0].before:
-            state = forget_user(copy, ids, dry_run=dry_run)
-        elif state.interactions:
-            what = f"another state of '{name}' in the cache with the user"
-            told.remains(copy, what, "delete the folder, or name it with --data")
-        states.append(state)
-    for state in states:
-        if not state.interactions or state.before == states[0].before:
-            told.removed(state.folder, state.interactions, "interactions")
     for file in leftovers(folder):
         told.remains(file, "what a killed process left", "delete it")
-    yield from states
+    if not config.prepared and not folder.is_dir():
+        return Forgotten(folder, config.name, 0, "", "", ())
+    state = forget_user(folder, ids, dry_run=dry_run)
+    told.removed(folder, state.interactions, "interactions")
+    return state
+
+
+def _from_copies(
+    states: Sequence["Forgotten"], ids: Collection[str], told: _Told, dry_run: bool
+) -> list["Forgotten"]:
+    """Take the user out of copies in the cache; what was prepared otherwise is only told."""
+    from rec_gen.data.forgetting import cached_copies, forget_user
+
+    named, same = {state.folder.resolve() for state in states}, {state.before for state in states}
+    copies = []
+    for name in dict.fromkeys(state.name for state in states):
+        for copy in cached_copies(name):
+            if copy.resolve() in named:
+                continue
+            found = forget_user(copy, ids, dry_run=True)
+            if found.before in same:
+                found = forget_user(copy, ids, dry_run=dry_run)
+                told.removed(copy, found.interactions, "interactions")
+            elif found.interactions:
+                what = f"another state of '{name}' in the cache, with the user"
+                told.remains(copy, what, "delete the folder, or name it with --data")
+            copies.append(found)
+    return copies
 
 
 def _from_store(url: str, tenant: str, user: str, dry_run: bool) -> int:
