@@ -30,7 +30,7 @@ class Trace:
 
 
 def find_traces(
-    folders: Collection[Path], held: Collection[str], now: Mapping[str, str]
+    folders: Collection[Path], held: Collection[str], without: Mapping[str, Collection[str]]
 ) -> list[Trace]:
     """Look for bundles and runs that were made of data which held a user, or of such bundles.
 
@@ -40,7 +40,7 @@ def find_traces(
     Args:
         folders: Where to look, in all folders below too.
         held: The fingerprints of data that held the user.
-        now: The fingerprint that the data of each name has without the user.
+        without: The fingerprints of data without the user, by its name.
 
     Raises:
         BundleError: A folder is not there.
@@ -59,17 +59,16 @@ def find_traces(
         traces |= found
     digests = {bundles[folder].digest for folder in traces if folder in bundles}
     for folder, manifest in bundles.items():
-        if folder not in traces and now.get(manifest.dataset, manifest.fingerprint) != (
-            manifest.fingerprint
-        ):
+        known = without.get(manifest.dataset, [manifest.fingerprint])
+        if folder not in traces and manifest.fingerprint not in known:
             reason = f"it was trained on '{manifest.dataset}' in another state, which may have held"
             traces[folder] = Trace(
                 folder, f"{reason} the user", "train it again on the data of now"
             )
     runs = sorted({file for folder in folders for file in folder.rglob(RUN)})
     for file in runs:
-        known = {str(value) for value in flat(_read(file)).values()}
-        if (file.parent / CHECKPOINTS).is_dir() and known & {*held, *digests}:
+        identity = {str(value) for value in flat(_read(file)).values()}
+        if (file.parent / CHECKPOINTS).is_dir() and identity & {*held, *digests}:
             reason = "its checkpoints were trained on data that held the user"
             traces[file.parent] = Trace(file.parent, reason, "delete them, or train with --restart")
     return sorted(traces.values(), key=lambda trace: trace.folder)
@@ -83,8 +82,9 @@ def _traced(
     for folder, manifest in bundles.items():
         if folder in traces:
             continue
-        stages = (*manifest.refinements, *manifest.compressions)
-        parents = [digests[stage.parent] for stage in stages if stage.parent in digests]
+        begun = [stage.parent for stage in manifest.refinements]
+        begun += [stage.parent for stage in manifest.compressions]
+        parents = [digests[parent] for parent in begun if parent in digests]
         base = Path(manifest.base).resolve() if manifest.base else None
         if base is not None:
             parents += [each for each in digests.values() if base.is_relative_to(each.resolve())]

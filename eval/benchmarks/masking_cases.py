@@ -90,10 +90,12 @@ def _phone(rng: np.random.Generator, form: int, regions: Sequence[str]) -> str:
     """A number that the region's plan has: an example, with other last digits."""
     region = str(rng.choice(regions))
     kind = PhoneNumberType.MOBILE if rng.random() < 0.5 else PhoneNumberType.FIXED_LINE
+    example = example_number_for_type(region, kind)
+    if example is None:
+        raise ValueError(f"{region}: has no example of a number")
     while True:
-        number = example_number_for_type(region, kind)
-        digits = str(number.national_number)[:-4] + _digits(rng, length=4)
-        number = PhoneNumber(number.country_code, int(digits))
+        digits = str(example.national_number)[:-4] + _digits(rng, length=4)
+        number = PhoneNumber(example.country_code, int(digits))
         if is_valid_number(number):
             return str(format_number(number, form))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,10 +101,11 @@ def forget(
     told.end()
 
 
-def _from_data(
-    place: str, user: str, ids: Collection[str], told: _Told, dry_run: bool
-) -> "Forgotten":
-    """What was done to a prepared folder, or to what is prepared of own tables."""
+def _from_data(place: str, user: str, ids: set[str], told: _Told, dry_run: bool) -> "Forgotten":
+    """What was done to a prepared folder, or to what is prepared of own tables.
+
+    A key of pseudonyms that the tables' configuration names adds to `ids`.
+    """
     from rec_gen.data.forgetting import Forgotten, forget_user, leftovers, own_rows
     from rec_gen.data.prepare import cached_folder
     from rec_gen.masking import pseudonym, read_user_key
@@ -115,7 +117,7 @@ def _from_data(
             "with --out, and name that folder"
         )
     if config.mask and config.mask.user_key:
-        ids = {*ids, pseudonym(user, read_user_key(config.mask.user_key))}
+        ids.add(pseudonym(user, read_user_key(config.mask.user_key)))
     for path, rows in own_rows(config, user):
         mend = "take them out there, and prepare it again"
         told.remains(path, f"{rows:,} of your own table's rows", mend)
@@ -187,6 +189,8 @@ def _look_at_bundles(bundles: Sequence[Path], states: Sequence["Forgotten"], tol
     from rec_gen.traces import find_traces
 
     held = {fingerprint for state in states for fingerprint in state.former}
-    now = {state.name: state.fingerprint for state in reversed(states)}
-    for trace in find_traces(bundles, held, now):
+    without = defaultdict[str, set[str]](set)
+    for state in states:
+        without[state.name].add(state.fingerprint)
+    for trace in find_traces(bundles, held, without):
         told.remains(trace.folder, trace.reason, trace.mend)

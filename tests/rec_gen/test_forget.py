@@ -52,7 +52,7 @@ def test_bundles_are_told_by_their_data_their_parents_and_their_base(
     (tmp_path / "a" / "run.json").write_text(json.dumps({"the data's content": "old"}))
     (tmp_path / "alien").mkdir()
     (tmp_path / "alien" / "manifest.json").write_text('{"name": "a page"}')
-    traces = find_traces([tmp_path], {"old"}, {"toy": "new"})
+    traces = find_traces([tmp_path], {"old"}, {"toy": {"new"}})
     assert {str(one.folder.relative_to(tmp_path)): one.reason for one in traces} == {
         "a": "its checkpoints were trained on data that held the user",
         "a/bundle": "it was trained on data that held the user",

@@ -59,7 +59,10 @@ def test_no_name_of_a_catalog_is_heard_in_what_stands_for_data(masker: Masker) -
 
 @pytest.mark.anyio
 async def test_the_model_and_the_log_see_masked_words(
-    replying_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    replying_bundle: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Any] = []
     caplog.set_level(logging.DEBUG)
@@ -70,7 +73,7 @@ async def test_the_model_and_the_log_see_masked_words(
             seen.append(query)
             return submit(query, left)
 
-        service.batcher.submit = watched  # type: ignore[method-assign]
+        monkeypatch.setattr(service.batcher, "submit", watched)
         answer = await client.post("/v1/replies", json=ASKED)
         chat = await client.post(
             "/v1/chat/completions", json={**ASKED, "model": service.engine.name}
