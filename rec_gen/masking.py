@@ -34,7 +34,7 @@ PLACEHOLDERS = {
 whoever listens for names, so that no catalog's "Phone" is heard in it."""
 _WEB = (
     r"\b(?:https?://|www\.)[^\s<>\"']*[^\s<>\"')\].,;:!?]",
-    r"\b(?:[a-z0-9-]+\.)+[a-z]{2,}/[^\s<>\"']*[^\s<>\"')\].,;:!?]",
+    r"(?:(?<![\w.-])|(?<=\.\.))(?:[a-z0-9-]+\.)+[a-z]{2,}/[^\s<>\"']*[^\s<>\"')\].,;:!?]",
 )
 _ENOUGH = 0.4
 """The score from which a finding counts: that of a valid phone number without further words."""
@@ -52,9 +52,12 @@ class Masking(Config):
     Attributes:
         names: An installed spaCy model, or its folder, that finds names of persons; without one
             they stay.
+        regions: Further countries, such as `PL`, whose phone numbers are found without `+48` too;
+            those of Presidio's default always are.
     """
 
     names: str | None = None
+    regions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Masker:
 
     Raises:
         MissingPackageError: Presidio is not installed.
-        ConfigError: The model of names is not installed.
+        ConfigError: The model of names is not installed, or a country is none.
 
     Example:
         >>> Masker(Masking()).mask("write to ann@example.com").text  # doctest: +SKIP
@@ -90,7 +93,7 @@ class Masker:
             from presidio_anonymizer import AnonymizerEngine
             from presidio_anonymizer.entities import ConflictResolutionStrategy, OperatorConfig
 
-            self._analyzer = _analyzer(config.names)
+            self._analyzer = _analyzer(config)
         except ModuleNotFoundError as error:
             raise MissingPackageError(error.name or "presidio-analyzer", "masking") from error
         self._by_patterns = config.names is None
@@ -168,8 +171,9 @@ def _as_anonymizer_takes(results: "Sequence[RecognizerResult]") -> "list[Found]"
     return [RecognizerResult(one.entity_type, one.start, one.end, one.score) for one in results]
 
 
-def _analyzer(names: str | None) -> "AnalyzerEngine":
+def _analyzer(config: Masking) -> "AnalyzerEngine":
     """Recognisers that ask nobody; Presidio's own for e-mail would fetch a list of domains."""
+    from phonenumbers import SUPPORTED_REGIONS
     from presidio_analyzer import (
         AnalyzerEngine,
         LocalRecognizer,
@@ -191,15 +195,22 @@ def _analyzer(names: str | None) -> "AnalyzerEngine":
     # it logs what it cannot check, word for word
     logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
     web = [Pattern(f"web {place}", pattern, 0.6) for place, pattern in enumerate(_WEB)]
+    for region in config.regions:
+        if region not in SUPPORTED_REGIONS:
+            raise ConfigError(
+                f"mask.regions: '{region}' is no country: write its two letters, as PL"
+            )
+    regions = (*PhoneRecognizer.DEFAULT_SUPPORTED_REGIONS, *config.regions)
     recognizers: list[LocalRecognizer] = [
         PatternRecognizer("EMAIL_ADDRESS", patterns=EmailRecognizer.PATTERNS),
         PatternRecognizer("URL", patterns=web),
-        PhoneRecognizer(),
+        PhoneRecognizer(supported_regions=regions),
         CreditCardRecognizer(),
         IbanRecognizer(regex_flags=re.IGNORECASE),
         IpRecognizer(),
         MacAddressRecognizer(),
     ]
+    names = config.names
     model = {"lang_code": "en", "model_name": names or "none"}
     engine: NlpEngine = NoOpNlpEngine([model])
     if names is not None:

@@ -20,6 +20,7 @@ from serving.request_steps import (
     check,
     count,
     filters_of,
+    in_time,
     read_history,
     refuse_more,
     refuse_unknown,
@@ -99,8 +100,10 @@ async def ask_reply(
         raise ApiError(400, message, "missing", "messages")
     history = await read_history(service, request, caller, body, needed=False)
     store_seconds = time.perf_counter() - began
+    most = min(time_left(service, body, began), service.config.batching.deadline_ms)
+    due = in_time(time.perf_counter(), most, messages)
     query = ReplyQuery(
-        await asyncio.to_thread(turns_of, service.engine.names, messages, service.masker),
+        await asyncio.to_thread(turns_of, service.engine.names, due, service.masker),
         history,
         tuple(fields.ignore),
         filters_of(body),

@@ -28,6 +28,7 @@ def masker() -> Masker:
     [
         ("Ann <ann.b+c@shop.example>", "Ann <[email-address]>"),
         ("see https://a.example/x?mail=b@c.de.", "see [web-address]."),
+        ("ok...a.example/x and -b.example/y", "ok...[web-address] and [web-address]"),
         ("a@b.de c@d.de", "[email-address] [email-address]"),
         ("Seven (1995), 2001: A Space Odyssey, 3:10 to Yuma", None),
         ("Scotch 3/4 in. x 1,296 in., 12 pack, $19.99", None),
@@ -86,6 +87,14 @@ def test_names_are_found_by_a_model(tmp_path: Path) -> None:
     assert found.text == "[person-name], [email-address]"
     with pytest.raises(ConfigError, match=r"mask\.names: the spaCy model 'xx' is not installed"):
         Masker(Masking(names="xx"))
+
+
+def test_phone_numbers_of_further_countries(masker: Masker) -> None:
+    text = "call 22 123 45 67"
+    assert masker.mask(text).text == text
+    assert Masker(Masking(regions=("PL",))).mask(text).text == "call [phone-number]"
+    with pytest.raises(ConfigError, match=r"mask\.regions: 'XX' is no country"):
+        Masker(Masking(regions=("XX",)))
 
 
 def test_pseudonyms_need_the_key() -> None:

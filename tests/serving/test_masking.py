@@ -86,6 +86,15 @@ async def test_the_model_and_the_log_see_masked_words(
 
 
 @pytest.mark.anyio
+async def test_masking_ends_with_the_deadline(replying_bundle: Path, tmp_path: Path) -> None:
+    phones = {"role": "user", "content": "+14155552671 " * 300}
+    asked = {"messages": [phones] * 200, "deadline_ms": 50}
+    async with in_process(replying_bundle, tmp_path / "s.db", mask={}) as (_, client):
+        answer = await client.post("/v1/replies", json=asked)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
+
+
+@pytest.mark.anyio
 async def test_tools_mask_words_and_replies(replying_bundle: Path, masker: Masker) -> None:
     seen: list[Query | ReplyQuery] = []
 
