@@ -16,8 +16,6 @@ from serving.batch.run import run
 from serving.errors import StoreError
 from serving.forgetting import forget_user
 from serving.store import Event, Store, open_store
-from tests.rec_gen.command import run as command
-from tests.serving.server import served
 from tests.serving.stores import redis
 from tests.serving.test_batch import table
 from tests.toy import toy_dataset
@@ -55,27 +53,6 @@ async def test_no_byte_of_sqlite_tells_of_the_user(tmp_path: Path) -> None:
     assert await server.add_event(Event("shop", "bob", "i1", "view", 1))
     await server.close()
     assert "store.db" in found_in(tmp_path, "bob")
-
-
-@pytest.mark.slow
-def test_a_running_server_forgets_and_goes_on(replying_bundle: Path, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/store.db"
-    with served(replying_bundle, "--store", url, "--mask") as server, server.client() as client:
-        for user in (USER, "bob") * 9:
-            assert client.post("/v1/events", json={"user": user, "item": "i1"}).status_code == 200
-        said = {"messages": [{"role": "user", "content": f"I am {USER}@example.com"}]}
-        assert client.post("/v1/replies", json={**said, "user": USER}).status_code == 200
-        done = command("forget", USER, "--store", url)
-        assert (done.exit_code, done.output) == (0, f"removed: {url}: 9 events\n")
-        assert found_in(tmp_path) == []
-        assert client.get(f"/v1/users/{USER}/history").json()["events"] == []
-        assert client.post("/v1/events", json={"user": "bob", "item": "i2"}).json() == {
-            "kept": True
-        }
-        assert len(client.get("/v1/users/bob/history").json()["events"]) == 10
-        server.stop()
-        assert not [line for line in server.logs if USER in line or "example.com" in line]
-        assert any('"/v1/replies"' in line for line in server.logs)
 
 
 @pytest.mark.anyio
