@@ -11,7 +11,7 @@ from rec_gen.decoding.sampling import Sampling
 from rec_gen.replying import Reply
 from rec_gen.text import clean_text
 from serving.access import Caller
-from serving.dialogues import Message, turns_of
+from serving.dialogues import Message, masked_words, turns_of
 from serving.errors import ApiError
 from serving.queries import Options, Query, ReplyOptions, ReplyQuery
 from serving.reply_schemas import ReplyFields
@@ -20,6 +20,7 @@ from serving.request_steps import (
     check,
     count,
     filters_of,
+    in_time,
     read_history,
     refuse_more,
     refuse_unknown,
@@ -51,6 +52,8 @@ async def ask(
     history = await read_history(service, request, caller, body, needed=words is None)
     store_seconds = time.perf_counter() - began
     seen = history if body.exclude_seen else ()
+    if words is not None:
+        words = await asyncio.to_thread(masked_words, service.engine.names, words, service.masker)
     query = Query(
         history if words is None else (),
         words,
@@ -97,8 +100,10 @@ async def ask_reply(
         raise ApiError(400, message, "missing", "messages")
     history = await read_history(service, request, caller, body, needed=False)
     store_seconds = time.perf_counter() - began
+    most = min(time_left(service, body, began), service.config.batching.deadline_ms)
+    due = in_time(time.perf_counter(), most, messages)
     query = ReplyQuery(
-        await asyncio.to_thread(turns_of, service.engine.names, messages),
+        await asyncio.to_thread(turns_of, service.engine.names, due, service.masker),
         history,
         tuple(fields.ignore),
         filters_of(body),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from rec_gen.config import Config
+from rec_gen.masking import Masking
 
 
 class BatchingConfig(Config):
@@ -131,6 +132,7 @@ class ServeConfig(Config):
         batching: How requests are gathered.
         limits: What one client may ask for.
         ray: Several servers on a Ray cluster; without, one in this process.
+        mask: What is masked in what users say, before the model reads it; nothing by default.
     """
 
     bundle: Path
@@ -153,6 +155,7 @@ class ServeConfig(Config):
     batching: BatchingConfig = BatchingConfig()
     limits: LimitsConfig = LimitsConfig()
     ray: RayConfig | None = None
+    mask: Masking | None = None
 
     @model_validator(mode="after")
     def _refuse_a_store_of_one_machine(self) -> "ServeConfig":

@@ -1,5 +1,6 @@
 """A store in Redis."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -80,6 +81,25 @@ class RedisStore:
                     pipeline.hdel(_keys(tenant), *keys)
                 await pipeline.execute()
         return len(rows)
+
+    async def scrub(self) -> None:
+        """Leave nothing of what was erased in the append-only file, which is written anew.
+
+        Snapshots that were made before are not touched.
+        """
+        async with self._errors():
+            await self._rewritten()
+            await self._redis.bgrewriteaof()
+            await self._rewritten()
+
+    async def _rewritten(self) -> None:
+        """Wait until the append-only file is not being written anew."""
+        running = ("aof_rewrite_in_progress", "aof_rewrite_scheduled")
+        while True:
+            said = await self._redis.info("persistence")
+            if not any(said[name] for name in running):
+                return
+            await asyncio.sleep(0.05)
 
     async def change_catalog(self, changes: Sequence[Change]) -> int:
         """Keep changes, all or none; the number of the last one."""

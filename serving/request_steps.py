@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +22,7 @@ from serving.tracing import add_stages
 
 logger = logging.getLogger(__name__)
 A = TypeVar("A", Answer, Reply)
+M = TypeVar("M")
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,18 @@ def time_left(service: Service, body: AskBase, began: float) -> int:
     """Milliseconds until the answer is of no use any more, to a request that began at a time."""
     deadline_ms = body.deadline_ms or service.config.batching.deadline_ms
     return max(1, deadline_ms - round(1000 * (time.perf_counter() - began)))
+
+
+def in_time(began: float, left_ms: int, messages: Iterable[M]) -> Iterator[M]:
+    """Messages one by one, so that work on each of many ends with the deadline.
+
+    Raises:
+        ApiError: 504 where so many milliseconds have passed since a time.
+    """
+    for message in messages:
+        if 1000 * (time.perf_counter() - began) > left_ms:
+            raise ApiError(504, f"there was no answer within {left_ms} ms", "deadline_exceeded")
+        yield message
 
 
 async def unless_left(request: Request, submitted: Coroutine[Any, Any, Timed[A]]) -> Timed[A]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
+from rec_gen.masking import Masker
 from serving.batching import Batcher
 from serving.config import ServeConfig
 from serving.drift import PopularityDrift
@@ -31,6 +32,7 @@ class Service:
         metrics: Counts.
         drift: Watches how popular recommended items are.
         keys: The API keys; None where none are asked for.
+        masker: Takes personal data out of what users say; None where nobody asked for it.
         draining: The server is about to end.
         counted: What `/metrics` tells; the metrics of this server, unless it is one of several.
     """
@@ -43,6 +45,7 @@ class Service:
     metrics: Metrics
     drift: PopularityDrift
     keys: KeyFile | None
+    masker: Masker | None = field(default=None)
     draining: bool = field(default=False)
     counted: Callable[[], Awaitable[CollectorRegistry]] | None = None
 
@@ -58,12 +61,14 @@ async def open_service(
         start: Starts the engine, which is closed with the rest.
 
     Raises:
-        ConfigError: The file of API keys cannot be read.
+        ConfigError: The file of API keys or the model of names cannot be read.
+        MissingPackageError: What masks personal data is not installed.
         StoreError: The store cannot be opened.
         RecGenError: A kept change of the catalog does not fit the bundle.
     """
     async with AsyncExitStack() as stack:
         keys = None if config.keys is None else KeyFile(config.keys)
+        masker = None if config.mask is None else await asyncio.to_thread(Masker, config.mask)
         store = await open_store(config.store)
         stack.push_async_callback(store.close)
         engine = await start(config)
@@ -77,7 +82,7 @@ async def open_service(
         follower = asyncio.create_task(catalog.follow())
         stack.push_async_callback(_end, follower)
         drift = PopularityDrift(metrics.popularity)
-        yield Service(config, engine, batcher, catalog, store, metrics, drift, keys)
+        yield Service(config, engine, batcher, catalog, store, metrics, drift, keys, masker)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -1,5 +1,6 @@
 """A store in SQLite or PostgreSQL."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -54,6 +55,8 @@ _CHANGES = Table(
 _INDEX = 'CREATE INDEX IF NOT EXISTS events_of_user ON events (tenant, "user", number)'
 _LOCK = 7_305_441_122
 """The advisory lock of PostgreSQL under which changes get their numbers in order."""
+_TRIES = 50
+"""How often the write-ahead log is emptied before somebody who reads it is told of."""
 
 
 class SqlStore:
@@ -135,6 +138,25 @@ class SqlStore:
         async with self._transaction() as connection:
             return int((await connection.execute(query)).rowcount)
 
+    async def scrub(self) -> None:
+        """Leave nothing of what was erased in the store's own files.
+
+        SQLite writes its file anew and empties the write-ahead log; writers wait meanwhile. What
+        PostgreSQL keeps of erased rows goes by its own vacuum.
+        """
+        if not self._sqlite:
+            return
+        async with self._errors():
+            connecting = self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+            async with connecting as connection:
+                await connection.execute(text("VACUUM"))
+                for _ in range(_TRIES):
+                    emptied = await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+                    if not emptied.one()[0]:
+                        return
+                    await asyncio.sleep(0.1)
+        raise StoreError("the store's write-ahead log is being read: try again")
+
     async def change_catalog(self, changes: Sequence[Change]) -> int:
         """Keep changes, all or none; the number of the last one."""
         rows = [
@@ -167,9 +189,13 @@ class SqlStore:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        async with self._errors(), self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _errors(self) -> AsyncIterator[None]:
         try:
-            async with self._engine.begin() as connection:
-                yield connection
+            yield
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             place = self._engine.url.render_as_string(hide_password=True)
             reason = str(getattr(error, "orig", None) or error).splitlines()[:1]
@@ -177,10 +203,14 @@ class SqlStore:
 
 
 def _make_durable(connection: Any, _: object) -> None:
-    """A commit is on disk before it returns, and readers do not wait for a writer."""
+    """A commit is on disk before it returns, and readers do not wait for a writer.
+
+    What is erased is overwritten.
+    """
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
 

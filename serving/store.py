@@ -70,6 +70,9 @@ class Store(Protocol):
     async def erase(self, tenant: str, user: str) -> int:
         """Forget a user; how many events there were."""
 
+    async def scrub(self) -> None:
+        """Leave nothing of what was erased in the store's own files."""
+
     async def change_catalog(self, changes: Sequence[Change]) -> int:
         """Keep changes, all or none; the number of the last one."""
 

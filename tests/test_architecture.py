@@ -19,9 +19,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("prompts", "rec_gen", "training", "serving", "eval")
 SOURCES = sorted(file for name in PACKAGES for file in (ROOT / name).rglob("*.py"))
 HEAVY = {
-    "accelerate", "bitsandbytes", "datasets", "fastapi", "peft", "ray", "scipy",
-    "sentence_transformers", "sklearn", "sqlalchemy", "torch", "transformers", "trl", "uvicorn",
-    "vllm",
+    "accelerate", "bitsandbytes", "datasets", "fastapi", "peft", "presidio_analyzer", "ray",
+    "scipy", "sentence_transformers", "sklearn", "spacy", "sqlalchemy", "torch", "transformers",
+    "trl", "uvicorn", "vllm",
 }  # fmt: skip
 
 

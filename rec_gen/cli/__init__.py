@@ -10,6 +10,7 @@ from rec_gen.cli.common import Command
 from rec_gen.cli.curves import curves
 from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.experiments import experiment
+from rec_gen.cli.forgetting import forget
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
@@ -41,6 +42,7 @@ def main() -> None:
     recgen serve runs/quickstart/bundle        answer over HTTP
     recgen batch runs/quickstart/bundle users.parquet out
     recgen mcp runs/quickstart/bundle          be a tool of agents
+    recgen forget u42 --data data/shop         remove a user, and say what is left
     recgen benchmark quickstart                train some seeds and measure them
     recgen prompts experiment my.toml          find out which prompt is better
     """
@@ -59,6 +61,7 @@ for command in (
     mcp,
     schema,
     keys,
+    forget,
     evaluate,
     report,
     benchmark,

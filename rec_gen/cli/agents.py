@@ -18,7 +18,8 @@ from rec_gen.notices import quiet
     show_default=True,
     help="What is logged to stderr.",
 )
-def mcp(bundle: Path, device: str | None, log_level: str) -> None:
+@click.option("--mask", is_flag=True, help="Mask personal data in what users say.")
+def mcp(bundle: Path, device: str | None, log_level: str, mask: bool) -> None:
     """Give a BUNDLE to agents as tools, by the Model Context Protocol over stdin and stdout.
 
     An agent starts this command itself. Its tools are `recommend`, `search_items` and, where the
@@ -40,7 +41,7 @@ def mcp(bundle: Path, device: str | None, log_level: str) -> None:
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "mcp", "serve") from error
     quiet()
-    run(bundle, device, log_level)
+    run(bundle, device, log_level, mask=mask)
 
 
 @click.command()

@@ -40,6 +40,7 @@ FILE = click.option(
     metavar="ADDRESS",
     help="Serve on a Ray cluster, auto or HOST:PORT; what runs there is updated without a gap.",
 )
+@click.option("--mask", is_flag=True, help="Mask personal data in what users say.")
 @click.option("--log-level", help="debug, info, warning or error.")
 @OVERRIDES
 def serve(
@@ -48,6 +49,7 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     ray: str | None,
+    mask: bool,
     overrides: Sequence[str],
     **flags: object,
 ) -> None:
@@ -74,6 +76,8 @@ def serve(
         table["tls"] = {"cert": tls_cert, "key": tls_key}
     if ray:
         table["ray"] = {**table.get("ray", {}), "address": ray}
+    if mask:
+        table.setdefault("mask", {})
     table["bundle"] = bundle
     config = parse_config(ServeConfig, table, overrides, "serve" if file is None else str(file))
     try:

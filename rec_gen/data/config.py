@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from rec_gen.config import Config
+from rec_gen.masking import Masking
 
 WholePath = Annotated[Path, AfterValidator(Path.absolute)]
 """A path that is found from any working directory once it was read."""
@@ -131,6 +132,21 @@ class UserTable(Config):
     columns: tuple[str, ...] | None = None
 
 
+class DataMasking(Masking):
+    """What is masked in tables before they are split and stored.
+
+    Attributes:
+        users: Columns of the users; None takes all that hold text, such as `utterances`, `entities`
+            and `reply`.
+        items: Columns of the items, such as `title`.
+        user_key: A file with a secret of 32 bytes or more; under it users get pseudonyms.
+    """
+
+    users: tuple[str, ...] | None = None
+    items: tuple[str, ...] = ()
+    user_key: WholePath | None = None
+
+
 def _default_name(values: dict[str, Any]) -> str:
     table, folder = values.get("interactions"), values.get("prepared")
     if folder:
@@ -162,6 +178,7 @@ class DataConfig(Config):
         seed: Breaks ties in time.
         min_interactions: Users with fewer are left out; default: 1 for a given split, else 3.
         bad_rows: `error` stops at the first bad row; `skip` leaves bad rows out and counts them.
+        mask: Where personal data is masked; nowhere unless it is given.
     """
 
     source: SourceName | None = None
@@ -174,6 +191,7 @@ class DataConfig(Config):
     seed: int = Field(default=0, ge=0)
     min_interactions: int = Field(default_factory=_default_min_interactions, ge=1)
     bad_rows: BadRows = "error"
+    mask: DataMasking | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -185,6 +203,8 @@ class DataConfig(Config):
             raise ValueError("give a source, or both tables interactions and items")
         if self.users and not any(tables):
             raise ValueError("users stands beside the tables interactions and items; remove it")
+        if self.prepared and self.mask:
+            raise ValueError("mask is for tables; a prepared folder is read as it is")
         if self.source and self.bad_rows == "skip":
             raise ValueError("bad_rows is for your own tables; a named source is read as it is")
         return self

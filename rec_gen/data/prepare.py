@@ -12,6 +12,7 @@ import polars as pl
 from rec_gen.catalog import Catalog
 from rec_gen.data.config import DataConfig, SourceName
 from rec_gen.data.dataset import MANIFEST, SPLITS, Dataset
+from rec_gen.data.masking import mask_tables
 from rec_gen.data.sources import SOURCES
 from rec_gen.data.splits import order, out_of_order, split
 from rec_gen.data.tables import SPLIT, Tables, read_own_tables
@@ -36,7 +37,12 @@ def prepare(config: DataConfig, out: Path) -> Dataset:
         raise DataError(f"{config.prepared}: is prepared already; name its source or its tables")
     if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
         raise DataError(f"{out}: is not a prepared data set; choose another folder to write")
-    dataset = _assemble(_read(config), config)
+    tables, masked = _read(config), None
+    if config.mask is not None:
+        tables, masked = mask_tables(tables, config.mask)
+    dataset = _assemble(tables, config)
+    if masked is not None:
+        dataset.manifest["masked"] = masked
     with new_folder(out) as folder:
         dataset.save(folder)
     return dataset
@@ -83,6 +89,11 @@ def summarize(dataset: Dataset) -> list[str]:
     lines += left_out or ["nothing was left out"]
     if unknown := manifest.get("unknown_users", 0):
         lines.append(f"empty columns: {_count('users', unknown)}: no row in the table of users")
+    for column, kinds in manifest.get("masked", {}).items():
+        told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
+        lines.append(f"masked in {column}: {told or 'nothing was found'}")
+    if forgotten := manifest.get("forgotten"):
+        lines.append(f"forgotten since it was prepared: {_count('users', forgotten['users'])}")
     return lines
 
 
@@ -101,7 +112,9 @@ def _read(config: DataConfig) -> Tables:
 
 def _key(config: DataConfig) -> str:
     """A digest of the configuration and of the input files' places, sizes and times of change."""
-    digest = blake2b(f"{_REVISION} {config.model_dump_json()}".encode(), digest_size=6)
+    # what came later counts only where it says something, so that older folders are found
+    table = config.model_dump_json(exclude=None if config.mask else {"mask"})
+    digest = blake2b(f"{_REVISION} {table}".encode(), digest_size=6)
     for path in _files(config):
         stat = path.stat()
         seen = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
@@ -110,12 +123,14 @@ def _key(config: DataConfig) -> str:
 
 
 def _files(config: DataConfig) -> list[Path]:
+    key = config.mask.user_key if config.mask else None
+    keys = [key] if key and key.is_file() else []
     if config.source:
         path = SOURCES[config.source].locate()
-        return sorted(path.iterdir()) if path.is_dir() else [path]
+        return [*(sorted(path.iterdir()) if path.is_dir() else [path]), *keys]
     tables, split = (config.interactions, config.items, config.users), config.split
     paths = [*(table.path for table in tables if table), split.valid_path, split.test_path]
-    return [path for path in paths if path and path.is_file()]
+    return [*(path for path in paths if path and path.is_file()), *keys]
 
 
 def _assemble(tables: Tables, config: DataConfig) -> Dataset:

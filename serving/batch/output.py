@@ -74,12 +74,13 @@ def write_part(
     An earlier attempt that was killed may have left failed rows.
     """
     if failed.height:
-        _write(failed, failed_to)
+        write_table(failed, failed_to)
     else:
         failed_to.unlink(missing_ok=True)
-    _write(answers, answers_to)
+    write_table(answers, answers_to)
 
 
-def _write(frame: pl.DataFrame, path: Path) -> None:
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write a file beside its place and move it there."""
     with new_file(path) as partial:
         frame.write_parquet(partial, compression="zstd")

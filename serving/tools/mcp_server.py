@@ -14,6 +14,7 @@ from mcp.server.stdio import stdio_server
 
 from rec_gen import __version__
 from rec_gen.errors import RecGenError
+from rec_gen.masking import Masker, Masking
 from rec_gen.recommender import Recommender
 from serving.engine import RecommenderEngine
 from serving.errors import message_of
@@ -24,25 +25,30 @@ HINTS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_wo
 logger = logging.getLogger(__name__)
 
 
-def run(bundle: Path, device: str | None = None, log_level: str = "info") -> None:
+def run(
+    bundle: Path, device: str | None = None, log_level: str = "info", *, mask: bool = False
+) -> None:
     """Serve until the client leaves; only the protocol is written to standard output.
 
     Args:
         bundle: The bundle's folder.
         device: Where the model runs; CUDA if there is one.
         log_level: What is logged to standard error.
+        mask: Mask personal data in what users say.
 
     Raises:
         BundleError: The bundle is incomplete or was changed.
+        MissingPackageError: What masks personal data is not installed.
     """
     set_up_logs(log_level)
     with contextlib.redirect_stdout(sys.stderr):  # the protocol itself keeps a copy of it
+        masker = Masker(Masking()) if mask else None
         recommender = Recommender.load(bundle, device=device)
-    asyncio.run(_serve(RecommenderEngine(recommender)))
+    asyncio.run(_serve(RecommenderEngine(recommender), masker))
 
 
-async def _serve(engine: RecommenderEngine) -> None:
-    server = mcp_server(engine.name, Toolbox(engine))
+async def _serve(engine: RecommenderEngine, masker: Masker | None) -> None:
+    server = mcp_server(engine.name, Toolbox(engine, masker))
     try:
         async with stdio_server() as (reading, writing):
             await server.run(reading, writing, server.create_initialization_options())

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ValidationError
 from rec_gen.catalog import Catalog
 from rec_gen.errors import ConfigError, RecGenError
 from rec_gen.index import Filters
+from rec_gen.masking import Masker
 from rec_gen.rules import eligible_items
 from rec_gen.tasks import MAIN
-from serving.dialogues import turns_of
+from serving.dialogues import masked_words, turns_of
 from serving.engine import Engine
 from serving.item_search import find_items
 from serving.queries import Options, Query, ReplyOptions, ReplyQuery
@@ -36,10 +37,11 @@ class Toolbox:
 
     Args:
         engine: What runs the model.
+        masker: What takes personal data out of what users say.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, masker: Masker | None = None) -> None:
+        self._engine, self._masker = engine, masker
         self._runs: dict[str, Callable[[Any], Awaitable[dict[str, Any]]]] = {
             "recommend": self._recommend,
             "search_items": self._search_items,
@@ -77,6 +79,8 @@ class Toolbox:
             raise ConfigError(
                 "recommend: words: give some, as the model has not learnt to go by histories alone"
             )
+        if words is not None:
+            words = await asyncio.to_thread(masked_words, self._engine.names, words, self._masker)
         history = tuple(asked.history or ())
         query = Query(
             history if words is None else (),
@@ -100,7 +104,7 @@ class Toolbox:
     async def _reply(self, asked: Reply) -> dict[str, Any]:
         told = asked.model_dump(include=set(OPTIONS), exclude_none=True)
         query = ReplyQuery(
-            await asyncio.to_thread(turns_of, self._engine.names, asked.messages),
+            await asyncio.to_thread(turns_of, self._engine.names, asked.messages, self._masker),
             tuple(asked.history or ()),
             tuple(asked.ignore or ()),
             _filters(asked),

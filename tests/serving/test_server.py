@@ -6,6 +6,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from tests.rec_gen.command import run
 from tests.serving.server import Server, served
 
 ALL = {f"i{item}" for item in range(12)}
@@ -58,6 +59,23 @@ def test_a_retried_event_is_counted_once(server: Server) -> None:
         conflict = client.post("/v1/events", json={**event, "item": "i5"}, headers=key)
         assert (conflict.status_code, conflict.json()["error"]["code"]) == (409, "conflict")
         assert len(client.get("/v1/users/retry/history").json()["events"]) == 1
+
+
+def test_a_user_is_forgotten_by_command_meanwhile(server: Server) -> None:
+    url = str(server.process.args[-1])  # type: ignore[index]
+    store = Path(url.removeprefix("sqlite:///"))
+    with server.client() as client:
+        for user in ("ann-0815", "bob-0815") * 9:
+            assert client.post("/v1/events", json={"user": user, "item": "i1"}).status_code == 200
+        done = run("forget", "ann-0815", "--store", url)
+        assert (done.exit_code, done.output) == (0, f"removed: {url}: 9 events\n")
+        for file in store.parent.glob("store.db*"):
+            assert b"ann-0815" not in file.read_bytes()
+        assert client.get("/v1/users/ann-0815/history").json()["events"] == []
+        assert client.post("/v1/events", json={"user": "bob-0815", "item": "i2"}).is_success
+        assert len(client.get("/v1/users/bob-0815/history").json()["events"]) == 10
+    assert any('"/v1/events"' in line for line in server.logs)
+    assert not [line for line in server.logs if "ann-0815" in line]
 
 
 def test_items_are_put_found_and_removed(server: Server) -> None:
