@@ -31,7 +31,7 @@ def worst_perturbation(
     """
     read: list[torch.Tensor] = []
 
-    def cut(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+    def cut(_: nn.Module, __: Any, output: torch.Tensor) -> torch.Tensor:
         read.append(output.detach().requires_grad_())
         return read[-1]
 
@@ -46,7 +46,7 @@ def worst_perturbation(
 def perturbed(embedding: nn.Module, perturbation: torch.Tensor) -> Iterator[None]:
     """Let a module's embeddings be changed by so much, [batch, length, width]."""
 
-    def add(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+    def add(_: nn.Module, __: Any, output: torch.Tensor) -> torch.Tensor:
         return output + perturbation.to(output.dtype)
 
     with _hooked(embedding, add):

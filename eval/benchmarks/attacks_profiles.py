@@ -15,7 +15,7 @@ from eval.benchmarks.attacks_runs import (
     train,
 )
 from rec_gen.data.dataset import Dataset, Split
-from rec_gen.data.screening import find_suspects, unlearn
+from rec_gen.data.profile_screening import find_suspects, unlearn
 from rec_gen.metrics import Floats
 
 SIZES = (0.01, 0.03, 0.05)

@@ -1,106 +1,71 @@
-"""Users whose interactions look like an attack, found without labels.
+"""Screening a data set for attacks: its users and its titles, and what is left without them."""
 
-Two steps. The first ranks users by how little they share with the main directions of the crowd:
-PCA-based variable selection, Mehta and Nejdl, "Unsupervised strategies for shilling detection and
-robust collaborative filtering", 2009. It needs to be told how many attackers there are, so the
-second keeps only those who push something: target item analysis, Zhou et al., "Detection of
-abnormal profiles on group attacks in recommender systems", 2014, here with a hypergeometric test
-in the place of a threshold.
-"""
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-from collections.abc import Collection, Mapping
+from rec_gen.data.dataset import MANIFEST, SPLITS, Dataset
+from rec_gen.data.profile_screening import SHARE, Suspects, find_suspects, unlearn
+from rec_gen.data.title_screening import TitleFinding, mend_titles, screen_titles
+from rec_gen.errors import DataError
+from rec_gen.files import new_folder
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
-
-from rec_gen.counts import seen_matrix
-from rec_gen.data.dataset import Dataset, Split
-from rec_gen.errors import ConfigError, MissingPackageError
-
-SHARE = 0.2
-"""The users with the least in common with the crowd, among whom attackers are looked for."""
-LEVEL = 0.01
-"""The chance that a data set in which nothing is pushed has a suspect."""
-COMPONENTS = 3
-
-Suspects = Mapping[str, tuple[str, ...]]
-"""By user, the ids of the items that they seem to push."""
+FINDINGS = "screening.json"
 
 
-def find_suspects(dataset: Dataset, share: float = SHARE, level: float = LEVEL) -> Suspects:
-    """Users who have little in common with the crowd, and an item in common with each other.
+@dataclass(frozen=True)
+class Screening:
+    """What was found in a data set.
 
-    Only training interactions are read. A user of many, or of few, is not more suspect for that.
+    Attributes:
+        dataset: The data set without it: nothing is learnt from suspects, titles are mended.
+        suspects: The items that each suspect seems to push.
+        titles: The titles that were mended.
+    """
+
+    dataset: Dataset
+    suspects: Suspects
+    titles: Sequence[TitleFinding]
+
+    def save(self, folder: Path) -> None:
+        """Write the data set, and beside it `screening.json`, which names every finding.
+
+        Raises:
+            DataError: Something that is no prepared data set is at the folder.
+        """
+        if folder.exists() and not (folder / MANIFEST).is_file():
+            raise DataError(f"{folder}: is not a prepared data set; choose another folder to write")
+        found = {"suspects": dict(self.suspects), "titles": [asdict(each) for each in self.titles]}
+        with new_folder(folder) as partial:
+            self.dataset.save(partial)
+            text = json.dumps(found, indent=2, ensure_ascii=False)
+            (partial / FINDINGS).write_text(text + "\n", encoding="utf-8")
+
+
+def screen(
+    dataset: Dataset, share: float = SHARE, *, profiles: bool = True, titles: bool = True
+) -> Screening:
+    """Screen a data set.
 
     Args:
         dataset: The data.
-        share: The share of users that the first step keeps, above 0 and up to 0.5.
-        level: The level of the test of all items together.
-
-    Returns:
-        Each suspect with the items that so many of the kept users hold that chance explains it no
-        longer, in the order of the data set's users.
+        share: See `find_suspects`.
+        profiles: Whether users are screened.
+        titles: Whether titles are.
 
     Raises:
-        ConfigError: The share or the level is out of range.
-        MissingPackageError: scikit-learn is not installed.
+        ConfigError: The share is out of range.
+        MissingPackageError: A package of the extra `screen` is not installed.
     """
-    for name, value, most in (("share", share, 0.5), ("level", level, 1.0)):
-        if not 0 < value <= most:
-            raise ConfigError(f"{name}: {value} is not above 0 and up to {most}; choose another")
-    seen = seen_matrix(dataset).toarray().astype(np.float32)
-    if len(seen) <= COMPONENTS or seen.shape[1] <= COMPONENTS:
-        return {}
-    kept = np.argsort(crowd_loadings(seen), kind="stable")[: round(share * len(seen))]
-    pushed = _pushed_items(seen, kept, level)
-    users = [sequence.user for sequence in dataset.sequences()]
-    ids = dataset.catalog.ids
-    return {
-        users[row]: tuple(ids[item] for item in pushed if seen[row, item])
-        for row in np.sort(kept)
-        if seen[row, pushed].any()
-    }
-
-
-def crowd_loadings(seen: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """How much of each user lies in the main directions of all, float64 [users].
-
-    Args:
-        seen: float32 [users, items], 1 where a user chose an item and 0 elsewhere.
-
-    Raises:
-        MissingPackageError: scikit-learn is not installed.
-    """
-    try:
-        from sklearn.decomposition import PCA
-    except ImportError as error:
-        raise MissingPackageError("scikit-learn", "train") from error
-    spread = seen.std(axis=1, keepdims=True)
-    scaled = (seen - seen.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
-    fitted = PCA(COMPONENTS, svd_solver="randomized", random_state=0).fit(scaled.T)
-    return np.asarray((fitted.components_.astype(np.float64) ** 2).sum(axis=0))
-
-
-def _pushed_items(
-    seen: npt.NDArray[np.float32], kept: npt.NDArray[np.int64], level: float
-) -> npt.NDArray[np.int64]:
-    """Items that more of the kept users hold than so many users drawn at random would."""
-    from scipy.stats import hypergeom
-
-    holders = seen.sum(axis=0)
-    chances = hypergeom.sf(seen[kept].sum(axis=0) - 1, len(seen), holders, len(kept))
-    return np.flatnonzero(chances < level / seen.shape[1])
-
-
-def unlearn(dataset: Dataset, users: Collection[str]) -> Dataset:
-    """The same data set, in which nothing that some users did may be learnt.
-
-    Their training interactions become context: they are still recommended to, and still evaluated.
-    """
-    learnt = pl.col("user").is_in(sorted(users)) & (pl.col("split") == Split.TRAIN.value)
-    context = pl.lit(Split.CONTEXT.value, dataset.frame.schema["split"])
-    frame = dataset.frame.with_columns(
-        pl.when(learnt).then(context).otherwise("split").alias("split")
-    )
-    return Dataset(dataset.catalog, frame, dataset.manifest, dataset.user_frame)
+    suspects = find_suspects(dataset, share) if profiles else {}
+    findings = screen_titles(dataset.catalog) if titles else []
+    kept = unlearn(dataset, suspects)
+    catalog = mend_titles(dataset.catalog, findings)
+    sizes = dict(kept.frame["split"].value_counts().iter_rows())
+    counts = {k: v for k, v in dataset.manifest["counts"].items() if k not in set(SPLITS)}
+    manifest: dict[str, Any] = dict(dataset.manifest)
+    manifest["counts"] = counts | {str(name): sizes[name] for name in SPLITS if name in sizes}
+    manifest["screened"] = {"users": len(suspects), "titles": len(findings)}
+    return Screening(Dataset(catalog, kept.frame, manifest, kept.user_frame), suspects, findings)
