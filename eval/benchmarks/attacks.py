@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from eval.benchmarks import attacks_profiles
+from eval.benchmarks import attacks_instructions, attacks_profiles, attacks_titles
 from rec_gen.cli.common import Command, data_config
 from rec_gen.data.prepare import load_dataset
 from rec_gen.files import write_text
 from rec_gen.versions import machine
 
-PARTS = ("profiles",)
+PARTS = ("profiles", "titles", "instructions")
 
 
 @click.command(cls=Command)
@@ -27,6 +27,7 @@ PARTS = ("profiles",)
 @click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), default=PARTS)
 @click.option("--steps", default=80, show_default=True, help="Of each training.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--users", default=60, show_default=True, help="Whom the untuned model is asked for.")
 @click.option("--perturbation", default=0.1, show_default=True, help="Of the perturbed models.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the runs here, to go on later.")
 def main(
@@ -35,6 +36,7 @@ def main(
     parts: Sequence[str],
     steps: int,
     seed: int,
+    users: int,
     perturbation: float,
     out: Path | None,
 ) -> None:
@@ -45,6 +47,10 @@ def main(
         folder = out or Path(temporary)
         if "profiles" in parts:
             figures["profiles"] = attacks_profiles.run(dataset, folder, steps, seed, perturbation)
+        if "titles" in parts:
+            figures["titles"] = attacks_titles.run(dataset, folder, steps, seed, perturbation)
+        if "instructions" in parts:
+            figures["instructions"] = attacks_instructions.run(dataset, users, seed)
     click.echo(json.dumps(figures, indent=2))
     if json_path:
         record = {"figures": figures, "data": dataset.fingerprint, "steps": steps, "seed": seed}

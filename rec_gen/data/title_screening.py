@@ -128,9 +128,9 @@ def _without_instruction(title: str) -> str:
 
 
 def _without_repetition(title: str) -> str:
-    """Keep the first of each word that stands too often; short words are no keywords."""
+    """Keep the first of each word that stands too often; single letters are no keywords."""
     words = [re.sub(r"\W", "", word).casefold() for word in title.split()]
-    stuffed = {word for word, n in Counter(words).items() if n >= REPEATED and len(word) > 2}
+    stuffed = {word for word, n in Counter(words).items() if n >= REPEATED and len(word) > 1}
     if not stuffed:
         return title
     seen: Counter[str] = Counter()
