@@ -46,12 +46,12 @@ def arms_of(catalog: Catalog, baits: Positions, pushed: Positions) -> dict[str, 
 class Reader:
     """An untuned model over one wording of a catalog."""
 
-    def __init__(self, dataset: Dataset, catalog: Catalog) -> None:
+    def __init__(self, dataset: Dataset, catalog: Catalog, base: str) -> None:
         from rec_gen.prompting import PromptConfig, PromptRenderer
         from rec_gen.templates import Template
 
         data = Dataset(catalog, dataset.frame, dataset.manifest)
-        self._subject = load_subject(ModelConfig(base=BASE), data)
+        self._subject = load_subject(ModelConfig(base=base), data)
         self._renderer = PromptRenderer(
             Template.load(TEMPLATE),
             catalog,
@@ -75,13 +75,14 @@ class Reader:
         return list(found.items)
 
 
-def run(dataset: Dataset, users: int, seed: int) -> dict[str, Any]:
+def run(dataset: Dataset, users: int, seed: int, base: str = BASE) -> dict[str, Any]:
     """By wording of the planted titles, exposure and NDCG for some users.
 
     Args:
         dataset: The data.
         users: How many users of the test split are asked for, drawn at random.
         seed: Of users and items.
+        base: The model, by its name or a local folder.
     """
     drawn = tail_items(dataset, 2 * PAIRS, seed + 2)
     baits, pushed = np.split(drawn, 2)
@@ -95,7 +96,7 @@ def run(dataset: Dataset, users: int, seed: int) -> dict[str, Any]:
     found: dict[str, Floats] = {}
     asked: dict[str, list[list[int]]] = {}
     for arm, catalog in arms_of(dataset.catalog, baits, pushed).items():
-        reader = Reader(dataset, catalog)
+        reader = Reader(dataset, catalog, base)
         asked[arm] = reader.prompts(histories)
         twin = next((other for other in found if asked[other] == asked[arm]), None)
         found[arm] = found[twin] if twin else _ask(reader, asked[arm], examples, baits, pushed, arm)

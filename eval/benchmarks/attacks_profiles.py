@@ -109,7 +109,12 @@ class Attacked:
 
 
 def run(
-    dataset: Dataset, folder: Path, steps: int, seed: int, perturbation: float
+    dataset: Dataset,
+    folder: Path,
+    steps: int,
+    seed: int,
+    perturbation: float,
+    cells: Sequence[Cell] | None = None,
 ) -> dict[str, Any]:
     """The rows of both systems, and how well screening finds the profiles.
 
@@ -119,6 +124,7 @@ def run(
         steps: Of each training.
         seed: Of everything that is drawn.
         perturbation: `train.adversarial` of the perturbed models.
+        cells: What a model is trained for; None is `model_cells`.
     """
     attacked = Attacked(dataset, seed)
     attacked.data(Cell(defence="screening"))
@@ -137,7 +143,7 @@ def run(
 
     systems = {
         COUNTED: {str(cell): counted(cell) for cell in counted_cells()},
-        MODEL: {str(cell): trained(cell) for cell in model_cells()},
+        MODEL: {str(cell): trained(cell) for cell in cells or model_cells()},
     }
     return {
         "targets": [dataset.catalog.titles[target] for target in attacked.targets],

@@ -3,7 +3,7 @@
 Nothing of this can move a recommender that reads no titles, such as the counted one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 from eval.attack_profiles import Positions, popularity, tail_items
 from eval.attack_titles import DRESSES, STUFFING, Dress, dressed, retitle
 from eval.benchmarks.attacks_runs import (
-    MEASURES,
     K,
     differences,
     exposure,
@@ -28,7 +27,8 @@ from rec_gen.metrics import Floats, ndcg
 
 TARGETS = 8
 """Items that are pushed by each kind of title; all kinds are in one catalog."""
-SETTINGS = {"model.embed": ["text"]}
+SETTINGS: Mapping[str, object] = {"model.embed": ["text"]}
+HONEST, PERTURBED = "honest titles", "attacked, perturbation"
 
 
 def targets_of(dataset: Dataset, seed: int) -> dict[Dress, Positions]:
@@ -51,6 +51,32 @@ def attack(dataset: Dataset, targets: Mapping[Dress, Positions]) -> Catalog:
     return retitle(dataset.catalog, changed)
 
 
+def catalogs(dataset: Dataset, targets: Mapping[Dress, Positions]) -> dict[str, Catalog]:
+    """What each arm reads."""
+    attacked = attack(dataset, targets)
+    screened = mend_titles(attacked, screen_titles(attacked))
+    return {
+        HONEST: dataset.catalog,
+        "attacked": attacked,
+        "attacked, screening": screened,
+        PERTURBED: attacked,
+    }
+
+
+def rows(
+    found: Mapping[str, Mapping[Dress, Floats]], users: Sequence[str], seed: int
+) -> dict[str, Any]:
+    """By kind of title and arm: the measures, and their change from honest titles."""
+    table = {}
+    for kind in DRESSES:
+        by_arm = {arm: each[kind] for arm, each in found.items()}
+        changes = differences(by_arm, HONEST, users, seed)
+        table[kind] = {
+            arm: measured(each, users, seed) | changes.get(arm, {}) for arm, each in by_arm.items()
+        }
+    return table
+
+
 def values(lists: RankedLists, targets: Mapping[Dress, Positions]) -> dict[Dress, Floats]:
     """By kind float64 [n, 2]: each user's exposure to its targets, and NDCG."""
     scored = ndcg(lists.ranks, K)
@@ -70,30 +96,12 @@ def run(
         perturbation: `train.adversarial` of the perturbed model.
     """
     targets = targets_of(dataset, seed)
-    attacked = attack(dataset, targets)
-    findings = screen_titles(attacked)
     examples = list(dataset.examples(Split.TEST))
-    users = [example.user for example in examples]
-    perturbed = {**SETTINGS, "train.adversarial": perturbation}
-    arms: dict[str, tuple[Catalog, Mapping[str, object]]] = {
-        "honest titles": (dataset.catalog, SETTINGS),
-        "attacked": (attacked, SETTINGS),
-        "attacked, screening": (mend_titles(attacked, findings), SETTINGS),
-        "attacked, perturbation": (attacked, perturbed),
-    }
     found = {}
-    for arm, (catalog, settings) in arms.items():
+    for arm, catalog in catalogs(dataset, targets).items():
+        settings = {**SETTINGS, "train.adversarial": perturbation} if arm == PERTURBED else SETTINGS
         data = Dataset(catalog, dataset.frame, dataset.manifest, dataset.user_frame)
         place = folder / f"titles-{arm.replace(' ', '-').replace(',', '')}"
         bundle = train(data, place, steps, seed, settings)
         found[arm] = values(rank_bundle(bundle, examples), targets)
-    flagged = {finding.item for finding in findings}
-    ids = dataset.catalog.ids
-    rows: dict[str, Any] = {}
-    for kind, positions in targets.items():
-        by_arm = {arm: each[kind] for arm, each in found.items()}
-        changes = differences(by_arm, "honest titles", users, seed)
-        rows[kind] = {
-            arm: measured(each, users, seed) | changes.get(arm, {}) for arm, each in by_arm.items()
-        } | {"flagged": sum(ids[target] in flagged for target in positions) / TARGETS}
-    return {"measures": MEASURES, "kinds": rows}
+    return rows(found, [example.user for example in examples], seed)
