@@ -3,36 +3,15 @@ import polars as pl
 import pytest
 
 from eval.attack_profiles import KINDS, Kind, fake_profiles, poison, tail_items
-from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.data.profile_screening import find_suspects, unlearn
 from rec_gen.errors import ConfigError
-
-USERS, ITEMS, TASTES = 400, 300, 4
+from tests.crowd import crowd_dataset
 
 
 @pytest.fixture(scope="module")
 def crowd() -> Dataset:
-    """Users who choose popular items of one taste, so that they have something in common."""
-    rng = np.random.default_rng(0)
-    chances = 1 / np.arange(1, ITEMS // TASTES + 1)
-    rows = []
-    for user in range(USERS):
-        size = int(rng.integers(15, 50))
-        own = rng.choice(ITEMS // TASTES, size, replace=False, p=chances / chances.sum())
-        for time, item in enumerate(own * TASTES + user % TASTES):
-            split = {size - 1: Split.TEST, size - 2: Split.VALID}.get(time, Split.TRAIN)
-            rows.append((f"u{user:04d}", int(item), time, split.value))
-    schema = {
-        "user": pl.String,
-        "item": pl.UInt32,
-        "time": pl.Int64,
-        "split": pl.Enum([split.value for split in Split]),
-    }
-    titles = [f"Film {item}" for item in range(ITEMS)]
-    items = pl.DataFrame({"item": [f"i{item}" for item in range(ITEMS)], "title": titles})
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    return Dataset(Catalog(items), frame, {"name": "crowd", "counts": {"users": USERS}})
+    return crowd_dataset()
 
 
 def test_a_crowd_without_an_attack_has_no_suspects(crowd: Dataset) -> None:
