@@ -110,7 +110,7 @@ def poison(dataset: Dataset, profiles: Sequence[Positions], seed: int) -> Datase
     ).with_columns(
         pl.lit(frame[name].max()).alias(name) for name in frame.columns if name not in _BASIC
     )
-    whole = pl.concat([frame, fake.select(frame.columns).cast(dict(frame.schema))])
+    whole = pl.concat([frame, fake.select(frame.columns).cast(frame.schema)])
     known = dataset.user_frame
     if known is not None:
         known = pl.concat([known, pl.DataFrame({"user": users})], how="diagonal")

@@ -1,5 +1,7 @@
 """A data set of users who have something in common, so that who has nothing stands out."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -20,7 +22,7 @@ def crowd_dataset() -> Dataset:
         for time, item in enumerate(own * TASTES + user % TASTES):
             split = {size - 1: Split.TEST, size - 2: Split.VALID}.get(time, Split.TRAIN)
             rows.append((f"u{user:04d}", int(item), time, split.value))
-    schema = {
+    schema: dict[str, Any] = {
         "user": pl.String,
         "item": pl.UInt32,
         "time": pl.Int64,

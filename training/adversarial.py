@@ -39,7 +39,8 @@ def worst_perturbation(
         (gradient,) = torch.autograd.grad(loss(), read)
     direction = nn.functional.normalize(gradient.float(), dim=-1)
     lengths = read[0].detach().float().norm(dim=-1, keepdim=True)
-    return (size * lengths * direction).to(gradient.dtype)
+    change: torch.Tensor = (size * lengths * direction).to(gradient.dtype)
+    return change
 
 
 @contextmanager

@@ -5,7 +5,7 @@ real users are shown them, before and after, and what does everyone lose?
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,8 +13,10 @@ from typing import Any
 import click
 
 from eval.benchmarks import attacks_instructions, attacks_profiles, attacks_titles
+from eval.benchmarks.attacks_report import tables
 from rec_gen.cli.common import Command, data_config
 from rec_gen.data.prepare import load_dataset
+from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
 from rec_gen.versions import machine
 
@@ -40,21 +42,41 @@ def main(
     perturbation: float,
     out: Path | None,
 ) -> None:
-    """Attack small models and defend them."""
+    """Attack small models and defend them; with --out, a part that was measured is not again."""
     dataset = load_dataset(data_config(data, ()))
-    figures: dict[str, Any] = {}
+    about = {"data": dataset.fingerprint, "steps": steps, "seed": seed}
     with TemporaryDirectory() as temporary:
         folder = out or Path(temporary)
-        if "profiles" in parts:
-            figures["profiles"] = attacks_profiles.run(dataset, folder, steps, seed, perturbation)
-        if "titles" in parts:
-            figures["titles"] = attacks_titles.run(dataset, folder, steps, seed, perturbation)
-        if "instructions" in parts:
-            figures["instructions"] = attacks_instructions.run(dataset, users, seed)
-    click.echo(json.dumps(figures, indent=2))
+        work: dict[str, Callable[[], dict[str, Any]]] = {
+            "profiles": lambda: attacks_profiles.run(dataset, folder, steps, seed, perturbation),
+            "titles": lambda: attacks_titles.run(dataset, folder, steps, seed, perturbation),
+            "instructions": lambda: attacks_instructions.run(dataset, users, seed),
+        }
+        figures = {
+            part: kept(folder / f"{part}.json", about, work[part]) for part in work if part in parts
+        }
+    click.echo("\n".join(tables(figures)))
     if json_path:
-        record = {"figures": figures, "data": dataset.fingerprint, "steps": steps, "seed": seed}
-        write_text(json_path, json.dumps(record | machine(), indent=2) + "\n")
+        record = {"figures": figures, **about, "perturbation": perturbation, **machine()}
+        write_text(json_path, json.dumps(record, indent=2) + "\n")
+
+
+def kept(
+    path: Path, about: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """The figures of a part, measured unless the file has them of the same run.
+
+    Raises:
+        RecGenError: The file has those of another run.
+    """
+    if path.is_file():
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if any(record.get(key) != value for key, value in about.items()):
+            raise RecGenError(f"{path}: is of other data, steps or seed: choose another --out")
+        return dict(record["figures"])
+    figures = measure()
+    write_text(path, json.dumps({"figures": figures, **about}, indent=2) + "\n")
+    return figures
 
 
 if __name__ == "__main__":

@@ -15,9 +15,12 @@ from eval.attack_profiles import (
 )
 from eval.attack_titles import DRESSES, PLANTS
 from eval.benchmarks import attacks_instructions, attacks_profiles, attacks_titles
+from eval.benchmarks.attacks import kept
 from eval.benchmarks.attacks_profiles import Cell
+from eval.benchmarks.attacks_report import tables
 from eval.benchmarks.attacks_runs import exposure, rank_counted
 from rec_gen.data.dataset import Dataset, Split
+from rec_gen.errors import RecGenError
 from tests.crowd import crowd_dataset
 from tests.toy import tiny_base
 
@@ -112,3 +115,21 @@ def test_the_part_of_instructions_runs_with_a_tiny_model(tmp_path: Path) -> None
     for kind in ("instruction", "chat turn"):
         change = arms[f"{kind}, screening"]["change of exposure@10"]
         assert (change["mean"], change["low"], change["high"]) == (0, 0, 0)
+
+
+def test_a_part_that_was_measured_is_not_measured_again(tmp_path: Path) -> None:
+    file, about = tmp_path / "profiles.json", {"seed": 0}
+    assert kept(file, about, lambda: {"found": 1}) == {"found": 1}
+    assert kept(file, about, lambda: {"found": 2}) == {"found": 1}
+    with pytest.raises(RecGenError, match="is of other data, steps or seed"):
+        kept(file, {"seed": 1}, dict)
+
+
+def test_every_row_stands_in_a_table_with_its_intervals() -> None:
+    interval = {"mean": 0.1, "low": 0.05, "high": 0.2}
+    levels = {"exposure@10": interval, "NDCG@10": interval}
+    changes = {f"change of {name}": interval for name in levels}
+    lines = list(tables({"titles": {"misspelt": {"honest": levels, "attacked": levels | changes}}}))
+    assert lines[1] == "| misspelt titles | exposure@10 | change | NDCG@10 | change |"
+    assert lines[3] == "| honest | 0.1000 [0.0500, 0.2000] |  | 0.1000 [0.0500, 0.2000] |  |"
+    assert "| +0.1000 [+0.0500, +0.2000] |" in lines[4]
