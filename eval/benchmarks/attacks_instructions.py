@@ -20,8 +20,8 @@ from eval.lists import RankedLists
 from rec_gen.catalog import Catalog
 from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Dataset, Example, Split
-from rec_gen.data.title_screening import mend_titles, screen_titles
 from rec_gen.metrics import Floats, ndcg
+from rec_gen.title_screening import mend_titles, screen_titles
 
 BASE = "smollm2-135m"
 TEMPLATE = "next_item"

@@ -15,8 +15,8 @@ from eval.benchmarks.attacks_runs import (
     train,
 )
 from rec_gen.data.dataset import Dataset, Split
-from rec_gen.data.profile_screening import find_suspects, unlearn
 from rec_gen.metrics import Floats
+from rec_gen.profile_screening import find_suspects, unlearn
 
 SIZES = (0.01, 0.03, 0.05)
 TARGETS = 4

@@ -22,8 +22,8 @@ from eval.benchmarks.attacks_runs import (
 from eval.lists import RankedLists
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset, Split
-from rec_gen.data.title_screening import mend_titles, screen_titles
 from rec_gen.metrics import Floats, ndcg
+from rec_gen.title_screening import mend_titles, screen_titles
 
 TARGETS = 8
 """Items that are pushed by each kind of title; all kinds are in one catalog."""
@@ -67,7 +67,7 @@ def rows(
     found: Mapping[str, Mapping[Dress, Floats]], users: Sequence[str], seed: int
 ) -> dict[str, Any]:
     """By kind of title and arm: the measures, and their change from honest titles."""
-    table = {}
+    table: dict[str, Any] = {}
     for kind in DRESSES:
         by_arm = {arm: each[kind] for arm, each in found.items()}
         changes = differences(by_arm, HONEST, users, seed)

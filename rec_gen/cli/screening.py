@@ -11,7 +11,7 @@ from rec_gen.cli.common import OVERRIDES, data_config
 from rec_gen.text import clean_text
 
 if TYPE_CHECKING:
-    from rec_gen.data.screening import Screening
+    from rec_gen.screening import Screening
 
 SHOWN = 10
 """Findings of a kind that are printed; all of them are in the file."""
@@ -45,7 +45,7 @@ def screen(
     recgen train quickstart --data data/screened
     """
     from rec_gen.data.prepare import load_dataset
-    from rec_gen.data.screening import screen as screened
+    from rec_gen.screening import screen as screened
 
     dataset = load_dataset(data_config(data, overrides))
     found = screened(dataset, share, profiles=only != "titles", titles=only != "profiles")

@@ -4,8 +4,8 @@ import pytest
 
 from eval.attack_profiles import KINDS, Kind, fake_profiles, poison, tail_items
 from rec_gen.data.dataset import Dataset, Split
-from rec_gen.data.profile_screening import find_suspects, unlearn
 from rec_gen.errors import ConfigError
+from rec_gen.profile_screening import find_suspects, unlearn
 from tests.crowd import crowd_dataset
 
 

@@ -8,8 +8,8 @@ from eval.attack_profiles import fake_profiles, poison, tail_items
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset
 from rec_gen.data.prepare import summarize
-from rec_gen.data.screening import screen
 from rec_gen.errors import DataError
+from rec_gen.screening import screen
 from tests.rec_gen.command import error, run
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from eval.attack_titles import DRESSES, STUFFING, dressed
 from rec_gen.catalog import Catalog
-from rec_gen.data.title_screening import mend_titles, screen_titles
+from rec_gen.title_screening import mend_titles, screen_titles
 
 HONEST = [
     "Star Wars (1977)",
