@@ -223,6 +223,7 @@ def sft_trainer(
         ),
         item_tokens=item_tokens,
         item_dropout=recipe.train.item_dropout,
+        adversarial=recipe.train.adversarial,
         model=bundle.model,
         args=_arguments(
             recipe,

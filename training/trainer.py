@@ -1,6 +1,7 @@
 """TRL's trainer with what recommending needs besides."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from trl import SFTTrainer
 
+from training.adversarial import perturbed, worst_perturbation
 from training.catalog_loss import CatalogLoss, states_of
 from training.composition import composed, load_composition, save_composition
 from training.dropout import blank
@@ -31,6 +33,7 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
         catalog_loss: CatalogLoss | None,
         item_tokens: torch.Tensor,
         item_dropout: float,
+        adversarial: float | None = None,
         **options: Any,
     ) -> None:
         """Set the trainer up.
@@ -40,6 +43,8 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
             catalog_loss: The loss; None is TRL's over the whole vocabulary.
             item_tokens: bool [vocabulary], which tokens were added for items.
             item_dropout: How often such a token is blanked in what the model reads.
+            adversarial: The length of the worst change of each embedding that is learnt with, as a
+                share of its own; None changes none.
             options: TRL's.
         """
         trained = {p: p.dtype for p in options["model"].parameters() if p.requires_grad}
@@ -50,6 +55,7 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
         self._rank = rank
         self._catalog_loss = catalog_loss
         self._item_tokens, self._item_dropout = item_tokens, item_dropout
+        self._adversarial = adversarial
 
     def compute_loss(
         self,
@@ -65,16 +71,44 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
                 ids, self._item_tokens.to(ids.device), self._item_dropout, pad
             )
         weights = inputs.pop("weights", None)
-        with composed(self.model):
+        with composed(self.model), self._perturbed(inputs, weights):
             if self._catalog_loss is None:
                 return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            head = self.model.get_output_embeddings()
-            states = states_of(model, inputs)
-            total = self._catalog_loss(states, head, inputs["labels"], weights)
+            total = self._sum(self._catalog_loss, model, inputs, weights)
         count = num_items_in_batch
         if count is None:
             count = self._catalog_loss.weigh(inputs["labels"])
         return total * self._shares(num_items_in_batch) / count
+
+    def _sum(
+        self,
+        catalog_loss: CatalogLoss,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        weights: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The summed loss of a batch over the tokens that the trie allows."""
+        head = self.model.get_output_embeddings()
+        return catalog_loss(states_of(model, inputs), head, inputs["labels"], weights)
+
+    def _perturbed(
+        self, inputs: dict[str, torch.Tensor], weights: torch.Tensor | None
+    ) -> AbstractContextManager[None]:
+        """The model with embeddings changed to its harm, where it learns with such ones.
+
+        They are found by the bare model: a wrapper for several processes would wait for gradients.
+        """
+        if not (self.model.training and self._adversarial):
+            return nullcontext()
+
+        def loss() -> torch.Tensor:
+            if self._catalog_loss is not None:
+                return self._sum(self._catalog_loss, self.model, inputs, weights)
+            found: torch.Tensor = self.model(**inputs).loss
+            return found
+
+        embedding = self.model.get_input_embeddings()
+        return perturbed(embedding, worst_perturbation(embedding, loss, self._adversarial))
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device

@@ -15,6 +15,7 @@ from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
 from rec_gen.cli.reporting import report
+from rec_gen.cli.screening import screen
 from rec_gen.cli.serving import keys, serve
 from rec_gen.cli.training import compress, quickstart, refine, train
 
@@ -31,6 +32,7 @@ def main() -> None:
     \b
     recgen quickstart                          see it work on MovieLens-100K
     recgen prepare movielens-100k              fetch, check and split a data set
+    recgen screen data/shop                    look for attacks in a data set
     recgen train quickstart                    fine-tune a model
     recgen curves runs/quickstart              see how the training went
     recgen refine runs/quickstart/bundle --method dpo
@@ -50,6 +52,7 @@ def main() -> None:
 
 for command in (
     prepare,
+    screen,
     train,
     curves,
     refine,

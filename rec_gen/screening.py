@@ -1,0 +1,71 @@
+"""Screening a data set for attacks: its users and its titles, and what is left without them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rec_gen.data.dataset import MANIFEST, SPLITS, Dataset
+from rec_gen.errors import DataError
+from rec_gen.files import new_folder
+from rec_gen.profile_screening import SHARE, Suspects, find_suspects, unlearn
+from rec_gen.title_screening import TitleFinding, mend_titles, screen_titles
+
+FINDINGS = "screening.json"
+
+
+@dataclass(frozen=True)
+class Screening:
+    """What was found in a data set.
+
+    Attributes:
+        dataset: The data set without it: nothing is learnt from suspects, titles are mended.
+        suspects: The items that each suspect seems to push.
+        titles: The titles that were mended.
+    """
+
+    dataset: Dataset
+    suspects: Suspects
+    titles: Sequence[TitleFinding]
+
+    def save(self, folder: Path) -> None:
+        """Write the data set, and beside it `screening.json`, which names every finding.
+
+        Raises:
+            DataError: Something that is no prepared data set is at the folder.
+        """
+        if folder.exists() and not (folder / MANIFEST).is_file():
+            raise DataError(f"{folder}: is not a prepared data set; choose another folder to write")
+        found = {"suspects": dict(self.suspects), "titles": [asdict(each) for each in self.titles]}
+        with new_folder(folder) as partial:
+            self.dataset.save(partial)
+            text = json.dumps(found, indent=2, ensure_ascii=False)
+            (partial / FINDINGS).write_text(text + "\n", encoding="utf-8")
+
+
+def screen(
+    dataset: Dataset, share: float = SHARE, *, profiles: bool = True, titles: bool = True
+) -> Screening:
+    """Screen a data set.
+
+    Args:
+        dataset: The data.
+        share: See `find_suspects`.
+        profiles: Whether users are screened.
+        titles: Whether titles are.
+
+    Raises:
+        ConfigError: The share is out of range.
+        MissingPackageError: A package of the extra `screen` is not installed.
+    """
+    suspects = find_suspects(dataset, share) if profiles else {}
+    findings = screen_titles(dataset.catalog) if titles else []
+    kept = unlearn(dataset, suspects)
+    catalog = mend_titles(dataset.catalog, findings)
+    sizes = dict(kept.frame["split"].value_counts().iter_rows())
+    counts = {k: v for k, v in dataset.manifest["counts"].items() if k not in set(SPLITS)}
+    manifest: dict[str, Any] = dict(dataset.manifest)
+    manifest["counts"] = counts | {str(name): sizes[name] for name in SPLITS if name in sizes}
+    manifest["screened"] = {"users": len(suspects), "titles": len(findings)}
+    return Screening(Dataset(catalog, kept.frame, manifest, kept.user_frame), suspects, findings)
