@@ -31,7 +31,7 @@ def exposure_shares(lists: Lists, groups: Categories) -> Floats:
     weights = listed / np.log2(np.arange(lists.shape[1]) + 2)
     sums = np.einsum("nk,nkg->ng", weights, groups[lists] & listed[:, :, None])
     total = weights.sum(axis=1, keepdims=True)
-    return np.divide(sums, total, out=np.full(sums.shape, np.nan), where=total > 0)
+    return np.asarray(np.divide(sums, total, out=np.full(sums.shape, np.nan), where=total > 0))
 
 
 def popularity_deviation(
