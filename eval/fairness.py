@@ -14,6 +14,7 @@ from eval.ranking import rank_baselines
 from eval.report import MODEL
 from eval.slices import Slice, measure_slice
 from eval.user_groups import Gap, largest_gap, user_groups
+from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import ConfigError, MissingPackageError
 from rec_gen.versions import machine
@@ -67,7 +68,8 @@ def evaluate_fairness(
     background, users = test.background, test.background.users
     lists |= rank_baselines(COUNTED, dataset, background.examples, exclude_seen, seed)
     values = {system: test.values(each) for system, each in lists.items()}
-    few = {system: values[system] for system in (MODEL, SEARCH, *list(lists)[-len(COUNTED) :])}
+    controlled = {system: values[system] for system in (MODEL, *ways)}
+    few = {system: values[system] for system in (MODEL, SEARCH, MarkovKNN.name)}
     return Fairness(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -85,14 +87,9 @@ def evaluate_fairness(
             for system, each in lists.items()
         },
         differences={
-            reference: comparisons(
-                {system: values[system] for system in (reference, *(MODEL, *ways))},
-                reference,
-                users,
-                seed,
-            )
+            reference: comparisons(controlled, reference, users, seed)
             for reference in (MODEL, SEARCH)
-        },  # fmt: skip
+        },
         groups=[measure_slice(part, few, SEARCH, users, seed) for part in groups],
         gaps=_gaps(few, groups, users, seed),
         **machine(),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GROUPS = (*SHARES, "cold")
 """The groups of items: of each of the first three comes a third of the training interactions."""
 NDCG, RECALL = f"ndcg@{K}", f"recall@{K}"
+INTERACTIONS = "interactions"
 DEVIATION, EXPLAINED = "popularity deviation", "explained"
 EXPOSURES = {group: f"exposure of {group}" for group in GROUPS}
 
@@ -56,7 +57,7 @@ class FairnessMeasures:
         """The groups' shares of the training interactions and of the held-out items."""
         counts = self.background.popularity @ self.groups
         held_out = self.groups[self.background.targets].mean(axis=0)
-        both = {"interactions": counts / counts.sum(), "held-out items": held_out}
+        both = {INTERACTIONS: counts / counts.sum(), "held-out items": held_out}
         return {name: dict(zip(GROUPS, shares.tolist(), strict=True))
                 for name, shares in both.items()}  # fmt: skip
 

@@ -1,7 +1,7 @@
 """What a look at fairness found: JSON for machines, tables for people."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.exposure_curve import SEARCH, Point
-from eval.fairness_measures import DEVIATION, EXPLAINED, EXPOSURES, GROUPS, NDCG
+from eval.fairness_measures import DEVIATION, EXPLAINED, EXPOSURES, GROUPS, INTERACTIONS, NDCG
 from eval.intervals import LEVEL, RESAMPLES, Interval
 from eval.report import MODEL, format_interval, format_number
 from eval.result_json import to_json
@@ -22,6 +22,8 @@ from rec_gen.files import write_text
 COUNTED = ("markov", "popularity")
 """The counted baselines of the table."""
 TAIL = EXPOSURES["tail"]
+SHOWN = GROUPS[:3]
+"""The groups of the tables; the JSON has that of the cold items too."""
 FAIRNESS_PROTOCOL = (
     "Strengths are chosen on the validation split, the test split is looked at once. Items are "
     "ranked among the full catalog by item id; exposure is that of lists of 10, by the discount of "
@@ -81,18 +83,19 @@ class Fairness:
     def figures(self) -> dict[str, float]:
         """The numbers that the documentation quotes."""
         model, search = self.systems[MODEL], self.systems[SEARCH]
-        return {
-            "strength": self.chosen[SEARCH],
-            "ndcg10_model": model[NDCG].mean,
-            "ndcg10_search": search[NDCG].mean,
-            "tail_exposure_model": model[TAIL].mean,
-            "tail_exposure_search": search[TAIL].mean,
-        }
+        interactions = self.merit[INTERACTIONS]["tail"]
+        found = {"strength": self.chosen[SEARCH]}
+        for name, measures in (("model", model), ("search", search)):
+            found[f"ndcg10_{name}"] = measures[NDCG].mean
+            found[f"tail_exposure_{name}"] = measures[TAIL].mean
+            found[f"tail_exposure_to_interactions_{name}"] = measures[TAIL].mean / interactions
+        return found
 
     def render(self, console: Console) -> None:
         """Print the curve of the search, the systems on test, and the groups of users."""
         console.print(self._curve())
-        console.print(self._systems())
+        for table in self._systems():
+            console.print(table)
         if EXPLAINED in self.systems[MODEL]:
             console.print(self._explained())
         for by in dict.fromkeys(part.by for part in self.groups):
@@ -102,7 +105,7 @@ class Fairness:
     def _curve(self) -> Table:
         table = _table(
             f"{self.dataset}, validation; chosen: {self.chosen[SEARCH]}, budget {self.budget:.1%}",
-            *("NDCG@10", "less than the model", *GROUPS[:3], "deviation", "coverage", "Gini"),
+            *("NDCG@10", "less than the model", *SHOWN, "deviation", "coverage", "Gini"),
         )
         for name, points in self.curves.items():
             table.add_row(name)
@@ -112,35 +115,38 @@ class Fairness:
                     f"{mark} {point.strength:.2f}",
                     format_interval(point.measures[NDCG]),
                     format_interval(point.difference, signed=True),
-                    *(format_number(point.measures[EXPOSURES[group]].mean) for group in GROUPS[:3]),
+                    *(format_number(point.measures[EXPOSURES[group]].mean) for group in SHOWN),
                     format_number(point.measures[DEVIATION].mean),
                     *map(format_number, point.summaries.values()),
                 )
         return table
 
-    def _systems(self) -> Table:
-        names = ("NDCG@10", *GROUPS[:3], "deviation", "coverage", "Gini")
-        recalls = [f"recall of {group}" for group in GROUPS[:3]]
-        table = _table(f"{self.dataset}, test: {self.examples:,} examples of {self.users:,} users",
-                       *names, *recalls)  # fmt: skip
+    def _systems(self) -> Iterator[Table]:
+        """Exposure of items, then what else the lists are like."""
+        title = f"{self.dataset}, test: {self.examples:,} examples of {self.users:,} users"
+        exposed = _table(title, "NDCG@10", *(f"exposure of {group}" for group in SHOWN))
         for name, shares in self.merit.items():
-            table.add_row(name, "", *(format_number(shares[group]) for group in GROUPS[:3]))
+            exposed.add_row(name, "", *(format_number(shares[group]) for group in SHOWN))
+        measures = (NDCG, *(EXPOSURES[group] for group in SHOWN))
+        recalls = [f"recall of {group}" for group in SHOWN]
+        others = _table("lists of 10, test", "deviation", "coverage", "Gini", *recalls)
         for system, found in self.systems.items():
-            measures = (NDCG, *(EXPOSURES[group] for group in GROUPS[:3]), DEVIATION)
-            table.add_row(
-                self._named(system),
-                *(format_interval(found[measure]) for measure in measures),
+            row = self._named(system)
+            exposed.add_row(row, *(format_interval(found[measure]) for measure in measures))
+            others.add_row(
+                row,
+                format_interval(found[DEVIATION]),
                 *map(format_number, self.summaries[system].values()),
                 *(format_interval(found[measure]) for measure in recalls),
             )
-        return table
+        yield from (exposed, others)
 
     def _named(self, system: str) -> str:
         return f"{system}, {self.chosen[system]}" if system in self.chosen else system
 
     def _explained(self) -> Table:
-        table = _table("share of listed items that have an explanation, test", "all", *GROUPS[:3])
-        names = (EXPLAINED, *(f"{EXPLAINED} of {group}" for group in GROUPS[:3]))
+        table = _table("share of listed items that have an explanation, test", "all", *SHOWN)
+        names = (EXPLAINED, *(f"{EXPLAINED} of {group}" for group in SHOWN))
         for system, found in self.systems.items():
             table.add_row(self._named(system), *(format_interval(found[name]) for name in names))
         return table
@@ -177,7 +183,7 @@ class Fairness:
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     return table
