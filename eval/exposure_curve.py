@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from eval.fairness_measures import NDCG, FairnessMeasures
-from eval.intervals import Interval, mean_intervals
+from eval.intervals import Interval
 from eval.lists import RankedLists
 from eval.measures import SUMMARIES, K, metric_intervals
 from eval.ranking import rank_recommender
@@ -28,6 +30,7 @@ WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 GRIDS = {SEARCH: STRENGTHS, LISTED: STRENGTHS, XQUAD: WEIGHTS}
 """What the strength of each way is chosen among; 0 is the model alone."""
 
+LESS = "difference"
 Way = Callable[[float], RankedLists]
 
 
@@ -123,21 +126,14 @@ def curve(
         measures: The examples.
         seed: Of the bootstrap.
     """
-    users, points = measures.background.users, []
-    before = None
+    background, points = measures.background, []
+    alone = measures.values(way(0.0))[NDCG]
     for strength in strengths:
         lists = way(strength)
-        values = measures.values(lists)
-        before = values if before is None else before
-        less = (values[NDCG] - before[NDCG]).to_numpy()[:, None]
-        points.append(
-            Point(
-                strength,
-                metric_intervals(values, users, seed),
-                mean_intervals(less, users, seed)[0],
-                {name: summary(lists, measures.background) for name, summary in SUMMARIES.items()},
-            )
-        )
+        values = measures.values(lists).with_columns((pl.col(NDCG) - alone).alias(LESS))
+        found = metric_intervals(values, background.users, seed)
+        summaries = {name: summary(lists, background) for name, summary in SUMMARIES.items()}
+        points.append(Point(strength, found, found.pop(LESS), summaries))
     return points
 
 
