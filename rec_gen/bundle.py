@@ -8,8 +8,6 @@ from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field, ValidationError
 
 from rec_gen.calibration import Calibration
@@ -20,7 +18,6 @@ from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
 from rec_gen.errors import BundleError, DataError, DecodingError, MissingPackageError, ModelError
-from rec_gen.exposure import checked_exposure
 from rec_gen.files import file_sha256, new_folder
 from rec_gen.models import (
     Dtype,
@@ -221,22 +218,6 @@ class Bundle:
                 "table in its recipe, or leave prior_weight at 0"
             )
         return self.prior if weight else None
-
-    def popularity_for(self, exposure: float) -> npt.NDArray[np.int64] | None:
-        """The training interactions with each item, int64 [items], where exposure is controlled.
-
-        Raises:
-            BundleError: There are none.
-            DecodingError: The strength is no number from 0 to 100.
-        """
-        if not checked_exposure(exposure):
-            return None
-        if self.prior is None or self.prior.popularity is None:
-            raise BundleError(
-                f"the bundle '{self.manifest.name}' holds no counts of its items: train it with a "
-                "[prior] table in its recipe, or leave exposure at 0"
-            )
-        return self.prior.popularity
 
     def renderer(self) -> PromptRenderer:
         """The renderer that makes the prompts of training."""

@@ -3,22 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from rec_gen.errors import DecodingError
 from rec_gen.metrics import Floats
-
-MOST = 100.0
-"""A strength beyond this would drown the log-probabilities."""
-
-
-def checked_exposure(exposure: float) -> float:
-    """A strength of exposure control.
-
-    Raises:
-        DecodingError: It is no number from 0 to `MOST`.
-    """
-    if not 0 <= exposure <= MOST:
-        raise DecodingError(f"exposure is {exposure}: give a number from 0 to {MOST:.0f}")
-    return exposure
 
 
 def rarity(popularity: npt.NDArray[np.int64], items: int) -> Floats:

@@ -25,7 +25,7 @@ from rec_gen.index import Filters, Index
 from rec_gen.live_bundle import LiveBundle
 from rec_gen.metrics import Floats
 from rec_gen.models import move_to
-from rec_gen.options import cap_of, checked_score, known_of
+from rec_gen.options import cap_of, checked_score, known_of, popularity_for
 from rec_gen.preferences import OwnScores
 from rec_gen.prompting import prompt_ids
 from rec_gen.rating import rate
@@ -151,7 +151,7 @@ class Recommender(LiveBundle):
         )
         index = self._index
         prior = self.bundle.prior_for(prior_weight)
-        popularity = self.bundle.popularity_for(exposure)
+        popularity = popularity_for(self.bundle, exposure)
         combined = item_scores is not None or prior is not None or popularity is not None
         scaled = scaling(self.bundle.manifest, scale, score, combined=combined)
         cap = None if max_per is None else cap_of(index.catalog, max_per)

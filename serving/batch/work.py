@@ -10,6 +10,7 @@ from rec_gen.batches import like_batches
 from rec_gen.bundle import Bundle
 from rec_gen.errors import BundleError, DataError, NoEligibleItemError, PromptError, RuleError
 from rec_gen.index import Filters
+from rec_gen.options import popularity_for
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender
 from rec_gen.rules import eligible_items
@@ -72,7 +73,7 @@ class Worker:
         self, config: BatchConfig, users: Users, recommender: Recommender | RemoteRecommender
     ) -> None:
         _refuse_other_prompts(recommender.bundle)
-        recommender.bundle.popularity_for(config.exposure)
+        popularity_for(recommender.bundle, config.exposure)
         if config.where is not None and not eligible_items(recommender.catalog, config.where).any():
             raise RuleError(f"where '{config.where}': no item of the catalog passes it")
         if config.explain:
