@@ -20,8 +20,8 @@ USER = "user."
 FEWEST = 20
 """With fewer users, who are the units of every test, a slice is shown without a verdict."""
 
-POPULARITY = "target's popularity"
-"""What the slices below are called by."""
+POPULARITY, HISTORY = "target's popularity", "items of the history"
+"""What the slices by the two are called."""
 
 SHARES = {"head": 1 / 3, "torso": 2 / 3, "tail": 1.0}
 """Where each class of items ends, by the cumulative share of training interactions."""
@@ -91,7 +91,7 @@ def slices(background: Background, columns: Sequence[str]) -> list[Slice]:
     """
     named = [
         (POPULARITY, _popularity(background)),
-        ("items of the history", _lengths(background)),
+        (HISTORY, _lengths(background)),
         ("user", _users(background)),
         *((column, _column(background, column)) for column in columns),
     ]

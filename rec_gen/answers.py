@@ -79,8 +79,8 @@ def scaling(
         return shares
     if combined:
         raise DecodingError(
-            "scale is probability, which knows nothing of item_scores and prior_weight: "
-            "leave one of them out"
+            "scale is probability, which knows nothing of item_scores, prior_weight and "
+            "exposure: leave one of them out"
         )
     calibration = manifest.calibration.get(score)
     if calibration is None:

@@ -110,6 +110,12 @@ def training_interactions(dataset: Dataset) -> tuple[Positions, Positions]:
     return _flatten([sequence.items for sequence in dataset.sequences()])
 
 
+def training_popularity(dataset: Dataset) -> npt.NDArray[np.int64]:
+    """How many training interactions each item has, int64 [items]."""
+    _, items = training_interactions(dataset)
+    return np.bincount(items, minlength=len(dataset.catalog))
+
+
 def seen_matrix(dataset: Dataset) -> sparse.csr_array:
     """Which items each training sequence holds, float32 [sequences, items] of ones."""
     users, items = training_interactions(dataset)

@@ -3,13 +3,20 @@
 from collections.abc import Sequence
 from typing import SupportsIndex, get_args
 
+import numpy as np
+import numpy.typing as npt
+
+from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dialogue
 from rec_gen.decoding.pool import Cap
 from rec_gen.decoding.score import Score
-from rec_gen.errors import DataError, DecodingError
+from rec_gen.errors import BundleError, DataError, DecodingError
 from rec_gen.preferences import categories
 from rec_gen.slots import NOTHING, Known
+
+STRONGEST = 100.0
+"""Exposure control that is stronger would drown the log-probabilities."""
 
 
 def checked_score(score: Score | None, trained: Score, **numbers: int) -> Score:
@@ -46,6 +53,25 @@ def cap_of(catalog: Catalog, max_per: tuple[str, int]) -> Cap:
         )
     column, most = max_per
     return Cap(categories(catalog, column), min(most, len(catalog)))
+
+
+def popularity_for(bundle: Bundle, exposure: float) -> npt.NDArray[np.int64] | None:
+    """The training interactions with each item, int64 [items], where exposure is controlled.
+
+    Raises:
+        BundleError: The bundle holds none.
+        DecodingError: The strength is no number from 0 to `STRONGEST`.
+    """
+    if not 0 <= exposure <= STRONGEST:
+        raise DecodingError(f"exposure is {exposure}: give a number from 0 to {STRONGEST:.0f}")
+    if not exposure:
+        return None
+    if bundle.prior is None or bundle.prior.popularity is None:
+        raise BundleError(
+            f"the bundle '{bundle.manifest.name}' holds no counts of its items: train it with a "
+            "[prior] table in its recipe, or leave exposure at 0"
+        )
+    return bundle.prior.popularity
 
 
 def known_of(dialogues: Sequence[Dialogue | None] | None, requests: int) -> list[Known]:

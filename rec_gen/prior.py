@@ -12,12 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from scipy import sparse
 
-from rec_gen.counts import MarkovKNN
+from rec_gen.counts import MarkovKNN, training_popularity
 from rec_gen.data.dataset import Dataset
 from rec_gen.errors import BundleError
 
 FORMAT = "rec_gen-prior-1"
 PARTS = ("data", "indices", "indptr")
+POPULARITY = "popularity"
 
 
 class Prior:
@@ -29,16 +30,24 @@ class Prior:
     Attributes:
         counts: The fitted Markov + KNN.
         smoothing: The uniform share, above 0 and at most 1.
+        popularity: int64 [items], the training interactions with each item; None in a file that was
+            written before they were kept.
     """
 
-    def __init__(self, counts: MarkovKNN, smoothing: float) -> None:
+    def __init__(
+        self,
+        counts: MarkovKNN,
+        smoothing: float,
+        popularity: npt.NDArray[np.int64] | None = None,
+    ) -> None:
         self.counts = counts
         self.smoothing = smoothing
+        self.popularity = popularity
 
     @classmethod
     def fit(cls, dataset: Dataset, smoothing: float) -> "Prior":
         """Count the training sequences of a data set."""
-        return cls(MarkovKNN().fit(dataset), smoothing)
+        return cls(MarkovKNN().fit(dataset), smoothing, training_popularity(dataset))
 
     def log_probs(self, histories: Sequence[Sequence[int]], offered: torch.Tensor) -> torch.Tensor:
         """The log-probability of each item to be the next one.
@@ -77,6 +86,8 @@ class Prior:
             for name, matrix in matrices.items()
             for part in PARTS
         }
+        if self.popularity is not None:
+            tensors[POPULARITY] = self.popularity
         save_file(tensors, path, {"format": FORMAT, "settings": json.dumps(settings)})
 
     @classmethod
@@ -102,9 +113,18 @@ class Prior:
                     _matrix([file.get_tensor(f"{name}.{part}") for part in PARTS], items)
                     for name in ("transitions", "similarity")
                 )
+                held = POPULARITY in file.keys()  # noqa: SIM118, which is no mapping
+                popularity = _counts(file.get_tensor(POPULARITY), items) if held else None
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{path}: cannot be read as a prior: {error}") from error
-        return cls(counts, smoothing)
+        return cls(counts, smoothing, popularity)
+
+
+def _counts(counts: npt.NDArray[Any], items: int) -> npt.NDArray[np.int64]:
+    """A count an item; ValueError where it is none."""
+    if counts.dtype != np.int64 or counts.shape != (items,) or (counts < 0).any():
+        raise ValueError(f"{POPULARITY} holds no count of each of {items:,} items")
+    return counts
 
 
 def _matrix(parts: list[npt.NDArray[Any]], items: int) -> sparse.csr_array:

@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from rec_gen.answers import Answer, Recommendation, scaling
 from rec_gen.bundle import Bundle
 from rec_gen.calibration import Scale
@@ -18,11 +20,12 @@ from rec_gen.decoding.search import Ranking, SearchResult, search
 from rec_gen.decoding.writing import Limits
 from rec_gen.errors import DataError, NoEligibleItemError, PromptError
 from rec_gen.explaining import explain
+from rec_gen.exposure import rarity
 from rec_gen.index import Filters, Index
 from rec_gen.live_bundle import LiveBundle
 from rec_gen.metrics import Floats
 from rec_gen.models import move_to
-from rec_gen.options import cap_of, checked_score, known_of
+from rec_gen.options import cap_of, checked_score, known_of, popularity_for
 from rec_gen.preferences import OwnScores
 from rec_gen.prompting import prompt_ids
 from rec_gen.rating import rate
@@ -87,6 +90,7 @@ class Recommender(LiveBundle):
         item_scores: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None,
         item_weight: float = 1.0,
         prior_weight: float = 0.0,
+        exposure: float = 0.0,
         scale: Scale = "log",
         dialogues: Sequence[Dialogue | None] | None = None,
     ) -> list[Answer]:
@@ -117,6 +121,10 @@ class Recommender(LiveBundle):
             prior_weight: What the log-probabilities of the bundle's counted prior are multiplied by
                 before they are added to the model's, during the search too: above 0, the answer is
                 the hybrid's and not the model's alone.
+            exposure: How much rarer items are raised, from 0 to 100: this times the negative
+                logarithm of an item's share of the training interactions is added to its
+                log-probability, during the search too; see `rec_gen.exposure.rarity`. Where the
+                bundle holds a counted prior.
             scale: What the scores mean. `log` is the log-probability at temperature 1 plus what was
                 added to it; `list` is the item's share of the returned list, which sums to 1;
                 `probability` is that of being the next interaction, calibrated on the validation
@@ -133,7 +141,7 @@ class Recommender(LiveBundle):
                 more than 1e9.
             RuleError: The rule is wrong.
             DecodingError: An option or a combination of options has no meaning.
-            BundleError: The bundle has no calibration, or no prior.
+            BundleError: The bundle has no calibration, no prior, or no counts of its items.
             PromptError: The template cannot render a request's history, or not within its budget,
                 or reads a dialogue and there is none.
             NoEligibleItemError: Every item is filtered for a request.
@@ -143,12 +151,16 @@ class Recommender(LiveBundle):
         )
         index = self._index
         prior = self.bundle.prior_for(prior_weight)
-        combined = item_scores is not None or prior is not None
+        popularity = popularity_for(self.bundle, exposure)
+        combined = item_scores is not None or prior is not None or popularity is not None
         scaled = scaling(self.bundle.manifest, scale, score, combined=combined)
         cap = None if max_per is None else cap_of(index.catalog, max_per)
         own = None
         if item_scores is not None:
             own = OwnScores(index.catalog, item_scores, item_weight, len(histories))
+        raised = None
+        if popularity is not None:
+            raised = torch.from_numpy(exposure * rarity(popularity, len(index.catalog)))[None]
         read = [index.positions(history) for history in histories]
         known = known_of(dialogues, len(read))
         shared = Filters(block, allow, where)
@@ -169,6 +181,8 @@ class Recommender(LiveBundle):
             if prior is not None:
                 counted = prior_weight * prior.log_probs(batch, index.offered)
                 bonus = counted if bonus is None else counted + bonus
+            if raised is not None:
+                bonus = raised if bonus is None else raised + bonus
             results += search(
                 self._runtime,
                 prompts,

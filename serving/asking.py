@@ -39,6 +39,7 @@ async def ask(
     *,
     words: str | None = None,
     adapter: str | None = None,
+    exposure: float = 0.0,
 ) -> Asked[Answer]:
     """Have the engine answer with a list.
 
@@ -58,7 +59,7 @@ async def ask(
         history if words is None else (),
         words,
         filters_of(body, seen),
-        Options(body.k, _sampling(body), _cap(body)),
+        Options(body.k, _sampling(body), _cap(body), exposure),
         adapter,
     )
     left = time_left(service, body, began)

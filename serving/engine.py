@@ -174,6 +174,7 @@ class RecommenderEngine:
             batch_size=size,
             sampling=options.sampling,
             max_per=options.max_per,
+            exposure=options.exposure,
         )
 
     def _reply(self, queries: Sequence[ReplyQuery]) -> list[Reply]:

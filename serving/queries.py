@@ -15,11 +15,13 @@ class Options:
         k: Items of an answer.
         sampling: Draw the items instead of taking the likeliest.
         max_per: A column, and how many items of each of its values an answer may have.
+        exposure: How much rarer items are raised.
     """
 
     k: int = 10
     sampling: Sampling | None = None
     max_per: tuple[str, int] | None = None
+    exposure: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,9 @@ class RecommendationRequest(Ask):
     template: Text | None = Field(None, description="Refuse unless this is the bundle's template.")
     adapter: Text | None = Field(None, description="The adapter that answers, one of the models.")
     explain: bool = Field(False, description="Say why each item fits, where the model can.")
+    exposure: float = Field(
+        0.0, ge=0, le=100, description="Raise rarer items by so much, where the model has counts."
+    )
 
 
 class CatalogItem(BaseModel):

@@ -11,6 +11,7 @@ from rec_gen.cli.curves import curves
 from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.experiments import experiment
 from rec_gen.cli.forgetting import forget
+from rec_gen.cli.fairness import fairness
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
@@ -40,6 +41,7 @@ def main() -> None:
     recgen recommend runs/quickstart/bundle --history 50,172
     recgen chat runs/opendialkg/bundle         talk about what to recommend
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
+    recgen fairness runs/quickstart/bundle     give rare items a stated amount of exposure
     recgen report result.json runs/quickstart  look at results and runs on one page
     recgen serve runs/quickstart/bundle        answer over HTTP
     recgen batch runs/quickstart/bundle users.parquet out
@@ -66,6 +68,7 @@ for command in (
     keys,
     forget,
     evaluate,
+    fairness,
     report,
     benchmark,
     quickstart,

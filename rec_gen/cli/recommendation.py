@@ -54,6 +54,12 @@ if TYPE_CHECKING:
     help="How much the bundle's counted prior joins the model; above 0 this is the hybrid.",
 )
 @click.option(
+    "--exposure",
+    default=0.0,
+    show_default=True,
+    help="Raise rarer items by so much of their rarity; see recgen fairness.",
+)
+@click.option(
     "--scale",
     type=click.Choice(["log", "list", "probability"]),
     default="log",
@@ -80,6 +86,7 @@ def recommend(
     item_scores: Path | None,
     item_weight: float,
     prior_weight: float,
+    exposure: float,
     scale: "Scale",
     template: str | None,
     as_json: bool,
@@ -124,6 +131,7 @@ def recommend(
         item_scores=own,
         item_weight=item_weight,
         prior_weight=prior_weight,
+        exposure=exposure,
         scale=scale,
     )
     for (request, _), answer in zip(requests, answers, strict=True):

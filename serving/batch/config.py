@@ -54,6 +54,7 @@ class BatchConfig(Config):
         score: `lm` or `catalog`; by default what the bundle was trained by.
         beam_width: Prefixes that go on at once.
         exact: Search on until the likeliest items are found for certain; candidates always are.
+        exposure: How much rarer items are raised, where the bundle holds a counted prior.
         explain: Write why each item fits, where the bundle has learnt to.
         part_rows: Users of a part, which is what a kill can lose the work of.
         columns: The columns of the table of users.
@@ -75,6 +76,7 @@ class BatchConfig(Config):
     score: Score | None = None
     beam_width: int = Field(default=20, ge=1)
     exact: bool = False
+    exposure: float = Field(default=0.0, ge=0, le=100)
     explain: bool = False
     part_rows: int = Field(default=2048, ge=1)
     columns: ColumnsConfig = ColumnsConfig()
@@ -107,4 +109,6 @@ class BatchConfig(Config):
         not among it.
         """
         elsewhere = {"bundle", "users", "output", "batch_size", "device", "workers", "vllm", "ray"}
-        return self.model_dump(mode="json", exclude=elsewhere)
+        # a key that came later counts only where it says something, so that older jobs go on
+        later = set() if self.exposure else {"exposure"}
+        return self.model_dump(mode="json", exclude=elsewhere | later)

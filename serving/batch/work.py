@@ -10,6 +10,7 @@ from rec_gen.batches import like_batches
 from rec_gen.bundle import Bundle
 from rec_gen.errors import BundleError, DataError, NoEligibleItemError, PromptError, RuleError
 from rec_gen.index import Filters
+from rec_gen.options import popularity_for
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender
 from rec_gen.rules import eligible_items
@@ -62,7 +63,8 @@ class Worker:
         recommender: Answers.
 
     Raises:
-        BundleError: An explanation is asked for, and the bundle has not learnt to give one.
+        BundleError: An explanation or an exposure is asked for, and the bundle has not learnt to
+            give one, or holds no counts.
         PromptError: The prompt tells what a table of users does not.
         RuleError: The rule is wrong, or no item passes it.
     """
@@ -71,6 +73,7 @@ class Worker:
         self, config: BatchConfig, users: Users, recommender: Recommender | RemoteRecommender
     ) -> None:
         _refuse_other_prompts(recommender.bundle)
+        popularity_for(recommender.bundle, config.exposure)
         if config.where is not None and not eligible_items(recommender.catalog, config.where).any():
             raise RuleError(f"where '{config.where}': no item of the catalog passes it")
         if config.explain:
@@ -174,6 +177,7 @@ class Worker:
             score=config.score,
             beam_width=config.beam_width,
             exact=config.exact or ranked,
+            exposure=config.exposure,
             batch_size=len(requests),
             **which,
         )

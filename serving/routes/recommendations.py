@@ -32,7 +32,7 @@ async def recommend(
         raise ApiError(404, f"there is no adapter '{body.adapter}'", "model_not_found", "adapter")
     if body.explain and "explanation" not in engine.tasks:
         raise ApiError(400, "the model has not learnt to explain", "unsupported", "explain")
-    asked = await ask(service, request, caller, body, adapter=body.adapter)
+    asked = await ask(service, request, caller, body, adapter=body.adapter, exposure=body.exposure)
     answer = asked.timed.answer
     items = items_json(answer)
     if body.explain:

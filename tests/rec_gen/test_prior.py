@@ -171,7 +171,7 @@ def test_a_changed_catalog_keeps_the_hybrid_right() -> None:
         (
             {"prior_weight": 1, "scale": "probability"},
             DecodingError,
-            "probability, which knows nothing of item_scores and prior_weight",
+            "probability, which knows nothing of item_scores, prior_weight and exposure",
         ),
     ],
 )
