@@ -15,6 +15,6 @@ class PrivacyConfig(Config):
         clip_norm: The length to which a user's gradient is cut.
     """
 
-    epsilon: float = Field(gt=0, le=100)
+    epsilon: float = Field(ge=0.1, le=100)
     delta: float | None = Field(default=None, gt=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)

@@ -53,6 +53,8 @@ class PrivateTrainer(RankingTrainer):
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """The recipe's optimizer behind clipping and noise."""
         optimizer = super().create_optimizer(model)
+        if isinstance(optimizer, DPOptimizer):
+            return optimizer
         self._private = DPOptimizer(
             optimizer,
             noise_multiplier=self._budget.noise_multiplier,
