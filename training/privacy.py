@@ -133,7 +133,7 @@ def _least_noise(epsilon: float, delta: float, rate: float, steps: int) -> float
             steps=steps,
             accountant="rdp",
         )
-    low, high = enough / 4, enough
+    low, high = float(enough) / 4, float(enough)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         if _epsilon(middle, delta, rate, steps) > epsilon:

@@ -50,7 +50,7 @@ class PrivateTrainer(RankingTrainer):
         )
         return DataLoader(rows, batch_sampler=sampler, collate_fn=self._collate)
 
-    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> Any:
         """The recipe's optimizer behind clipping and noise."""
         optimizer = super().create_optimizer(model)
         if isinstance(optimizer, DPOptimizer):

@@ -120,7 +120,7 @@ def _rows(canary: Canary, number: int, others: pl.DataFrame) -> pl.DataFrame:
         {
             "user": np.repeat([f"canary {number}.{copy}" for copy in range(copies)], length),
             "item": np.tile(canary.items, copies),
-            "time": np.full(copies * length, int(others["time"].median() or 0)),
+            "time": [others["time"].sort()[len(others) // 2]] * (copies * length),
             "split": [Split.TRAIN.value] * (copies * length),
             "rating": [4.0] * (copies * length),
         }

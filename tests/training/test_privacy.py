@@ -113,7 +113,8 @@ def test_a_bundle_says_what_it_spent_and_nothing_of_held_out_interactions(
     assert (privacy.users, privacy.steps, privacy.delta) == (24, 6, 0.01)
     assert privacy.sample_rate == pytest.approx(8 / 24)
     assert 0.98 < privacy.epsilon <= 1
-    assert bundle.manifest.metrics == bundle.manifest.calibration == {}
+    assert not bundle.manifest.metrics
+    assert not bundle.manifest.calibration
     assert bundle.prior is None
     assert "privacy: epsilon 0.9" in str(privacy)
     for stage in (
@@ -192,14 +193,13 @@ def test_refuses_a_budget_that_cannot_be(changes: dict[str, Any], message: str) 
 
 
 def test_the_noise_is_the_least_and_fewer_steps_spend_less() -> None:
-    budget = plan(toy_recipe(privacy=PRIVATE, train={"max_steps": 50}), 999)
-    assert budget.delta == 1e-3
+    budget = plan(toy_recipe(privacy=PRIVATE, train={"max_steps": 50}), 1000)
+    assert budget.delta == 1e-4
     assert 0.98 < budget.epsilon <= 1
     accountant = RDPAccountant()  # another way of counting, and a looser bound
     accountant.history = [(budget.noise_multiplier, budget.sample_rate, 50)]
-    assert budget.epsilon < accountant.get_epsilon(delta=1e-3)
+    assert budget.epsilon < accountant.get_epsilon(delta=1e-4)
     assert spent(budget, 10).epsilon < budget.epsilon
-    assert plan(toy_recipe(privacy=PRIVATE), 1000).delta == 1e-4
 
 
 @pytest.mark.parametrize(("noise", "steps"), [(1.0, 1), (5.0, 20)])
