@@ -37,14 +37,24 @@ def rating_metrics(liked: npt.NDArray[np.bool_], chances: Floats) -> RatingMetri
         chances: float64 [n], from 0 to 1.
     """
     values, answers = answer_values(liked, chances), chances >= 0.5
-    yes, no = int(liked.sum()), int((~liked).sum())
-    wins = rankdata(chances)[liked].sum() - yes * (yes + 1) / 2
     return RatingMetrics(
         accuracy=float(values["accuracy"].mean()),
-        f1=float(2 * (answers & liked).sum() / max(answers.sum() + yes, 1)),
-        auc=float(wins / (yes * no)) if yes and no else float("nan"),
+        f1=float(2 * (answers & liked).sum() / max(answers.sum() + liked.sum(), 1)),
+        auc=auc(liked, chances),
         log_loss=float(values["log_loss"].mean()),
     )
+
+
+def auc(liked: npt.NDArray[np.bool_], scores: Floats) -> float:
+    """The chance that a yes is scored above a no, half for a tie; NaN if all answers agree.
+
+    Args:
+        liked: bool [n], the judged answers.
+        scores: float64 [n].
+    """
+    yes, no = int(liked.sum()), int((~liked).sum())
+    wins = rankdata(scores)[liked].sum() - yes * (yes + 1) / 2
+    return float(wins / (yes * no)) if yes and no else float("nan")
 
 
 def answer_values(liked: npt.NDArray[np.bool_], chances: Floats) -> dict[str, Floats]:

@@ -28,6 +28,7 @@ from rec_gen.models import (
     load_tokenizer,
 )
 from rec_gen.prior import Prior
+from rec_gen.privacy import Privacy
 from rec_gen.prompting import PromptConfig, PromptRenderer
 from rec_gen.spelling import Scheme, Spellings
 from rec_gen.templates import Template
@@ -110,6 +111,7 @@ class Manifest(Config):
         recipe: The whole recipe.
         refinements: The stages that followed the recipe, the last of which scored `metrics`.
         compressions: What made the model smaller afterwards, the last of which scored `metrics`.
+        privacy: What it promises to the users that it was trained on; None is nothing.
         versions: Python and the packages that trained the model.
         files: The SHA-256 of every other file.
         digest: The digest of this manifest itself, without this field.
@@ -137,6 +139,7 @@ class Manifest(Config):
     recipe: dict[str, Any]
     refinements: tuple[Refinement, ...] = ()
     compressions: tuple[Compression, ...] = ()
+    privacy: Privacy | None = None
     versions: dict[str, str]
     files: dict[str, str]
     digest: str = ""
@@ -154,6 +157,7 @@ class Manifest(Config):
             "score": self.score != "lm",
             "refinements": self.refinements != (),
             "compressions": self.compressions != (),
+            "privacy": self.privacy is not None,
             "minutes": self.minutes is not None,
             "semantic_ids": self.semantic_ids is not None,
             "task_templates": self.task_templates != {},

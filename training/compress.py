@@ -20,6 +20,7 @@ from training.depth import angular_distances, drop_layers, refuse_unsupported
 from training.healing import heal
 from training.merging import merge_adapter
 from training.mixture import identify_data
+from training.privacy import refuse_private
 from training.processes import refuse_several
 from training.ranking import NDCG, RECALL, sample_examples, validate, validation_examples
 from training.rating import AUC, COUNTED, PAIRS, held_out_ratings
@@ -94,6 +95,7 @@ def compress(
     """
     refuse_several("compress")
     manifest = bundle.manifest
+    refuse_private(manifest)
     _refuse_what_cannot_be(bundle, config)
     recipe = parse_config(Recipe, manifest.recipe)
     identity = {

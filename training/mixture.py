@@ -132,6 +132,9 @@ def _next_items(
     sequences = [*whole, *crop(whole, recipe.train.crops, recipe.seed)]
     if recipe.train.loss == "last-item":
         return list(last_item(sequences, renderer, spellings))
+    if recipe.privacy:  # a user's latest window alone, since a user may be one row
+        windows = (every_item([sequence], renderer, spellings) for sequence in whole)
+        return [row for each in windows if (row := next(each, None))]
     rows = list(every_item(sequences, renderer, spellings, recipe.train.recency))
     if recipe.train.recency:
         total = sum(sum(row["weights"]) for row in rows)

@@ -86,7 +86,10 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Close the bar and say which step is kept."""
         self._progress.stop()
-        self._say(f"best step {state.best_global_step}: NDCG@10 {state.best_metric:.4f}")
+        if state.best_metric is None:
+            self._say(f"step {state.global_step} is kept, whatever the validation")
+        else:
+            self._say(f"best step {state.best_global_step}: NDCG@10 {state.best_metric:.4f}")
 
     def _say(self, line: str) -> None:
         self._progress.console.print(line, highlight=False)

@@ -14,6 +14,7 @@ from rec_gen.models import Dtype, Quantization
 from rec_gen.prompting import PromptConfig
 from rec_gen.semantic_ids import Source
 from rec_gen.spelling import Scheme
+from training.privacy_config import PrivacyConfig
 from training.tracking import Tracker
 
 
@@ -209,6 +210,7 @@ class Recipe(Config):
         seed: Seeds weights, order and samples.
         prior: Count the training sequences for the hybrid; None leaves that out.
         tasks: What the model learns beside the next item.
+        privacy: Train with differential privacy; None without.
         track: Where the curves go beside TensorBoard; the variables of these trackers, such as
             `WANDB_PROJECT` and `MLFLOW_TRACKING_URI`, say where that is.
     """
@@ -223,6 +225,7 @@ class Recipe(Config):
     validation: ValidationConfig = ValidationConfig()
     prior: PriorConfig | None = None
     tasks: tuple[TaskConfig, ...] = ()
+    privacy: PrivacyConfig | None = None
     track: tuple[Tracker, ...] = ()
 
 

@@ -20,6 +20,7 @@ from training.calibration import calibrate
 from training.examples import each_target
 from training.memory import keep_freed_memory
 from training.mixture import identify_data
+from training.privacy import refuse_private
 from training.processes import refuse_several
 from training.progress import ProgressCallback
 from training.ranking import (
@@ -104,6 +105,7 @@ def refine(
         raise ConfigError(
             f"the bundle '{bundle.manifest.name}' is quantised: refine the one it came from"
         )
+    refuse_private(bundle.manifest)
     recipe = parse_config(Recipe, bundle.manifest.recipe)
     identity = {
         **config.model_dump(mode="json", exclude={"track"}),

@@ -1,8 +1,9 @@
 """Supervised fine-tuning with TRL: from a recipe to a bundle, resumable at any step."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from training.examples import Row, held_out
 from training.memory import explain_out_of_memory, keep_freed_memory
 from training.mixture import identify_data, task_templates, training_rows
 from training.order import OrderCallback
+from training.privacy import PRIVATE_ARGUMENTS, plan, refuse_uncounted
 from training.processes import count, from_main, is_main, join, shards_states
 from training.progress import ProgressCallback
 from training.ranking import NDCG, RECALL, at_best_step, validate, validation_examples
@@ -71,6 +73,8 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     """
     require_trackers(recipe.track)
     join(weights_type(recipe.model))
+    if recipe.privacy:
+        refuse_uncounted(recipe)
     template = Template.load(recipe.prompt.template)
     tasks = task_templates(recipe, template)
     identity = _identity(recipe, dataset, template, tasks)
@@ -92,19 +96,30 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     preparing = time.monotonic() - began
     with explain_out_of_memory(recipe.train.batch_size), tracking(recipe.track):
         trainer.train(resume_from_checkpoint=checkpoint)
-    names = (NDCG, RECALL, "loss", *((AUC, COUNTED, PAIRS) if ratings else ()))
-    best = {name: at_best_step(trainer.state.log_history, name) for name in names}
     bundle.model.eval()
     fold(bundle.model)
-    calibration, errors = calibrate(bundle, held, recipe.validation)
-    update = {
-        "metrics": {**best, **errors},
-        "calibration": calibration,
-        "minutes": (preparing + _seconds(trainer)) / 60,
-    }
+    update: dict[str, Any] = {"minutes": (preparing + _seconds(trainer)) / 60}
+    if recipe.privacy:
+        update["privacy"] = trainer.spent()
+    else:
+        update |= _validated(recipe, bundle, held, trainer, ratings)
     manifest = bundle.manifest.model_copy(update=update)
     from_main(lambda: replace(bundle, manifest=manifest).save(folder / BUNDLE))
     return folder / BUNDLE
+
+
+def _validated(
+    recipe: Recipe,
+    bundle: Bundle,
+    held: list[Example],
+    trainer: RankingTrainer,
+    ratings: HeldOutRatings | None,
+) -> dict[str, Any]:
+    """What a manifest says of the validation interactions."""
+    names = (NDCG, RECALL, "loss", *((AUC, COUNTED, PAIRS) if ratings else ()))
+    best = {name: at_best_step(trainer.state.log_history, name) for name in names}
+    calibration, errors = calibrate(bundle, held, recipe.validation)
+    return {"metrics": {**best, **errors}, "calibration": calibration}
 
 
 def _identity(
@@ -161,7 +176,8 @@ def _bundle(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
         metrics={},
-        semantic_ids=materials.code_statistics,
+        # it counts cold items, without noise
+        semantic_ids=None if recipe.privacy else materials.code_statistics,
         recipe=recipe.model_dump(mode="json", exclude={"track"}),
         versions=installed_versions(),
         files={},
@@ -190,6 +206,9 @@ def sft_trainer(
 ) -> RankingTrainer:
     """A trainer of the recipe's loss that keeps the step with the best validation ranking.
 
+    A private run keeps its last step, since a choice by users' interactions would be one more
+    answer of theirs.
+
     Args:
         recipe: The run.
         dataset: The prepared data.
@@ -209,7 +228,14 @@ def sft_trainer(
     def rank() -> dict[str, float]:
         return validate(bundle, held, validation, ratings)
 
-    trainer = RankingTrainer(
+    make: Callable[..., RankingTrainer] = RankingTrainer
+    by_validation: list[TrainerCallback] = [EarlyStoppingCallback(validation.patience)]
+    if recipe.privacy:
+        budget, by_validation = plan(recipe, len(rows)), []
+        from training.private_trainer import PrivateTrainer
+
+        make = partial(PrivateTrainer, budget=budget)
+    trainer = make(
         rank=rank,
         catalog_loss=(
             CatalogLoss(
@@ -235,9 +261,9 @@ def sft_trainer(
         eval_dataset=_rows(held_out(held, renderer, bundle.spellings)),
         processing_class=bundle.tokenizer,
         callbacks=[
-            EarlyStoppingCallback(validation.patience),
+            *by_validation,
             LastStepCallback(recipe.train.max_minutes),
-            OrderCallback(),
+            *([] if recipe.privacy else [OrderCallback()]),
             *_reports(folder),
         ],
     )
@@ -276,14 +302,17 @@ def _arguments(recipe: Recipe, dtype: Dtype, folder: Path, longest: int) -> SFTC
         remove_unused_columns=False,
         include_num_input_tokens_seen="non_padding",
         gradient_checkpointing=train.gradient_checkpointing,
-        **shared_arguments(
-            folder,
-            dtype,
-            recipe.seed,
-            train.max_steps,
-            recipe.validation.every_steps,
-            recipe.track,
-        ),
+        **{
+            **shared_arguments(
+                folder,
+                dtype,
+                recipe.seed,
+                train.max_steps,
+                recipe.validation.every_steps,
+                recipe.track,
+            ),
+            **(PRIVATE_ARGUMENTS if recipe.privacy else {}),
+        },
     )
     return on_one_device(arguments)
 

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from trl import SFTTrainer
 
 from training.adversarial import perturbed, worst_perturbation
+from rec_gen.privacy import Privacy
 from training.catalog_loss import CatalogLoss, states_of
 from training.composition import composed, load_composition, save_composition
 from training.dropout import blank
@@ -119,6 +120,10 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
             own = sum(self._catalog_loss.weigh(batch["labels"]) for batch in batches)
             count = self.accelerator.gather(torch.as_tensor(own, device=device)).sum()
         return batches, count
+
+    def spent(self) -> Privacy | None:
+        """What the steps cost the users' privacy, where that is bounded."""
+        return None
 
     def evaluation_loop(
         self, *args: Any, metric_key_prefix: str = "eval", **options: Any

@@ -43,6 +43,7 @@ def train(
     """
     if max_minutes is not None:
         overrides = [*overrides, f"train.max_minutes={max_minutes}"]
+    from rec_gen.bundle import read_manifest
     from rec_gen.data.prepare import load_dataset
     from training.processes import is_main, join, main_first
     from training.setup import weights_type
@@ -52,6 +53,8 @@ def train(
     dataset = main_first(lambda: load_dataset(loaded.data))
     bundle = run_training(loaded, dataset, out or Path("runs") / loaded.name, restart)
     if is_main():
+        if loaded.privacy:
+            click.echo(read_manifest(bundle).privacy)
         click.echo(f"bundle: {bundle}")
 
 
