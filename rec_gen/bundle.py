@@ -81,6 +81,26 @@ class Compression(Config):
     best_step: int = 0
 
 
+class Federation(Config):
+    """How clients that kept their interactions trained an adapter.
+
+    Attributes:
+        settings: The options.
+        clients: How many took part in any round.
+        rounds: The rounds that were made.
+        best_round: The round whose weights are kept.
+        sent: Bytes of messages to clients, over all rounds.
+        received: Bytes of messages from them.
+    """
+
+    settings: dict[str, Any]
+    clients: int
+    rounds: int
+    best_round: int
+    sent: int
+    received: int
+
+
 class Manifest(Config):
     """What a bundle says of itself.
 
@@ -110,6 +130,7 @@ class Manifest(Config):
         recipe: The whole recipe.
         refinements: The stages that followed the recipe, the last of which scored `metrics`.
         compressions: What made the model smaller afterwards, the last of which scored `metrics`.
+        federation: How clients trained it; None where the data was in one place.
         versions: Python and the packages that trained the model.
         files: The SHA-256 of every other file.
         digest: The digest of this manifest itself, without this field.
@@ -137,6 +158,7 @@ class Manifest(Config):
     recipe: dict[str, Any]
     refinements: tuple[Refinement, ...] = ()
     compressions: tuple[Compression, ...] = ()
+    federation: Federation | None = None
     versions: dict[str, str]
     files: dict[str, str]
     digest: str = ""
@@ -154,6 +176,7 @@ class Manifest(Config):
             "score": self.score != "lm",
             "refinements": self.refinements != (),
             "compressions": self.compressions != (),
+            "federation": self.federation is not None,
             "minutes": self.minutes is not None,
             "semantic_ids": self.semantic_ids is not None,
             "task_templates": self.task_templates != {},

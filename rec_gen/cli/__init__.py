@@ -10,6 +10,7 @@ from rec_gen.cli.common import Command
 from rec_gen.cli.curves import curves
 from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.experiments import experiment
+from rec_gen.cli.federating import federate
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
@@ -52,6 +53,7 @@ for command in (
     curves,
     refine,
     compress,
+    federate,
     recommend,
     chat,
     serve,
