@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from rec_gen.cli.common import OVERRIDES, data_config
+from rec_gen.cli.common import OVERRIDES
 from rec_gen.errors import MissingPackageError
 from rec_gen.notices import quiet
 
@@ -29,16 +29,10 @@ def federate(
     recgen federate federated --set model.base=runs/federated-base/base
     recgen federate my.toml --set clients=10 --set local_steps=5 --set trim=0.2
     """
-    from rec_gen.config import parse_config, read_toml
     from rec_gen.data.prepare import load_dataset
-    from training.federated.config import FederatedRecipe
-    from training.recipe import recipe_path
+    from training.federated.config import load_federated_recipe
 
-    path = recipe_path(recipe)
-    table = read_toml(path)
-    if data is not None:
-        table["data"] = data_config(data, ()).model_dump(exclude_unset=True)
-    loaded = parse_config(FederatedRecipe, table, overrides, str(path))
+    loaded = load_federated_recipe(recipe, data, overrides)
     quiet()
     try:
         from training.federated.federate import simulate

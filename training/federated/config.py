@@ -1,11 +1,13 @@
 """How an adapter is trained by clients that keep their interactions."""
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from rec_gen.config import Config
-from training.recipe import Recipe, TrainConfig
+from rec_gen.cli.common import data_config
+from rec_gen.config import Config, parse_config, read_toml
+from training.recipe import Recipe, TrainConfig, recipe_path
 
 Attack = Literal["nan", "shape", "huge", "sign-flip"]
 UNKNOWN_TO_CLIENTS = (
@@ -92,7 +94,9 @@ class FederatedRecipe(Recipe):
         if model.adapter != "lora":
             raise ValueError('federated training sends adapters: set model.adapter = "lora"')
         if model.embed:
-            raise ValueError("model.embed reads interactions, which stay with the clients: leave it out")
+            raise ValueError(
+                "model.embed reads interactions, which stay with the clients: leave it out"
+            )
         if self.spelling.scheme == "semantic" and self.spelling.sources != ("text",):
             raise ValueError(
                 "semantic IDs of co-occurrence read interactions, which stay with the clients: set "
@@ -115,3 +119,18 @@ class FederatedRecipe(Recipe):
     def plain(self) -> Recipe:
         """The recipe without what clients do, as a bundle keeps it."""
         return Recipe.model_validate(self.model_dump(exclude={"federated"}))
+
+
+def load_federated_recipe(
+    name: str, data: str | None, overrides: Sequence[str] = ()
+) -> FederatedRecipe:
+    """Read a recipe by its name or file, with another data set where one is given.
+
+    Raises:
+        ConfigError: There is no such recipe, or it is wrong.
+    """
+    path = recipe_path(name)
+    table = read_toml(path)
+    if data is not None:
+        table["data"] = data_config(data, ()).model_dump(exclude_unset=True)
+    return parse_config(FederatedRecipe, table, overrides, str(path))

@@ -6,7 +6,7 @@ from uuid import uuid4
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
-from flwr.common.serde import recorddict_to_proto
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
@@ -70,6 +70,8 @@ class LocalGrid(Grid):  # type: ignore[misc]
         ids = []
         for message in messages:
             message.metadata.__dict__["_message_id"] = str(uuid4())
+            # a client must not see what another does to a record that both were sent
+            message.content = recorddict_from_proto(recorddict_to_proto(message.content))
             ids.append(message.metadata.message_id)
             try:
                 reply = self._app(message, self._contexts[message.metadata.dst_node_id])

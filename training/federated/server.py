@@ -84,7 +84,7 @@ class _Server:
                 self._grid, clients, number, weights, told, settings, most
             )
             if found is None:
-                self._too_few(number, averaged, len(clients), "")
+                self._too_few(number, averaged, len(clients), "the others dropped out")
             return found, Round(number=number, averaged=averaged)
         messages = self._strategy.configure_train(
             number, to_record(weights), ConfigRecord(told), self._grid
