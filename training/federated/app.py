@@ -26,7 +26,7 @@ def run_server(grid: Grid, context: Context) -> None:
     settings = context.run_config
     recipe = load_federated_recipe(_need(settings, "recipe"), _need(settings, "data"))
     out = Path(_need(settings, "out"))
-    serve(recipe, load_dataset(recipe.data), out, lambda bundle, ground: grid)
+    serve(recipe, load_dataset(recipe.data), out, lambda *_: grid)
 
 
 @lru_cache(maxsize=1)

@@ -86,4 +86,3 @@ def client_app(client_of: Callable[[Context], Client]) -> ClientApp:
         return Message(RecordDict({METRICS: metrics}), reply_to=message)
 
     return app
-

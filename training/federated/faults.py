@@ -44,8 +44,10 @@ class FaultyTraining(LocalTraining):
         if rng.random() < self._faults.drop_out:
             raise DroppedOutError("dropped out")
         learnt, rows, loss = super().train(weights, first, mu)
-        return (spoil(learnt, weights, self._faults), rows, loss) if self._garbage else (
-            learnt, rows, loss
+        return (
+            (spoil(learnt, weights, self._faults), rows, loss)
+            if self._garbage
+            else (learnt, rows, loss)
         )
 
 

@@ -20,6 +20,10 @@ from training.mixture import identify_data
 from training.processes import refuse_several
 from training.run_folder import BUNDLE, begin_run, refuse_other_files, refuse_other_run
 
+Reach = Callable[[Bundle, str], Grid]
+"""Gives the grid that reaches the clients, from the bundle that all begin with and the digest of
+what they must have in common."""
+
 
 def simulate(
     recipe: FederatedRecipe, dataset: Dataset, folder: Path, *, restart: bool = False
@@ -53,7 +57,7 @@ def serve(
     recipe: FederatedRecipe,
     dataset: Dataset,
     folder: Path,
-    reach: Callable[[Bundle, str], Grid],
+    reach: Reach,
     *,
     restart: bool = False,
 ) -> Path:
@@ -63,8 +67,7 @@ def serve(
         recipe: The run.
         dataset: Whose catalog the items are; its interactions are not read here.
         folder: The run's folder.
-        reach: Gives the grid that reaches the clients, from the bundle that all begin with and the
-            digest of what they must have in common.
+        reach: Reaches the clients.
         restart: Begin anew although the folder holds a run.
 
     Returns:
@@ -82,10 +85,7 @@ def serve(
     ground = ground_of(recipe, bundle)
     begun = read_weights(bundle.model)
     begin_run(identity, folder, restart=restart)
-    state = run_rounds(
-        recipe, reach(bundle, ground), State.load(folder, begun), ground, folder
-    )
-    assert state.best is not None
+    state = run_rounds(recipe, reach(bundle, ground), State.load(folder, begun), ground, folder)
     write_weights(bundle.model, state.best)
     bundle.model.eval()
     federation = Federation(

@@ -26,7 +26,7 @@ class LocalGrid(Grid):  # type: ignore[misc]
     """
 
     def __init__(self, app: ClientApp, clients: int) -> None:
-        """Set up clients with the ids 1, 2, …
+        """Set up clients, whose ids count from 1.
 
         Args:
             app: What each runs; the context tells it its number.

@@ -120,9 +120,7 @@ class LocalTraining:
         size = self._recipe.train.batch_size
         places = range(step * size, (step + 1) * size)
         chosen = [self.rows[index] for index in self._order(places)]
-        columns = {
-            name: [torch.tensor(row[name]) for row in chosen] for name in chosen[0]
-        }
+        columns = {name: [torch.tensor(row[name]) for row in chosen] for name in chosen[0]}
         padding = {"input_ids": self._bundle.tokenizer.pad_token_id or 0, "labels": IGNORED}
         batch = {
             name: pad_sequence(values, batch_first=True, padding_value=padding.get(name, 0))
@@ -137,9 +135,7 @@ class LocalTraining:
         """Which rows stand at some places of an endless walk through all of them."""
         size = len(self.rows)
         orders = {
-            epoch: np.random.default_rng(
-                [self._recipe.seed, self._number, epoch]
-            ).permutation(size)
+            epoch: np.random.default_rng([self._recipe.seed, self._number, epoch]).permutation(size)
             for epoch in range(places[0] // size, places[-1] // size + 1)
         }
         for place in places:

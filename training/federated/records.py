@@ -1,5 +1,6 @@
 """What Flower's messages carry, and what of an answer is fit to be averaged."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +66,8 @@ def sift(
     found = Sifted(failed=dict.fromkeys(asked, "gave no answer"))
     for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
         client = reply.metadata.src_node_id
+        if client not in found.failed:  # it was not asked, or has answered
+            continue
         problem = _problem(reply, weights, most)
         if problem is None:
             del found.failed[client]
@@ -99,7 +102,8 @@ def _problem(reply: Message, weights: Weights, most: int) -> str | None:
         return "sent other records"
     if set(metrics[METRICS]) != {EXAMPLES, LOSS} or not _count(metrics[METRICS][EXAMPLES], most):
         return f"does not say how many rows it learnt from, at most {most}"
-    if not isinstance(metrics[METRICS][LOSS], float):
+    loss = metrics[METRICS][LOSS]
+    if not (isinstance(loss, float) and math.isfinite(loss)):
         return "sent a loss that is no number"
     if set(records[ARRAYS]) != set(weights):
         return "sent other weights"

@@ -51,7 +51,7 @@ def answer_masked(
         check: Refuses a server that it has nothing in common with.
     """
 
-    def fit(message: Message, context: Context) -> Message:
+    def fit(message: Message, _: Context) -> Message:
         asked = compat.recorddict_to_fitins(message.content, keep_input=True)
         check(ConfigRecord(asked.config))
         names = list(read_weights(training.model))
@@ -130,7 +130,9 @@ class _Everyone(FedAvg):  # type: ignore[misc]
         self.averaged = 0
         self._config = config
 
-    def configure_fit(self, server_round: int, parameters: Any, client_manager: ClientManager) -> Any:
+    def configure_fit(
+        self, server_round: int, parameters: Any, client_manager: ClientManager
+    ) -> Any:
         return [
             (proxy, FitIns(parameters, dict(self._config)))
             for proxy in client_manager.all().values()

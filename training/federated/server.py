@@ -107,7 +107,9 @@ class _Server:
     def validates_after(self, number: int) -> bool:
         """Whether a multiple of `validation.every_steps` is reached in a round, or the end."""
         steps, every = self._settings.local_steps, self._recipe.validation.every_steps
-        return number == self._recipe.rounds or number * steps // every > (number - 1) * steps // every
+        return (
+            number == self._recipe.rounds or number * steps // every > (number - 1) * steps // every
+        )
 
     def rank(self, number: int, weights: Weights) -> dict[str, float]:
         """The validation ranking, a mean over the examples of all clients that answered."""

@@ -50,12 +50,12 @@ class State:
 
     Attributes:
         weights: The average of the last round.
-        best: The weights that ranked best, once a validation was.
+        best: The weights that ranked best; those of the beginning until there was a validation.
         rounds: All rounds so far.
     """
 
     weights: Weights
-    best: Weights | None = None
+    best: Weights
     rounds: list[Round] = field(default_factory=list)
 
     @property
@@ -85,8 +85,7 @@ class State:
         """Write it into a run's folder, in the place of the round before."""
         with new_folder(folder / CHECKPOINTS / "last") as partial:
             save_file(self.weights, partial / NOW)
-            if self.best is not None:
-                save_file(self.best, partial / BEST)
+            save_file(self.best, partial / BEST)
             text = _File(rounds=tuple(self.rounds)).model_dump_json(indent=2)
             (partial / STATE).write_text(text, encoding="utf-8")
 
@@ -95,7 +94,6 @@ class State:
         """Read where a run stands; before its first round, that is what it begins with."""
         last = folder / CHECKPOINTS / "last"
         if not (last / STATE).exists():
-            return cls(begun)
-        best = load_file(last / BEST) if (last / BEST).exists() else None
+            return cls(begun, begun)
         file = _File.model_validate_json((last / STATE).read_text(encoding="utf-8"))
-        return cls(load_file(last / NOW), best, list(file.rounds))
+        return cls(load_file(last / NOW), load_file(last / BEST), list(file.rounds))

@@ -33,7 +33,5 @@ def write_weights(model: nn.Module, weights: Mapping[str, npt.NDArray[np.float32
 
 def distance(weights: Weights, others: Weights) -> float:
     """The Euclidean distance of two sets of weights, over all numbers of all arrays."""
-    squares = (
-        np.square(weights[name].astype(np.float64) - others[name]).sum() for name in others
-    )
+    squares = (np.square(weights[name].astype(np.float64) - others[name]).sum() for name in others)
     return float(np.sqrt(sum(squares)))
