@@ -2,8 +2,9 @@
 
 A small base is trained on the ratings of other people, and then an adapter and item tokens on
 MovieLens-100K: by `recgen train` from all users at once, and by `recgen federate` from twenty
-clients that keep their users. Every arm sees as many examples. Each keeps the step that ranks best
-on the validation split, and the test split is read once.
+clients that keep their users. Every arm sees as many examples. The learning rates of both ways and
+the step that each run keeps are those that rank best on the validation split; the test split is
+read once.
 """
 
 import json
@@ -38,13 +39,15 @@ from rec_gen.versions import machine
 BASE, RECIPE = "federated-base", "federated"
 CENTRAL, COUNTED = "central", ("popularity", "markov")
 CENTRAL_BATCH = 64
+RATES = (3e-3, 1e-2)
+"""The learning rates that the central arm and FedAvg are tried with."""
 CLIENTS, BATCH, LOCAL_STEPS = 20, 16, 3
 METRICS = ("ndcg@10", "recall@10")
 SEED = 0
 Settings = Mapping[str, object]
 
+FEDAVG = "FedAvg"
 ARMS: dict[str, Settings] = {
-    "FedAvg": {},
     "FedProx, mu 0.1": {"federated.strategy": "'fedprox'", "federated.mu": 0.1},
     "FedAvg, secure aggregation": {"federated.secure": "true", "federated.least": 3},
     "FedAvg, 30 % drop out": {"federated.faults.drop_out": 0.3},
@@ -56,7 +59,7 @@ ARMS: dict[str, Settings] = {
     },
     "clipped trimmed mean": {"federated.clip": 1.0, "federated.trim": 0.2},
 }
-"""The federated arms by what is special about them."""
+"""What is special about the federated arms beside plain FedAvg, whose learning rate they share."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Arm:
 
     Attributes:
         name: Which.
+        rate: The learning rate; None for a counted baseline.
         validation: NDCG@10 on the validation split, by which its step was chosen.
         examples: Examples that all clients read together; None for a counted baseline.
         rounds: Rounds that were made.
@@ -76,6 +80,7 @@ class Arm:
     """
 
     name: str
+    rate: float | None
     validation: float | None
     examples: int | None
     rounds: int | None
@@ -112,6 +117,18 @@ def train(folder: Path, name: str, command: tuple[str, ...], settings: Settings)
     if subprocess.run(whole, check=False).returncode:
         raise RecGenError(f"{name}: the training failed; its message stands above")
     return out / "bundle"
+
+
+def best_rate(
+    folder: Path, name: str, command: tuple[str, ...], settings: Settings
+) -> tuple[float, Path]:
+    """Train with each rate; the one that ranks best on the validation split, and its bundle."""
+    runs = {
+        rate: train(folder, f"{name} {rate}", command, {**settings, "learning_rate": rate})
+        for rate in RATES
+    }
+    best = max(runs, key=lambda rate: read_manifest(runs[rate]).metrics[METRICS[0]])
+    return best, runs[best]
 
 
 def settings_of(steps: int, clients: int, base: Path) -> tuple[Settings, Settings]:
@@ -167,6 +184,7 @@ def compared(
         arms.append(
             Arm(
                 name,
+                manifest.recipe["train"]["learning_rate"] if manifest else None,
                 manifest.metrics[METRICS[0]] if manifest else None,
                 _examples(manifest) if manifest else None,
                 made.rounds if made else None,
@@ -207,13 +225,14 @@ def figures_of(arms: list[Arm]) -> dict[str, float]:
 def show(arms: list[Arm]) -> Table:
     """The table for people."""
     table = Table(
-        "arm", "validation NDCG@10", "test NDCG@10", "test recall@10", "against central",
+        "arm", "rate", "validation NDCG@10", "test NDCG@10", "test recall@10", "against central",
         "p (Holm)", "best round", "sent", "received",
     )  # fmt: skip
     for arm in arms:
         less = arm.less
         table.add_row(
             arm.name,
+            "" if arm.rate is None else f"{arm.rate:g}",
             "" if arm.validation is None else f"{arm.validation:.4f}",
             *(_interval(arm.test[name]) for name in METRICS),
             "" if less is None else _interval(less, "+.4f"),
@@ -230,7 +249,7 @@ def _interval(each: Interval, shape: str = ".4f") -> str:
 
 @click.command(cls=Command)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
-@click.option("--steps", default=300, show_default=True, help="Steps of the central arm.")
+@click.option("--steps", default=240, show_default=True, help="Steps of the central arm.")
 @click.option("--clients", default=CLIENTS, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the runs here, to go on later.")
 def main(json_path: Path | None, steps: int, clients: int, out: Path | None) -> None:
@@ -240,9 +259,11 @@ def main(json_path: Path | None, steps: int, clients: int, out: Path | None) -> 
     with TemporaryDirectory() as temporary:
         folder = out or Path(temporary)
         central, federated = settings_of(steps, clients, make_base(folder))
-        bundles = {CENTRAL: train(folder, CENTRAL, ("train", RECIPE), central)}
+        bundles = {CENTRAL: best_rate(folder, CENTRAL, ("train", RECIPE), central)[1]}
+        rate, bundles[FEDAVG] = best_rate(folder, FEDAVG, ("federate", RECIPE), federated)
         for name, special in ARMS.items():
-            bundles[name] = train(folder, name, ("federate", RECIPE), {**federated, **special})
+            settings = {**federated, **special, "learning_rate": rate}
+            bundles[name] = train(folder, name, ("federate", RECIPE), settings)
         manifests = {name: read_manifest(bundle) for name, bundle in bundles.items()}
         lists = {name: rank(bundle, dataset, held, name) for name, bundle in bundles.items()}
     lists |= rank_baselines(COUNTED, dataset, held, exclude_seen=True, seed=SEED)

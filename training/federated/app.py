@@ -20,7 +20,7 @@ from training.federated.setup import common_bundle, ground_of, make_client
 server = ServerApp()
 
 
-@server.main()
+@server.main()  # type: ignore[untyped-decorator]
 def run_server(grid: Grid, context: Context) -> None:
     """Make all rounds, and write the bundle."""
     settings = context.run_config

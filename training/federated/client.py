@@ -60,7 +60,7 @@ def client_app(client_of: Callable[[Context], Client]) -> ClientApp:
     """
     app = ClientApp()
 
-    @app.train()
+    @app.train()  # type: ignore[untyped-decorator]
     def train(message: Message, context: Context) -> Message:
         client = client_of(context)
         if client.secure:
@@ -75,7 +75,7 @@ def client_app(client_of: Callable[[Context], Client]) -> ClientApp:
         metrics = MetricRecord({EXAMPLES: learnt, LOSS: loss})
         return Message(RecordDict({ARRAYS: to_record(weights), METRICS: metrics}), reply_to=message)
 
-    @app.evaluate()
+    @app.evaluate()  # type: ignore[untyped-decorator]
     def evaluate(message: Message, context: Context) -> Message:
         client = client_of(context)
         client.check(message.content.config_records[CONFIG])

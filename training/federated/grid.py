@@ -1,6 +1,7 @@
 """Grids of Flower: one whose clients live in this process, and one that counts bytes."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import uuid4
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -104,7 +105,7 @@ class CountedGrid:
         self.sent = self.received = 0
         self._grid = grid
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._grid, name)
 
     def send_and_receive(

@@ -66,7 +66,8 @@ class LocalTraining:
     @property
     def model(self) -> nn.Module:
         """The model that is trained."""
-        return self._bundle.model
+        model: nn.Module = self._bundle.model
+        return model
 
     def train(self, weights: Weights, first: int, mu: float) -> tuple[Weights, int, float]:
         """Take a round's steps.

@@ -84,7 +84,7 @@ class _Server:
                 self._grid, clients, number, weights, told, settings, most
             )
             if found is None:
-                self._too_few(number, averaged, len(clients), "the others dropped out")
+                raise self._too_few(number, averaged, len(clients), "the others dropped out")
             return found, Round(number=number, averaged=averaged)
         messages = self._strategy.configure_train(
             number, to_record(weights), ConfigRecord(told), self._grid
@@ -93,7 +93,7 @@ class _Server:
         sifted = sift(clients, replies, weights, most, settings.clip)
         if len(sifted.kept) < settings.least:
             reasons = "; ".join(f"client {c} {why}" for c, why in sifted.failed.items())
-            self._too_few(number, len(sifted.kept), len(clients), reasons)
+            raise self._too_few(number, len(sifted.kept), len(clients), reasons)
         arrays, metrics = self._strategy.aggregate_train(number, sifted.kept)
         made = Round(
             number=number,
@@ -136,16 +136,17 @@ class _Server:
         least, ends = self._settings.least, time.monotonic() + self._settings.wait
         while len(clients := sorted(self._grid.get_node_ids())) < least:
             if time.monotonic() > ends:
-                self._too_few(number, len(clients), len(clients), "the others are not connected")
+                raise self._too_few(
+                    number, len(clients), len(clients), "the others are not connected"
+                )
             time.sleep(POLL)
         return clients
 
-    def _too_few(self, number: int, answered: int, asked: int, reasons: str) -> None:
-        detail = f" ({reasons})" if reasons else ""
-        raise RecGenError(
+    def _too_few(self, number: int, answered: int, asked: int, reasons: str) -> RecGenError:
+        return RecGenError(
             f"round {number}: {answered} of {asked} clients are fit to be averaged and "
-            f"federated.least is {self._settings.least}{detail}: start more clients, or lower it; "
-            f"the same command goes on after round {number - 1}"
+            f"federated.least is {self._settings.least} ({reasons}): start more clients, or lower "
+            f"it; the same command goes on after round {number - 1}"
         )
 
 
