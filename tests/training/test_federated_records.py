@@ -8,7 +8,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedTrimmedAvg
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
@@ -102,6 +102,7 @@ def test_an_answer_of_nobody_who_was_asked_is_not_averaged() -> None:
     assert found.failed == {1: "gave no answer"}
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=9), st.floats(0.1, 5))
 def test_no_update_is_longer_than_so_many_medians(lengths: list[float], clip: float) -> None:
     replies = [reply(client, to_record(moved(by))) for client, by in enumerate(lengths)]
@@ -116,6 +117,7 @@ def test_no_update_is_longer_than_so_many_medians(lengths: list[float], clip: fl
             assert (update["a"] >= 0).all()  # shorter, and in the same direction
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(-100, 100), min_size=3, max_size=12), st.sampled_from([0.1, 0.2, 0.4]))
 def test_the_trimmed_mean_is_that_of_scipy(values: list[float], trim: float) -> None:
     replies = [reply(client, to_record(moved(by))) for client, by in enumerate(values)]

@@ -24,6 +24,9 @@ class LocalGrid(Grid):  # type: ignore[misc]
 
     Flower's own simulation starts an actor of Ray a client, each with the model and its libraries,
     and draws the order; this one shares the model and is a function of its seeds.
+
+    Attributes:
+        contexts: What each client is told of itself, and where it keeps its state.
     """
 
     def __init__(self, app: ClientApp, clients: int) -> None:
@@ -37,7 +40,7 @@ class LocalGrid(Grid):  # type: ignore[misc]
         self._app = app
         self._run = Run.create_empty(run_id=RUN)
         self._replies: dict[str, Message] = {}
-        self._contexts: Mapping[int, Context] = {
+        self.contexts: Mapping[int, Context] = {
             client: Context(RUN, client, {CLIENT: client}, RecordDict(), {})
             for client in range(1, clients + 1)
         }
@@ -64,7 +67,7 @@ class LocalGrid(Grid):  # type: ignore[misc]
 
     def get_node_ids(self) -> Iterable[int]:
         """The clients."""
-        return list(self._contexts)
+        return list(self.contexts)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Let clients answer; what one of them raises is an answer, too."""
@@ -75,7 +78,7 @@ class LocalGrid(Grid):  # type: ignore[misc]
             message.content = recorddict_from_proto(recorddict_to_proto(message.content))
             ids.append(message.metadata.message_id)
             try:
-                reply = self._app(message, self._contexts[message.metadata.dst_node_id])
+                reply = self._app(message, self.contexts[message.metadata.dst_node_id])
             except Exception as error:  # noqa: BLE001 - a client's failure is not the server's
                 reason = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, first_line(error))
                 reply = Message(reason, reply_to=message)
