@@ -82,6 +82,26 @@ class Compression(Config):
     best_step: int = 0
 
 
+class Federation(Config):
+    """How clients that kept their interactions trained an adapter.
+
+    Attributes:
+        settings: The options.
+        clients: How many took part in any round.
+        rounds: The rounds that were made.
+        best_round: The round whose weights are kept.
+        sent: Bytes of messages to clients, over all rounds.
+        received: Bytes of messages from them.
+    """
+
+    settings: dict[str, Any]
+    clients: int
+    rounds: int
+    best_round: int
+    sent: int
+    received: int
+
+
 class Manifest(Config):
     """What a bundle says of itself.
 
@@ -112,6 +132,7 @@ class Manifest(Config):
         refinements: The stages that followed the recipe, the last of which scored `metrics`.
         compressions: What made the model smaller afterwards, the last of which scored `metrics`.
         privacy: What it promises to the users that it was trained on; None is nothing.
+        federation: How clients trained it; None where the data was in one place.
         versions: Python and the packages that trained the model.
         files: The SHA-256 of every other file.
         digest: The digest of this manifest itself, without this field.
@@ -140,6 +161,7 @@ class Manifest(Config):
     refinements: tuple[Refinement, ...] = ()
     compressions: tuple[Compression, ...] = ()
     privacy: Privacy | None = None
+    federation: Federation | None = None
     versions: dict[str, str]
     files: dict[str, str]
     digest: str = ""
@@ -158,6 +180,7 @@ class Manifest(Config):
             "refinements": self.refinements != (),
             "compressions": self.compressions != (),
             "privacy": self.privacy is not None,
+            "federation": self.federation is not None,
             "minutes": self.minutes is not None,
             "semantic_ids": self.semantic_ids is not None,
             "task_templates": self.task_templates != {},

@@ -19,9 +19,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("prompts", "rec_gen", "training", "serving", "eval")
 SOURCES = sorted(file for name in PACKAGES for file in (ROOT / name).rglob("*.py"))
 HEAVY = {
-    "accelerate", "bitsandbytes", "datasets", "fastapi", "peft", "presidio_analyzer", "ray",
-    "scipy", "sentence_transformers", "sklearn", "spacy", "sqlalchemy", "torch", "transformers",
-    "trl", "uvicorn", "vllm",
+    "accelerate", "bitsandbytes", "datasets", "fastapi", "flwr", "opacus", "peft",
+    "presidio_analyzer", "ray", "scipy", "sentence_transformers", "sklearn", "spacy", "sqlalchemy",
+    "torch", "transformers", "trl", "uvicorn", "vllm",
 }  # fmt: skip
 
 
@@ -39,6 +39,7 @@ def test_lists_need_no_package_of_an_extra() -> None:
         "from rec_gen import DataConfig",
         "import rec_gen.prompting",
         "import training.recipe",
+        "import training.federated.config",
         "import eval.experiment_config",
         "import serving.batch.config",
         "import serving.config",

@@ -89,7 +89,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     materials = prepare_materials(recipe, dataset, template, tasks)
     if materials.code_statistics and is_main():
         Console(stderr=True).print(str(materials.code_statistics), soft_wrap=True, highlight=False)
-    bundle = _bundle(recipe, dataset, template, materials, tasks)
+    bundle = untrained_bundle(recipe, dataset, template, materials, tasks)
     checkpoint = from_main(lambda: _begin(identity, folder, restart=restart))
     trainer = sft_trainer(recipe, dataset, bundle, folder, held, materials.new_tokens, ratings)
     keep_freed_memory()
@@ -152,13 +152,14 @@ def _begin(identity: dict[str, Any], folder: Path, *, restart: bool) -> str | No
     return resumable_checkpoint(folder)
 
 
-def _bundle(
+def untrained_bundle(
     recipe: Recipe,
     dataset: Dataset,
     template: Template,
     materials: Materials,
     tasks: tuple[Template, ...] = (),
 ) -> Bundle:
+    """The bundle of a recipe as training begins with it."""
     adapted = recipe.model.adapter != "none"
     manifest = Manifest(
         name=recipe.name,

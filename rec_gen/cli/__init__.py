@@ -12,6 +12,7 @@ from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.experiments import experiment
 from rec_gen.cli.forgetting import forget
 from rec_gen.cli.fairness import fairness
+from rec_gen.cli.federating import federate
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
@@ -59,6 +60,7 @@ for command in (
     curves,
     refine,
     compress,
+    federate,
     recommend,
     chat,
     serve,

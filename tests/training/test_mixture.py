@@ -21,7 +21,7 @@ from training.ranking import validation_examples
 from training.recipe import Recipe
 from training.run_folder import RUN
 from training.setup import prepare_materials
-from training.sft import _bundle, sft_trainer, train
+from training.sft import sft_trainer, train, untrained_bundle
 
 TASKS = [task["template"] for task in EVERY_TASK]
 PROMPT = {"max_tokens": 400}
@@ -31,7 +31,7 @@ def bundle_of(recipe: Recipe, dataset: Dataset) -> Bundle:
     main = Template.load(recipe.prompt.template)
     tasks = task_templates(recipe, main)
     materials = prepare_materials(recipe, dataset, main, tasks)
-    return _bundle(recipe, dataset, main, materials, tasks)
+    return untrained_bundle(recipe, dataset, main, materials, tasks)
 
 
 def rows_of(dataset: Dataset, **changes: Any) -> tuple[Bundle, list[Row], dict[str, list[Row]]]:

@@ -12,7 +12,7 @@ from training.mixture import task_templates
 from training.ranking import validation_examples
 from training.recipe import Recipe
 from training.setup import prepare_materials
-from training.sft import _bundle, sft_trainer, train
+from training.sft import sft_trainer, train, untrained_bundle
 
 
 def losses_and_gradients(recipe: Recipe, folder: Path) -> tuple[float, int, list[torch.Tensor]]:
@@ -20,7 +20,7 @@ def losses_and_gradients(recipe: Recipe, folder: Path) -> tuple[float, int, list
     dataset, template = rated(toy_dataset()), Template.load(recipe.prompt.template)
     tasks = task_templates(recipe, template)
     materials = prepare_materials(recipe, dataset, template, tasks)
-    bundle = _bundle(recipe, dataset, template, materials, tasks)
+    bundle = untrained_bundle(recipe, dataset, template, materials, tasks)
     held = validation_examples(dataset, recipe.validation, recipe.seed)
     trainer = sft_trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
     rows = trainer.train_dataset

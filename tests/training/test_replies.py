@@ -21,7 +21,7 @@ from training.mixture import task_templates, training_rows
 from training.ranking import validation_examples
 from training.recipe import Recipe
 from training.setup import Materials, prepare_materials
-from training.sft import _bundle, sft_trainer, train
+from training.sft import sft_trainer, train, untrained_bundle
 
 REPLY = [{"template": "reply", "weight": 1.0}]
 
@@ -35,7 +35,7 @@ def prepared(recipe: Recipe, dataset: Dataset) -> tuple[Bundle, Materials]:
     main = Template.load(recipe.prompt.template)
     tasks = task_templates(recipe, main)
     materials = prepare_materials(recipe, dataset, main, tasks)
-    return _bundle(recipe, dataset, main, materials, tasks), materials
+    return untrained_bundle(recipe, dataset, main, materials, tasks), materials
 
 
 def reply_rows(recipe: Recipe, dataset: Dataset, bundle: Bundle) -> list[Row]:

@@ -25,7 +25,7 @@ from training.mixture import training_rows
 from training.ranking import rank_examples
 from training.run_folder import CHECKPOINTS, LOGS, last_checkpoint
 from training.setup import prepare_materials
-from training.sft import _bundle, train
+from training.sft import train, untrained_bundle
 
 
 def test_learns_the_pattern_and_keeps_the_best_step(tmp_path: Path) -> None:
@@ -188,7 +188,9 @@ def test_crops_are_learnt_besides() -> None:
         recipe, dataset = toy_recipe(train={"crops": crops}), toy_dataset()
         template = Template.load(recipe.prompt.template)
         materials = prepare_materials(recipe, dataset, template)
-        return len(training_rows(recipe, dataset, _bundle(recipe, dataset, template, materials)))
+        return len(
+            training_rows(recipe, dataset, untrained_bundle(recipe, dataset, template, materials))
+        )
 
     assert rows(3) == 4 * rows(0)
 
@@ -241,7 +243,7 @@ RUN = """
 import json, sys
 from pathlib import Path
 from tests.toy import toy_dataset, toy_recipe
-from training.sft import _bundle, train
+from training.sft import untrained_bundle, train
 train(toy_recipe(**json.loads(sys.argv[2])), toy_dataset(), Path(sys.argv[1]))
 """
 

@@ -1,0 +1,1 @@
+"""Adapters that are trained where the data lives, on Flower."""
