@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -19,10 +18,7 @@ from tests.serving.server import Server, served
 from tests.serving.test_page import add, opened
 
 pytestmark = NEEDS_CHROMIUM
-SHAPES = (
-    "all => all.map((one) => { const box = one.getBoundingClientRect(); "
-    "return [box.width, box.height]; })"
-)
+SHAPES = "all => all.map((one) => [one.offsetWidth, one.offsetHeight])"
 
 
 @contextmanager
