@@ -42,7 +42,7 @@ MANIFEST, CATALOG, SPELLINGS, TRIE, TEMPLATE = (
     "manifest.json", "catalog.parquet", "spellings.parquet", "trie.safetensors", "template.jinja",
 )  # fmt: skip
 PRIOR, TOKENIZER, MODEL, ADAPTER = "prior.safetensors", "tokenizer", "model", "adapter"
-TASKS, PROCESSOR = "tasks", "processor"
+TASKS = "tasks"
 
 
 class Refinement(Config):
@@ -249,7 +249,7 @@ class Bundle:
                 (folder / _task_file(template.name)).write_text(template.text, encoding="utf-8")
             self.tokenizer.save_pretrained(folder / TOKENIZER)
             if self.images is not None:
-                self.images.processor.save_pretrained(folder / PROCESSOR)
+                self.images.processor.save_pretrained(folder / MODEL)  # where vLLM looks for it
             if self.prior is not None:
                 self.prior.save(folder / PRIOR)
             if self.manifest.base is None:
@@ -287,7 +287,7 @@ class Bundle:
         catalog = Catalog.load(path / CATALOG)
         tokenizer = load_tokenizer(str(path / TOKENIZER))
         model = _load_model(path, manifest, len(tokenizer)) if weights else _empty(path, manifest)
-        images = load_images(str(path / PROCESSOR), manifest.prompt.images, model)
+        images = load_images(str(path / MODEL), manifest.prompt.images, model)
         return cls(
             manifest,
             catalog,

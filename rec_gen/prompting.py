@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from pydantic import Field
 
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
+from rec_gen.data.config import WholePath
 from rec_gen.errors import PromptError
 from rec_gen.images import ImageReader, image_ids
 from rec_gen.item_view import ItemView
@@ -48,7 +48,7 @@ class PromptConfig(Config):
     template: str = "next_item"
     max_history: int = Field(default=50, ge=1)
     max_tokens: int = Field(default=1024, ge=1)
-    images: Path | None = None
+    images: WholePath | None = None
 
 
 @dataclass(frozen=True)

@@ -181,9 +181,7 @@ def tiny_image_model(
     """
     from transformers import AutoConfig, AutoModelForImageTextToText
 
-    tokenizer = tiny_tokenizer()
-    frame = ["<fake_token_around_image>", "<end_of_utterance>", "<global-img>"]
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>", *frame]})
+    processor = tiny_image_processor(kind)
     torch.manual_seed(seed)
     shape: dict[str, Any] = {
         "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2,
@@ -191,39 +189,52 @@ def tiny_image_model(
     }  # fmt: skip
     text = {
         "model_type": "llama",
-        "vocab_size": len(tokenizer),
-        "pad_token_id": tokenizer.pad_token_id,
+        "vocab_size": len(processor.tokenizer),
+        "pad_token_id": processor.tokenizer.pad_token_id,
         "num_key_value_heads": 1,
         "max_position_embeddings": 1024,
     }
-    pixels = {"image_size": SIDE, "patch_size": SIDE // 4}
-    own: dict[str, Any] = {"vision_config": {**shape, **pixels}, "scale_factor": 2}
+    tower = {**shape, "image_size": SIDE, "patch_size": SIDE // 4}
+    own: dict[str, Any] = {"scale_factor": 2}
     if kind == "llava":
-        tower = {**shape, **pixels, "model_type": "siglip_vision_model"}
-        own = {"vision_config": tower, "vision_feature_select_strategy": "full"}
+        tower["model_type"] = "siglip_vision_model"
+        own = {"vision_feature_select_strategy": "full"}
     config = AutoConfig.for_model(
         kind,
         text_config={**shape, **text},
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_config=tower,
+        image_token_id=processor.image_token_id,
         tie_word_embeddings=False,
         **own,
     )
-    return _tiny_processor(kind, tokenizer), AutoModelForImageTextToText.from_config(config).eval()
+    return processor, AutoModelForImageTextToText.from_config(config).eval()
 
 
-def _tiny_processor(kind: str, tokenizer: "PreTrainedTokenizerBase") -> "ProcessorMixin":
+def tiny_image_processor(
+    kind: str = "idefics3", side: int = SIDE, tokens: int = 4
+) -> "ProcessorMixin":
+    """A processor on Pillow over a tiny tokenizer.
+
+    Args:
+        kind: As in `tiny_image_model`.
+        side: Pixels of the sides of what the model sees.
+        tokens: Tokens that carry an image, for `idefics3`; for `llava` they are 16.
+    """
     from transformers import Idefics3Processor, LlavaProcessor
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
+    tokenizer = tiny_tokenizer()
+    frame = ["<fake_token_around_image>", "<end_of_utterance>", "<global-img>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>", *frame]})
     if kind == "llava":
-        pixels = SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE})
+        pixels = SiglipImageProcessorPil(size={"height": side, "width": side})
         return LlavaProcessor(
-            pixels, tokenizer, patch_size=SIDE // 4, vision_feature_select_strategy="full"
+            pixels, tokenizer, patch_size=side // 4, vision_feature_select_strategy="full"
         )
-    edge = {"longest_edge": SIDE}
+    edge = {"longest_edge": side}
     pixels = Idefics3ImageProcessorPil(size=edge, max_image_size=edge, do_image_splitting=False)
-    return Idefics3Processor(pixels, tokenizer, image_seq_len=4)
+    return Idefics3Processor(pixels, tokenizer, image_seq_len=tokens)
 
 
 def random_image_bundle(

@@ -104,6 +104,11 @@ def refine(
         raise ConfigError(
             f"the bundle '{bundle.manifest.name}' is quantised: refine the one it came from"
         )
+    if bundle.images is not None:
+        raise ConfigError(
+            f"the prompts of the bundle '{bundle.manifest.name}' show images, which only "
+            "recgen train can learn from: keep the bundle as it is"
+        )
     recipe = parse_config(Recipe, bundle.manifest.recipe)
     identity = {
         **config.model_dump(mode="json", exclude={"track"}),
