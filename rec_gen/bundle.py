@@ -1,6 +1,5 @@
 """A bundle: the folder that holds everything a recommendation needs."""
 
-import difflib
 import json
 import math
 from dataclasses import dataclass
@@ -16,13 +15,16 @@ from rec_gen.code_statistics import CodeStatistics
 from rec_gen.config import Config
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
-from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
+from rec_gen.digests import changed_lines, text_digest, tokenizer_digests, weights_digest
 from rec_gen.errors import BundleError, DataError, DecodingError, MissingPackageError, ModelError
-from rec_gen.files import file_sha256, new_folder
+from rec_gen.files import file_names, file_sha256, new_folder
+from rec_gen.images import ImageReader
 from rec_gen.models import (
     Dtype,
     Quantization,
     empty_model,
+    fit_vocabulary,
+    load_images,
     load_model,
     load_quantized,
     load_tokenizer,
@@ -186,7 +188,10 @@ class Manifest(Config):
             "task_templates": self.task_templates != {},
         }
         absent = {field for field, says in later.items() if not says}
-        text = self.model_dump_json(exclude={"digest", *absent})
+        without: dict[str, Any] = dict.fromkeys(("digest", *absent), True)
+        if self.prompt.images is None:
+            without["prompt"] = {"images"}
+        text = self.model_dump_json(exclude=without)
         return self.model_copy(update={"digest": text_digest(text)})
 
 
@@ -204,6 +209,7 @@ class Bundle:
         model: The model; a PEFT model when only an adapter was trained.
         prior: What counting says beside the model, where the recipe asked for it.
         tasks: The templates of the further tasks that the model learnt.
+        images: What reads the images of its prompts, where they show any.
     """
 
     manifest: Manifest
@@ -215,6 +221,7 @@ class Bundle:
     model: "PreTrainedModel"
     prior: Prior | None = None
     tasks: tuple[Template, ...] = ()
+    images: ImageReader | None = None
 
     def task_template(self, task: str) -> Template:
         """The template of a further task, the first of the recipe's where there are several.
@@ -249,7 +256,12 @@ class Bundle:
     def renderer(self) -> PromptRenderer:
         """The renderer that makes the prompts of training."""
         return PromptRenderer(
-            self.template, self.catalog, self.spellings, self.tokenizer, self.manifest.prompt
+            self.template,
+            self.catalog,
+            self.spellings,
+            self.tokenizer,
+            self.manifest.prompt,
+            self.images,
         )
 
     def save(self, path: Path) -> None:
@@ -263,6 +275,8 @@ class Bundle:
                 (folder / TASKS).mkdir(exist_ok=True)
                 (folder / _task_file(template.name)).write_text(template.text, encoding="utf-8")
             self.tokenizer.save_pretrained(folder / TOKENIZER)
+            if self.images is not None:
+                self.images.processor.save_pretrained(folder / MODEL)  # where vLLM looks for it
             if self.prior is not None:
                 self.prior.save(folder / PRIOR)
             if self.manifest.base is None:
@@ -275,7 +289,7 @@ class Bundle:
                     adapter.base_model_name_or_path = self.manifest.base
                 self.model.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
                 (folder / ADAPTER / "README.md").unlink(missing_ok=True)
-            files = {name: file_sha256(folder / name) for name in _files(folder)}
+            files = {name: file_sha256(folder / name) for name in file_names(folder)}
             manifest = self.manifest.model_copy(update={"files": files}).seal()
             (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
 
@@ -299,6 +313,8 @@ class Bundle:
         _refuse_changes(path, manifest)
         catalog = Catalog.load(path / CATALOG)
         tokenizer = load_tokenizer(str(path / TOKENIZER))
+        model = _load_model(path, manifest, len(tokenizer)) if weights else _empty(path, manifest)
+        images = load_images(str(path / MODEL), manifest.prompt.images, model)
         return cls(
             manifest,
             catalog,
@@ -306,20 +322,15 @@ class Bundle:
             CatalogTrie.load(path / TRIE),
             Template.parse(manifest.prompt.template, manifest.template_text),
             tokenizer,
-            _load_model(path, manifest, len(tokenizer)) if weights else _empty(path, manifest),
+            model,
             Prior.load(path / PRIOR, len(catalog)) if PRIOR in manifest.files else None,
             tuple(starmap(Template.parse, manifest.task_templates.items())),
+            images,
         )
 
 
 def _task_file(name: str) -> str:
     return f"{TASKS}/{name}.jinja"
-
-
-def _files(folder: Path) -> list[str]:
-    files = (file for file in folder.rglob("*") if file.is_file() or file.is_symlink())
-    names = (file.relative_to(folder).as_posix() for file in files)
-    return sorted(name for name in names if name != MANIFEST)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -346,7 +357,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _refuse_changes(path: Path, manifest: Manifest) -> None:
-    present = _files(path)
+    present = [name for name in file_names(path) if name != MANIFEST]
     for name in sorted({*manifest.files, *present}):
         if name not in present:
             raise BundleError(f"{path}: {name} is missing")
@@ -365,7 +376,7 @@ def _refuse_change(path: Path, name: str, manifest: Manifest) -> None:
         _refuse_other_template(path, manifest, (path / name).read_text(encoding="utf-8"))
     for task, trained in manifest.task_templates.items():
         if name == _task_file(task):
-            lines = _changed_lines(trained, (path / name).read_text(encoding="utf-8"))
+            lines = changed_lines(trained, (path / name).read_text(encoding="utf-8"))
             raise BundleError(f"{path}: {name} was changed after training: {lines}")
     if name == CATALOG:
         Spellings.load(path / SPELLINGS, manifest.scheme, Catalog.load(path / CATALOG))
@@ -382,15 +393,10 @@ def _refuse_change(path: Path, name: str, manifest: Manifest) -> None:
 def _refuse_other_template(path: Path, manifest: Manifest, text: str) -> None:
     if text == manifest.template_text:
         return
-    changed = _changed_lines(manifest.template_text, text)
+    changed = changed_lines(manifest.template_text, text)
     raise BundleError(
         f"{path}: was trained on another template '{manifest.prompt.template}': {changed}"
     )
-
-
-def _changed_lines(trained: str, present: str) -> str:
-    lines = difflib.ndiff(trained.splitlines(), present.splitlines())
-    return "; ".join(line for line in lines if line[:1] in "+-")
 
 
 def _load_model(path: Path, manifest: Manifest, tokens: int) -> "PreTrainedModel":
@@ -414,9 +420,3 @@ def _load_model(path: Path, manifest: Manifest, tokens: int) -> "PreTrainedModel
 
 def _empty(path: Path, manifest: Manifest) -> "PreTrainedModel":
     return empty_model(manifest.base or str(path / MODEL), manifest.dtype)
-
-
-def fit_vocabulary(model: "PreTrainedModel", tokens: int) -> None:
-    """Give a base model room for the tokens that were added to its tokenizer."""
-    if tokens > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(tokens)

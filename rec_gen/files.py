@@ -71,3 +71,9 @@ def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_names(folder: Path) -> list[str]:
+    """The names of all files below a folder, links included, in order."""
+    files = (file for file in folder.rglob("*") if file.is_file() or file.is_symlink())
+    return sorted(file.relative_to(folder).as_posix() for file in files)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rec_gen.errors import MissingPackageError, ModelError, first_line
 from rec_gen.files import cache_folder, new_folder
+from rec_gen.images import IMAGE_MODELS, ImageReader
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,34 @@ def load_tokenizer(base: str) -> "PreTrainedTokenizerBase":
         return AutoTokenizer.from_pretrained(_resolve(base))
     except (OSError, ValueError) as error:
         raise _not_found(base, error) from error
+
+
+def load_images(base: str, folder: Path | None, model: "PreTrainedModel") -> ImageReader | None:
+    """What reads the images of prompts, which a model can see from now on.
+
+    Args:
+        base: A hub name or a local folder with the model's processor.
+        folder: Where the images lie; without one, no prompt shows any.
+        model: The model.
+
+    Raises:
+        ModelError: The model reads no images, or its processor is not to be had.
+    """
+    if folder is None:
+        return None
+    from transformers import AutoProcessor, ProcessorMixin
+
+    try:
+        processor = AutoProcessor.from_pretrained(_resolve(base))
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(
+            f"model '{base}': its processor of images cannot be had: {first_line(error)}"
+        ) from error
+    if not isinstance(processor, ProcessorMixin) or not hasattr(processor, "image_token_id"):
+        raise ModelError(f"model '{base}' reads no images: leave prompt.images out")
+    images = ImageReader(processor, folder)
+    images.show_to(model)
+    return images
 
 
 def load_model(
@@ -85,7 +114,7 @@ def empty_model(base: str, dtype: Dtype, device: str = "meta") -> "PreTrainedMod
         ModelError: There is no such model.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
     from transformers.initialization import no_init_weights
 
     try:
@@ -93,7 +122,7 @@ def empty_model(base: str, dtype: Dtype, device: str = "meta") -> "PreTrainedMod
     except (OSError, ValueError) as error:
         raise _not_found(base, error) from error
     with torch.device(device), no_init_weights():
-        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+        model = _auto_class(config).from_config(config, dtype=getattr(torch, dtype))
     model.tie_weights()  # which is left out with the weights
     return model.eval()
 
@@ -107,6 +136,12 @@ def cast_weights(model: "PreTrainedModel", dtype: "torch.dtype") -> "PreTrainedM
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
     return model
+
+
+def fit_vocabulary(model: "PreTrainedModel", tokens: int) -> None:
+    """Give a base model room for the tokens that were added to its tokenizer."""
+    if tokens > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(tokens)
 
 
 def weight_bytes(model: "PreTrainedModel") -> int:
@@ -167,15 +202,23 @@ def _load(name: str, **options: Any) -> "PreTrainedModel":
     Nothing stays mapped: a file that is written over in place would change a running model, and
     one that is cut short would kill its process (SIGBUS).
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig
 
-    model = AutoModelForCausalLM.from_pretrained(name, disable_mmap=True, **options)
+    kind = _auto_class(AutoConfig.from_pretrained(name))
+    model = kind.from_pretrained(name, disable_mmap=True, **options)
     for module in model.modules():
         # where a CPU has AVX512-BF16, bitsandbytes would pack them at the first reading, unpack
         # them with a loss when they are saved, and fail at widths that 64 does not divide
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def _auto_class(config: Any) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    reads_images = config.model_type in IMAGE_MODELS
+    return AutoModelForImageTextToText if reads_images else AutoModelForCausalLM
 
 
 def _quantizer(quantization: Quantization, dtype: Any) -> Any:

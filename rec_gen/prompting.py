@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import TemplateError
 from pydantic import Field
 
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
+from rec_gen.data.config import WholePath
 from rec_gen.errors import PromptError
+from rec_gen.images import ImageReader, image_ids
 from rec_gen.item_view import ItemView
 from rec_gen.links import Links
 from rec_gen.markers import marker_ids
@@ -22,7 +23,8 @@ from rec_gen.marks import Segment, mark_item, split_marks
 from rec_gen.slots import NEEDS, NOTHING, Known, Profile, interaction_slots
 from rec_gen.spelling import Spellings
 from rec_gen.templates import Template
-from rec_gen.text import TextEncoder, clean_text
+from rec_gen.text import TextEncoder, clean_text, clean_value
+from rec_gen.turns import as_chat
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,11 +42,13 @@ class PromptConfig(Config):
         max_history: Interactions shown at most, the latest ones.
         max_tokens: Tokens of a prompt at most; older interactions are left out until it fits, or
             what was said longer ago where the template reads a dialogue.
+        images: The folder of the items' images, for a template that shows them.
     """
 
     template: str = "next_item"
     max_history: int = Field(default=50, ge=1)
     max_tokens: int = Field(default=1024, ge=1)
+    images: WholePath | None = None
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,12 @@ class PromptRenderer:
         spellings: Spellings,
         tokenizer: "PreTrainedTokenizerBase",
         config: PromptConfig,
+        images: ImageReader | None = None,
     ) -> None:
         self.template = template
         self._tokenizer = tokenizer
         self._config = config
+        self._images = images
         self._encoder = TextEncoder(tokenizer)
         self._read(catalog, spellings)
 
@@ -221,7 +227,7 @@ class PromptRenderer:
         return int(end)
 
     def _answer(self, value: Any) -> list[Segment]:
-        return self._split(self.template.render_answer(_clean(value)))
+        return self._split(self.template.render_answer(clean_value(value)))
 
     def _said(self, known: Known, history: Positions) -> tuple[tuple[str, ...], list[int]]:
         """The utterances that a template reads, and the items that it is shown beside."""
@@ -249,7 +255,12 @@ class PromptRenderer:
         spans: list[Span] = []
         texts: list[str] = []
         for segment in self._segments(question, shown, kept):
-            if segment.item is None:
+            if segment.image is not None:
+                ids += image_ids(
+                    self._images, self._catalog[int(shown[segment.image])], self.template.name
+                )
+                texts.append("[image]")
+            elif segment.item is None:
                 encode = self._encoder.trusted if segment.trusted else self._encoder.untrusted
                 ids += encode(segment.text)
                 texts.append(segment.text)
@@ -277,10 +288,8 @@ class PromptRenderer:
             marked = self.template.render(**values)
         except PromptError as error:
             raise self._explained(error, question) from error
-        try:
-            return self._split(self._wrap(marked))
-        except TemplateError as error:
-            raise PromptError(f"the tokenizer's chat template fails: {error}") from error
+        system, parts = self.template.header.get("system"), self._images is not None
+        return self._split(as_chat(self._tokenizer, marked, system, parts=parts))
 
     def _value(self, name: str, question: _Question, shown: Positions, kept: int) -> Any:
         """What one input of the template reads."""
@@ -295,7 +304,7 @@ class PromptRenderer:
         if name == "request":
             return clean_text(question.text).lower()
         if name == "dialogue":
-            return _clean(question.utterances)
+            return clean_value(question.utterances)
         if name == "named":
             return self._named(known)
         if name == "linked":
@@ -348,18 +357,6 @@ class PromptRenderer:
                 f"template '{self.template.name}': {error}; print item.spelling without filters"
             ) from error
 
-    def _wrap(self, marked: str) -> str:
-        if not self._tokenizer.chat_template:
-            return (self._tokenizer.bos_token or "") + marked
-        turns = [{"role": "user", "content": marked}]
-        if "system" in self.template.header:
-            turns.insert(0, {"role": "system", "content": self.template.header["system"]})
-        return str(
-            self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
-            )
-        )
-
 
 def prompt_ids(
     renderer: PromptRenderer,
@@ -383,16 +380,4 @@ def prompt_ids(
 
 def _clean_fields(catalog: Catalog, position: int) -> dict[str, Any]:
     item = catalog[position]
-    return {**_clean(item.fields), "id": clean_text(item.id), "title": clean_text(item.title)}
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, Mapping):
-        return {_clean(key): _clean(inner) for key, inner in value.items()}
-    if isinstance(value, bytes):
-        return clean_text(value.decode("utf-8", errors="replace"))
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_clean(inner) for inner in value]
-    return value
+    return {**clean_value(item.fields), "id": clean_text(item.id), "title": clean_text(item.title)}

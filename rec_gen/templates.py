@@ -69,6 +69,12 @@ class Template:
             if not (isinstance(node.node, nodes.Name) and node.node.name == "loop")
         )
 
+    @cached_property
+    def shows_images(self) -> bool:
+        """Whether the template shows images of items."""
+        tree = _environment().parse(self.text)
+        return any(each.name == "image" for each in tree.find_all(nodes.Filter))
+
     @property
     def sha256(self) -> str:
         """The digest of the file's text."""
@@ -221,7 +227,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    from rec_gen.marks import mark_untrusted
+    from rec_gen.marks import mark_image, mark_untrusted
 
     environment = _Sandbox(
         undefined=StrictUndefined,
@@ -230,6 +236,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         finalize=mark_untrusted,
     )
     environment.filters["listed"] = _listed
+    environment.filters["image"] = lambda item: mark_image(item.spelling)
     return environment
 
 

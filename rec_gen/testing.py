@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from rec_gen.decoding.runtime import Frontier, LogitStates, Runtime
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
+from rec_gen.images import ImageReader
 from rec_gen.markers import add_markers
 from rec_gen.prompting import PromptConfig
 from rec_gen.spelling import Scheme, spell
@@ -22,8 +25,10 @@ from rec_gen.tasks import REPLY
 from rec_gen.templates import Template
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
+SIDE = 28
+"""Pixels of the sides of what a tiny model sees of an image."""
 CHAT_TEMPLATE = (
     "{% for turn in messages %}<|im_start|>{{ turn.role }}\n{{ turn.content }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -163,6 +168,95 @@ def tiny_model(
     }  # fmt: skip
     config = AutoConfig.for_model(model_type, vocab_size=vocabulary, **{**shape, **settings})
     return AutoModelForCausalLM.from_config(config).eval()
+
+
+def tiny_image_model(
+    kind: str = "idefics3", seed: int = 0
+) -> tuple["ProcessorMixin", "PreTrainedModel"]:
+    """A processor and a model that reads images, with random weights; it needs no torchvision.
+
+    Args:
+        kind: `idefics3`, 4 tokens of an image between 3 others, or `llava`, 16 tokens.
+        seed: Another seed is another model.
+    """
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    processor = tiny_image_processor(kind)
+    torch.manual_seed(seed)
+    shape: dict[str, Any] = {
+        "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "initializer_range": 0.3,
+    }  # fmt: skip
+    text = {
+        "model_type": "llama",
+        "vocab_size": len(processor.tokenizer),
+        "pad_token_id": processor.tokenizer.pad_token_id,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 1024,
+    }
+    tower = {**shape, "image_size": SIDE, "patch_size": SIDE // 4}
+    own: dict[str, Any] = {"scale_factor": 2}
+    if kind == "llava":
+        tower["model_type"] = "siglip_vision_model"
+        own = {"vision_feature_select_strategy": "full"}
+    config = AutoConfig.for_model(
+        kind,
+        text_config={**shape, **text},
+        vision_config=tower,
+        image_token_id=processor.image_token_id,
+        tie_word_embeddings=False,
+        **own,
+    )
+    return processor, AutoModelForImageTextToText.from_config(config).eval()
+
+
+def tiny_image_processor(
+    kind: str = "idefics3", side: int = SIDE, tokens: int = 4
+) -> "ProcessorMixin":
+    """A processor on Pillow over a tiny tokenizer.
+
+    Args:
+        kind: As in `tiny_image_model`.
+        side: Pixels of the sides of what the model sees.
+        tokens: Tokens that carry an image, for `idefics3`; for `llava` they are 16.
+    """
+    from transformers import Idefics3Processor, LlavaProcessor
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    tokenizer = tiny_tokenizer()
+    frame = ["<fake_token_around_image>", "<end_of_utterance>", "<global-img>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>", *frame]})
+    if kind == "llava":
+        pixels = SiglipImageProcessorPil(size={"height": side, "width": side})
+        return LlavaProcessor(
+            pixels, tokenizer, patch_size=side // 4, vision_feature_select_strategy="full"
+        )
+    edge = {"longest_edge": side}
+    pixels = Idefics3ImageProcessorPil(size=edge, max_image_size=edge, do_image_splitting=False)
+    return Idefics3Processor(pixels, tokenizer, image_seq_len=tokens)
+
+
+def random_image_bundle(
+    catalog: Catalog, folder: Path, template: Template, kind: str = "idefics3", seed: int = 0
+) -> Bundle:
+    """An untrained bundle whose prompts show images.
+
+    Args:
+        catalog: The items; their column `image` names files.
+        folder: Where these are.
+        template: The prompt.
+        kind: The architecture, see `tiny_image_model`.
+        seed: Another seed is another model.
+    """
+    processor, model = tiny_image_model(kind, seed)
+    plain = random_bundle(catalog, "title", seed, tokenizer=processor.tokenizer)
+    prompt = PromptConfig(template=template.name, max_history=10, max_tokens=900, images=folder)
+    update = {"prompt": prompt, "template_text": template.text}
+    images = ImageReader(processor, folder)
+    images.show_to(model)
+    manifest = plain.manifest.model_copy(update=update)
+    return replace(plain, manifest=manifest, template=template, model=model, images=images)
 
 
 def random_bundle(

@@ -2,8 +2,11 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,6 +31,19 @@ def clean_text(text: str) -> str:
 def clean_words(text: str) -> str:
     """A part of one printable line that holds no "<", so that it can forge no markup."""
     return clean_text("|" + text.replace("<", "\u2039") + "|")[1:-1]
+
+
+def clean_value(value: Any) -> Any:
+    """A field's value in which every text is clean, lists and mappings included."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, Mapping):
+        return {clean_value(key): clean_value(inner) for key, inner in value.items()}
+    if isinstance(value, bytes):
+        return clean_text(value.decode("utf-8", errors="replace"))
+    if isinstance(value, list | tuple | np.ndarray):
+        return [clean_value(inner) for inner in value]
+    return value
 
 
 class TextEncoder:

@@ -24,10 +24,12 @@ def engine_options(path: Path, manifest: Manifest) -> dict[str, Any]:
         manifest: What it says of itself.
 
     Raises:
-        BundleError: The bundle holds an adapter.
+        BundleError: The bundle holds an adapter, or its prompts show images.
     """
     if manifest.base is not None:
         raise BundleError(f"{path}: holds an adapter: recgen compress merges it for vLLM")
+    if manifest.prompt.images is not None:
+        raise BundleError(f"{path}: its prompts show images: serve it by transformers")
     return {
         "model": str(path / MODEL),
         "tokenizer": str(path / TOKENIZER),

@@ -145,6 +145,11 @@ def _refuse_what_cannot_be(bundle: Bundle, config: CompressConfig) -> None:
         raise ConfigError(
             f"the bundle '{manifest.name}' is quantised: compress the one it came from"
         )
+    if bundle.images is not None:
+        raise ConfigError(
+            f"the prompts of the bundle '{manifest.name}' show images, which compress would lose: "
+            "keep the bundle as it is"
+        )
     rounds = config.weights == "bfloat16" and manifest.dtype == "float32"
     stored = rounds or config.weights in ("int8", "nf4")
     if manifest.base is None and not config.drop_layers and not stored:

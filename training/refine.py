@@ -106,6 +106,11 @@ def refine(
             f"the bundle '{bundle.manifest.name}' is quantised: refine the one it came from"
         )
     refuse_private(bundle.manifest)
+    if bundle.images is not None:
+        raise ConfigError(
+            f"the prompts of the bundle '{bundle.manifest.name}' show images, which only "
+            "recgen train can learn from: keep the bundle as it is"
+        )
     recipe = parse_config(Recipe, bundle.manifest.recipe)
     identity = {
         **config.model_dump(mode="json", exclude={"track"}),

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rec_gen.bundle import fit_vocabulary
 from rec_gen.code_statistics import CodeStatistics, code_statistics
 from rec_gen.data.dataset import Dataset
 from rec_gen.digests import weights_digest
 from rec_gen.errors import ConfigError, MissingPackageError
+from rec_gen.images import ImageReader
 from rec_gen.markers import add_markers, marker_ids
-from rec_gen.models import Dtype, cast_weights, load_model, load_tokenizer, native_dtype
+from rec_gen.models import (
+    Dtype,
+    cast_weights,
+    fit_vocabulary,
+    load_images,
+    load_model,
+    load_tokenizer,
+    native_dtype,
+)
 from rec_gen.quantization import residual_kmeans
 from rec_gen.semantic_ids import item_vectors, source_vectors
 from rec_gen.spelling import Spellings, spell
@@ -42,6 +50,7 @@ class Materials:
         dtype: The type of its weights.
         base_digest: The digest of the base model's weights; None from scratch.
         code_statistics: What the codes of semantic IDs are like; None for other spellings.
+        images: What reads the images of prompts, where they show any.
     """
 
     tokenizer: "PreTrainedTokenizerBase"
@@ -51,6 +60,7 @@ class Materials:
     dtype: Dtype
     base_digest: str | None
     code_statistics: CodeStatistics | None
+    images: ImageReader | None = None
 
 
 def weights_type(config: ModelConfig) -> Dtype:
@@ -101,7 +111,8 @@ def prepare_materials(
         markers = marker_ids(tokenizer) if replies else ()
         model = add_adapter(model, config, [*new_tokens, *markers])
     _compose(model, recipe, dataset, spellings, new_tokens)
-    return Materials(tokenizer, spellings, new_tokens, model, dtype, digest, statistics)
+    images = load_images(config.base, recipe.prompt.images, model)
+    return Materials(tokenizer, spellings, new_tokens, model, dtype, digest, statistics, images)
 
 
 def _spell(

@@ -193,6 +193,7 @@ def untrained_bundle(
         materials.model,
         Prior.fit(dataset, recipe.prior.smoothing) if recipe.prior else None,
         tasks,
+        materials.images,
     )
 
 

@@ -8,6 +8,7 @@ from rec_gen.decoding.reread_runtime import RereadRuntime
 from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.transformers_runtime import TransformersRuntime
 from rec_gen.errors import ModelError
+from rec_gen.images import IMAGE_MODELS
 
 SUPPORTED = ("gemma3_text", "llama", "mistral", "qwen2", "qwen3")
 """Architectures whose shared prompts were compared with brute force."""
@@ -22,8 +23,11 @@ def runtime_for(model: PreTrainedModel) -> Runtime:
     Raises:
         ModelError: The longest prompt of a batch would change the positions of the others.
     """
-    architecture = model.config.model_type
-    moving = _MOVING_ROPES.intersection(_rope_types(model.config))
+    config = model.config
+    if config.model_type in IMAGE_MODELS:  # what is searched is the model of text inside
+        config = config.get_text_config()
+    architecture = config.model_type
+    moving = _MOVING_ROPES.intersection(_rope_types(config))
     if moving:
         raise ModelError(
             f"{model.config.name_or_path or architecture}: with the rope type '{moving.pop()}' the "

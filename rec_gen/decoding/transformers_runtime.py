@@ -61,7 +61,7 @@ class TreeSession:
     """A batch of prompts and the trees of tokens below them."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
-        self._backbone, self._device, self._head = model.base_model, model.device, Head(model)
+        self._backbone, self._device, self._head = model.get_decoder(), model.device, Head(model)
         self._window: int | None = getattr(model.config.get_text_config(), "sliding_window", None)
         self._tree, self._store = TokenTree(), KeyValueStore()
         common = _common(prompts)

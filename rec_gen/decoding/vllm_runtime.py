@@ -46,6 +46,10 @@ Scores = Mapping[int, float]
 """The log-probability of each token that was asked for."""
 
 
+def _plain_prompt(path: list[int]) -> Any:
+    return {"prompt_token_ids": path}
+
+
 class VLLMRuntime:
     """A causal language model in a vLLM engine.
 
@@ -60,12 +64,18 @@ class VLLMRuntime:
         self._ask = ask
 
     @classmethod
-    def offline(cls, llm: "LLM", lora: "LoRARequest | None" = None) -> "VLLMRuntime":
+    def offline(
+        cls,
+        llm: "LLM",
+        lora: "LoRARequest | None" = None,
+        prompt_of: Callable[[list[int]], Any] = _plain_prompt,
+    ) -> "VLLMRuntime":
         """Over an engine for batches.
 
         Args:
             llm: The engine.
             lora: The adapter that all requests go to.
+            prompt_of: Makes vLLM's prompt of tokens; for images, `ImageReader.vllm_prompt`.
 
         Raises:
             ModelError: An option of the engine would change the scores.
@@ -73,7 +83,7 @@ class VLLMRuntime:
         name = _checked(llm.llm_engine.vllm_config)
 
         def ask(asked: Sequence[Asked]) -> list[Scores]:
-            prompts: Any = [{"prompt_token_ids": request.path} for request in asked]
+            prompts = [prompt_of(request.path) for request in asked]
             sampling = [_one_token(request) for request in asked]
             try:
                 outputs = llm.generate(prompts, sampling, lora_request=lora, use_tqdm=False)

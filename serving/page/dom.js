@@ -14,10 +14,27 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 const WORDS = 40;
+const IMAGE = "image";
+
+/** An item's columns but that of its image. */
+export const columns = ({ fields }) => Object.entries(fields).filter(([name]) => name !== IMAGE);
+
+/** A box for an item's image, where its catalog has any; it keeps its size whatever becomes of that. */
+export function picture(item) {
+  if (!(IMAGE in item.fields)) return null;
+  const box = element("span", { class: "picture" }), address = item.fields[IMAGE];
+  if (typeof address === "string" && /^https?:\/\//i.test(address)) {
+    box.append(element("img", {
+      src: address, alt: `Image of ${item.title}`, loading: "lazy", decoding: "async", width: 48, height: 48,
+      referrerpolicy: "no-referrer", onerror: (event) => event.currentTarget.remove(),
+    }));
+  }
+  return box;
+}
 
 /** A few short values of an item's columns. */
 export function tags(item, most = 5) {
-  const values = Object.entries(item.fields).flatMap(([name, value]) => {
+  const values = columns(item).flatMap(([name, value]) => {
     if (Array.isArray(value)) return value.map((each) => [name, String(each)]);
     if (typeof value === "number" || typeof value === "boolean") return [[name, `${name} ${value}`]];
     return typeof value === "string" ? [[name, value]] : [];
@@ -47,11 +64,12 @@ export function chip({ said, rule, block, lifts, problem }, forget) {
   }, element("span", {}, said), " ×");
 }
 
-/** A recommended item: title, tags, score with its bar, a place for a reason. */
+/** A recommended item: image, title, tags, score with its bar, a place for a reason. */
 export function card(item, best, add, mark = null) {
   const bar = element("span", { class: "bar", "aria-hidden": "true" });
   bar.style.setProperty("--share", Math.exp(item.score - best));
   const made = element("li", { class: mark ? "card marked" : "card", "data-id": item.id },
+    picture(item),
     element("div", { class: "what" },
       element("span", { class: "title" }, item.title),
       mark && element("span", { class: "mark" }, mark),

@@ -1,6 +1,6 @@
 /** The history: items, oldest first, that can be moved and taken out. */
 
-import { byId, element, tags } from "./dom.js";
+import { byId, element, picture, tags } from "./dom.js";
 
 export class History {
   #items = [];
@@ -53,6 +53,7 @@ export class History {
       disabled: off, onclick,
     }, sign);
     byId("history").replaceChildren(...this.#items.map((item, place) => element("li", { "data-id": item.id },
+      picture(item),
       element("div", { class: "what" }, element("span", { class: "title" }, item.title), tags(item, 3)),
       button("earlier", "↑", `Move ${item.title} earlier`, place === 0, () => this.#move(place, place - 1)),
       button("later", "↓", `Move ${item.title} later`, place === last, () => this.#move(place, place + 1)),

@@ -2,7 +2,7 @@
 
 import { findItems, getInfo, getModels, hasKey, keepKey } from "./api.js";
 import { listenToChat } from "./chat.js";
-import { byId, element } from "./dom.js";
+import { byId, columns, element } from "./dom.js";
 import { History } from "./history.js";
 import { clearRecommendations, showRecommendations } from "./results.js";
 import { listenToSearch } from "./search.js";
@@ -77,8 +77,8 @@ async function example() {
 }
 
 /** A rule that an item passes, for each column that it has a plain value in. */
-function exampleRules({ fields }) {
-  return Object.entries(fields).flatMap(([column, value]) => {
+function exampleRules(item) {
+  return columns(item).flatMap(([column, value]) => {
     const first = Array.isArray(value) ? value.at(-1) : value;
     if (!/^[A-Za-z_]\w*$/.test(column)) return [];
     if (typeof first === "number") return Array.isArray(value) ? [] : [`${column} <= ${first}`];

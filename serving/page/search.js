@@ -1,7 +1,7 @@
 /** The search field: a combobox whose list shows what the catalog holds. */
 
 import { findItems } from "./api.js";
-import { byId, element, tags } from "./dom.js";
+import { byId, element, picture, tags } from "./dom.js";
 
 const PAUSE_MS = 120;
 
@@ -54,7 +54,7 @@ export function listenToSearch(add, tell, failed) {
       list.replaceChildren(...found.map((item, place) => element("li", {
         id: `found-${place}`, role: "option", onmousedown: (event) => event.preventDefault(),
         onclick: () => choose(item),
-      }, element("span", { class: "title" }, item.title), tags(item, 3))));
+      }, picture(item), element("div", { class: "what" }, element("span", { class: "title" }, item.title), tags(item, 3)))));
       show();
       if (!found.length) tell(`Nothing is called “${query}”.`);
     } catch (error) {

@@ -5,18 +5,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.page_files import FILES
+from serving.routes.common import Parts
 
 router = APIRouter(include_in_schema=False)
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src {}; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
-async def page_file(request: Request) -> Response:
-    """A file of the page, which may load nothing from elsewhere and run no inline script."""
+async def page_file(request: Request, service: Parts) -> Response:
+    """A file of the page, which runs no inline script and loads nothing from elsewhere.
+
+    Images alone it may load from anywhere, and only where the catalog has a column `image`.
+    """
     content, kind = FILES[request.scope["path"]]
-    return Response(content, media_type=kind, headers={"Content-Security-Policy": POLICY})
+    images = "'self' http: https:" if "image" in service.catalog.catalog.metadata else "'self'"
+    headers = {"Content-Security-Policy": POLICY.format(images)}
+    return Response(content, media_type=kind, headers=headers)
 
 
 for _path in FILES:

@@ -45,9 +45,17 @@ def keyed(tasks_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @contextmanager
 def opened(
-    browser: Any, server: Server, *, key: str | None = None, refused: int = 0, **options: Any
+    browser: Any,
+    server: Server,
+    *,
+    key: str | None = None,
+    refused: int = 0,
+    beside: str | None = None,
+    **options: Any,
 ) -> Iterator[Any]:
     """The page; while it is open nothing goes wrong but so many refusals, and no one else is asked.
+
+    But for the images of one other server, where the catalog names them.
 
     Chromium writes a line to the console for each answer that is an error.
     """
@@ -69,7 +77,8 @@ def opened(
     refusals = [line for line in wrong if line.startswith("Failed to load resource")]
     assert wrong == refusals
     assert len(refusals) == refused + (key is not None)
-    assert all(url.startswith(f"{server.url}/") for url in asked)
+    hosts = tuple(f"{host}/" for host in (server.url, beside) if host)
+    assert all(url.startswith(hosts) for url in asked)
     context.close()
 
 
@@ -132,6 +141,7 @@ def test_its_files_need_no_key_and_may_load_nothing_from_elsewhere(keyed: Any) -
         policy = answer.headers["content-security-policy"]
         for part in ("default-src 'none'", "script-src 'self'", "style-src 'self'"):
             assert part in policy
+        assert "img-src 'self';" in policy
         assert "unsafe" not in policy
 
 
