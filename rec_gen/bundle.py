@@ -1,6 +1,5 @@
 """A bundle: the folder that holds everything a recommendation needs."""
 
-import difflib
 import json
 import math
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from rec_gen.code_statistics import CodeStatistics
 from rec_gen.config import Config
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
-from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
+from rec_gen.digests import changed_lines, text_digest, tokenizer_digests, weights_digest
 from rec_gen.errors import BundleError, DataError, DecodingError, MissingPackageError, ModelError
 from rec_gen.files import file_sha256, new_folder
+from rec_gen.item_encoder import ItemEncoder
 from rec_gen.models import (
     Dtype,
     Quantization,
@@ -40,6 +40,7 @@ MANIFEST, CATALOG, SPELLINGS, TRIE, TEMPLATE = (
     "manifest.json", "catalog.parquet", "spellings.parquet", "trie.safetensors", "template.jinja",
 )  # fmt: skip
 PRIOR, TOKENIZER, MODEL, ADAPTER = "prior.safetensors", "tokenizer", "model", "adapter"
+ENCODER = "item_encoder.safetensors"
 TASKS = "tasks"
 
 
@@ -177,6 +178,7 @@ class Bundle:
         model: The model; a PEFT model when only an adapter was trained.
         prior: What counting says beside the model, where the recipe asked for it.
         tasks: The templates of the further tasks that the model learnt.
+        encoder: What gives new items their codes, where it was kept.
     """
 
     manifest: Manifest
@@ -188,6 +190,7 @@ class Bundle:
     model: "PreTrainedModel"
     prior: Prior | None = None
     tasks: tuple[Template, ...] = ()
+    encoder: ItemEncoder | None = None
 
     def task_template(self, task: str) -> Template:
         """The template of a further task, the first of the recipe's where there are several.
@@ -236,8 +239,9 @@ class Bundle:
                 (folder / TASKS).mkdir(exist_ok=True)
                 (folder / _task_file(template.name)).write_text(template.text, encoding="utf-8")
             self.tokenizer.save_pretrained(folder / TOKENIZER)
-            if self.prior is not None:
-                self.prior.save(folder / PRIOR)
+            for part, name in ((self.prior, PRIOR), (self.encoder, ENCODER)):
+                if part is not None:
+                    part.save(folder / name)
             if self.manifest.base is None:
                 # a model that was read quantised cannot be turned back into another format
                 self.model.save_pretrained(
@@ -282,6 +286,7 @@ class Bundle:
             _load_model(path, manifest, len(tokenizer)) if weights else _empty(path, manifest),
             Prior.load(path / PRIOR, len(catalog)) if PRIOR in manifest.files else None,
             tuple(starmap(Template.parse, manifest.task_templates.items())),
+            ItemEncoder.load(path / ENCODER) if ENCODER in manifest.files else None,
         )
 
 
@@ -338,7 +343,7 @@ def _refuse_change(path: Path, name: str, manifest: Manifest) -> None:
         _refuse_other_template(path, manifest, (path / name).read_text(encoding="utf-8"))
     for task, trained in manifest.task_templates.items():
         if name == _task_file(task):
-            lines = _changed_lines(trained, (path / name).read_text(encoding="utf-8"))
+            lines = changed_lines(trained, (path / name).read_text(encoding="utf-8"))
             raise BundleError(f"{path}: {name} was changed after training: {lines}")
     if name == CATALOG:
         Spellings.load(path / SPELLINGS, manifest.scheme, Catalog.load(path / CATALOG))
@@ -355,15 +360,10 @@ def _refuse_change(path: Path, name: str, manifest: Manifest) -> None:
 def _refuse_other_template(path: Path, manifest: Manifest, text: str) -> None:
     if text == manifest.template_text:
         return
-    changed = _changed_lines(manifest.template_text, text)
+    changed = changed_lines(manifest.template_text, text)
     raise BundleError(
         f"{path}: was trained on another template '{manifest.prompt.template}': {changed}"
     )
-
-
-def _changed_lines(trained: str, present: str) -> str:
-    lines = difflib.ndiff(trained.splitlines(), present.splitlines())
-    return "; ".join(line for line in lines if line[:1] in "+-")
 
 
 def _load_model(path: Path, manifest: Manifest, tokens: int) -> "PreTrainedModel":

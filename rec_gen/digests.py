@@ -1,5 +1,6 @@
 """Digests of what a bundle rests on, fine enough to say which part changed."""
 
+import difflib
 import json
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,12 @@ def tokenizer_digests(tokenizer: "PreTrainedTokenizerBase") -> dict[str, str]:
 def text_digest(text: str) -> str:
     """A digest of a text."""
     return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def changed_lines(old: str, new: str) -> str:
+    """The lines in which two texts differ, in one line."""
+    lines = difflib.ndiff(old.splitlines(), new.splitlines())
+    return "; ".join(line for line in lines if line[:1] in "+-")
 
 
 def _digest(value: Any) -> str:

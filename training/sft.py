@@ -176,6 +176,7 @@ def _bundle(
         materials.model,
         Prior.fit(dataset, recipe.prior.smoothing) if recipe.prior else None,
         tasks,
+        materials.encoder,
     )
 
 
