@@ -16,9 +16,9 @@ TEXT = (pl.String, pl.Categorical, pl.Enum)
 class ContentSimilarity:
     """The cosine of an item's text to the mean text of the last items of the history.
 
-    Source: the content-based profile of Pazzani and Billsus, "Content-based recommendation systems",
-    2007, over sentence embeddings. How many items make the profile was chosen on the validation
-    split of Amazon Industrial.
+    Source: the content-based profile of Pazzani and Billsus, "Content-based recommendation
+    systems", 2007, over sentence embeddings. How many items make the profile was chosen on the
+    validation split of Amazon Industrial.
 
     Attributes:
         recent: How many items of the history count.

@@ -5,7 +5,7 @@ distances: the nearest cluster is that of the dimensions that are known.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -96,7 +96,9 @@ class ItemEncoder:
             float32 [items, dimensions], and whether anything is known there, bool of that shape.
 
         Raises:
-            DataError: A column is missing, or its vectors are not as long as in training.
+            DataError: A column is missing or holds something else.
+            SpellingError: Nothing is known of an item that its codes could be made of, or its
+                vectors are not as long as in training.
             RecGenError: A package or a model is not to be had.
         """
         parts = [
@@ -104,8 +106,15 @@ class ItemEncoder:
             for source, width in zip(self.config.sources, self.widths, strict=True)
         ]
         known = [np.repeat(part.any(axis=1, keepdims=True), part.shape[1], 1) for part in parts]
-        weights = list(map(self.config.weight, self.config.sources))
-        return join(parts, weights), np.concatenate(known, axis=1)
+        whole = np.concatenate(known, axis=1)
+        silent = ~whole.any(axis=1)
+        if silent.any():
+            raise SpellingError(
+                f"item '{catalog.ids[int(silent.argmax())]}' is new, and nothing is known of it "
+                f"in {', '.join(self.config.sources)}, which its codes are made of: give it "
+                f"{len(self.centers)} codes"
+            )
+        return join(parts, list(map(self.config.weight, self.config.sources))), whole
 
     def _part(self, source: str, width: int, catalog: Catalog) -> Vectors:
         if source == "words" and self.words is not None:
@@ -124,39 +133,38 @@ class ItemEncoder:
             )
         return part
 
-    def choices(
-        self, catalog: Catalog, usable: npt.NDArray[np.bool_]
-    ) -> tuple[Labels, npt.NDArray[np.int64]]:
-        """The nearest code of each level but the last, and all codes of the last by distance.
+    def nearest(
+        self, vector: Vectors, known: npt.NDArray[np.bool_], usable: npt.NDArray[np.bool_]
+    ) -> Iterator[tuple[int, ...]]:
+        """The semantic codes of an item, nearest first: depth first, each level by its distances.
 
         Args:
-            catalog: Items that came later.
+            vector: float32 [dimensions], as `encode` gives it.
+            known: bool [dimensions].
             usable: bool [levels, codes], the codes that the model has tokens for.
 
-        Returns:
-            int64 [items, levels - 1] and int64 [items, usable codes of the last level].
-
-        Raises:
-            SpellingError: Nothing is known of an item that its codes could be made of.
-            RecGenError: As in `encode`.
+        Yields:
+            One code a level.
         """
-        vectors, known = self.encode(catalog)
-        silent = ~known.any(axis=1)
-        if silent.any():
-            raise SpellingError(
-                f"item '{catalog.ids[int(silent.argmax())]}' is new, and nothing is known of it "
-                f"in {', '.join(self.config.sources)}, which the codes are made of: give it "
-                f"{len(self.centers)} codes"
-            )
-        columns = []
-        for centers, able in zip(self.centers[:-1], usable[:-1], strict=True):
-            codes = _distances(vectors, known, centers, able).argmin(axis=1)
-            vectors = np.where(known, vectors - centers[codes], 0)
-            columns.append(codes)
-        last = _distances(vectors, known, self.centers[-1], usable[-1])
-        order = np.argsort(last, axis=1, kind="stable")[:, : int(usable[-1].sum())]
-        prefix = np.stack(columns, axis=1) if columns else np.zeros((len(order), 0), np.int64)
-        return prefix, order
+        yield from self._below((), np.where(known, vector, 0), known, usable)
+
+    def _below(
+        self,
+        codes: tuple[int, ...],
+        residual: Vectors,
+        known: npt.NDArray[np.bool_],
+        usable: npt.NDArray[np.bool_],
+    ) -> Iterator[tuple[int, ...]]:
+        level = len(codes)
+        if level == len(self.centers):
+            yield codes
+            return
+        centers = self.centers[level][:, known]
+        distances = ((residual[known] - centers) ** 2).sum(axis=1)
+        for code in np.argsort(distances, kind="stable").tolist():
+            if usable[level, code]:
+                left = residual - self.centers[level, code]
+                yield from self._below((*codes, code), left, known, usable)
 
     def save(self, path: Path) -> None:
         """Write centers, words and settings to a safetensors file."""
@@ -165,7 +173,8 @@ class ItemEncoder:
             terms = "\n".join(self.words.terms).encode()
             tensors["words.terms"] = np.frombuffer(terms, np.uint8)
             tensors["words.idf"] = self.words.idf
-            tensors["words.components"] = self.words.components
+            # numpy files are written as arrays lie in memory, whatever their strides
+            tensors["words.components"] = np.ascontiguousarray(self.words.components)
         config = self.config.model_dump(mode="json", include=set(ItemVectorConfig.model_fields))
         settings = {"config": config, "widths": self.widths}
         save_file(tensors, path, {"format": FORMAT, "settings": json.dumps(settings)})
@@ -192,14 +201,3 @@ class ItemEncoder:
             words = WordFactors(terms, tensors["words.idf"], tensors["words.components"])
         config = ItemVectorConfig.model_validate(settings["config"])
         return cls(config, tuple(settings["widths"]), tensors["centers"], words)
-
-
-def _distances(
-    vectors: Vectors,
-    known: npt.NDArray[np.bool_],
-    centers: Vectors,
-    usable: npt.NDArray[np.bool_],
-) -> Vectors:
-    """Squared distances in the known dimensions, up to a number for each item."""
-    distances = known.astype(np.float32) @ (centers**2).T - 2 * vectors @ centers.T
-    return np.where(usable, distances, np.inf)

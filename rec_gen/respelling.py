@@ -47,9 +47,8 @@ class Respeller:
     ) -> Codes:
         """Give codes to the new items that come without, where the bundle kept what makes them.
 
-        An item gets the nearest code of each level but the last, and there the nearest code that
-        leaves it a spelling: one that no item of these codes has, or one where the model has a
-        further token to tell another item apart.
+        An item gets the nearest codes that leave it a spelling: those that no item has, or those
+        where the model has a further token to tell another item apart.
 
         Args:
             catalog: The catalog before the change.
@@ -63,7 +62,7 @@ class Respeller:
         Raises:
             DataError: An item does not fit the catalog, or its vectors those of training.
             SpellingError: Nothing is known of an item that its codes could be made of, or no
-                spelling is left near it.
+                spelling is left.
             RecGenError: What encodes the items is not installed or cannot be found.
         """
         if self._scheme != "semantic" or self._encoder is None:
@@ -73,25 +72,27 @@ class Respeller:
         if not bare:
             return codes
         new = Catalog(catalog.put(bare).frame[len(catalog) :])
-        vocabulary = self._tokenizer.get_added_vocab()
         levels, size, _ = self._encoder.centers.shape
+        vocabulary = self._tokenizer.get_added_vocab()
         usable = np.array(
-            [[code_token(level, code) in vocabulary for code in range(size)]
-             for level in range(levels)]
-        )  # fmt: skip
+            [
+                [code_token(level, code) in vocabulary for code in range(size)]
+                for level in range(levels)
+            ]
+        )
         room = 1
         while code_token(levels, room) in vocabulary:
             room += 1
         taken = Counter(tuple(_read_codes(text)[:levels]) for text in spellings.texts)
         taken.update(tuple(row) for row in codes.values())
         chosen = dict(codes)
-        for item, prefix, order in zip(
-            new.ids, *map(np.ndarray.tolist, self._encoder.choices(new, usable)), strict=True
-        ):
-            rows = ((*prefix, code) for code in order)
-            row = next((row for row in rows if taken[row] < room), None)
+        for item, vector, known in zip(new.ids, *self._encoder.encode(new), strict=True):
+            near = self._encoder.nearest(vector, known, usable)
+            row = next((row for row in near if taken[row] < room), None)
             if row is None:
-                raise SpellingError(f"item '{item}': no spelling is left near it: give it codes")
+                raise SpellingError(
+                    f"item '{item}': the model has no spelling left: train it again"
+                )
             taken[row] += 1
             chosen[item] = row
         return chosen
