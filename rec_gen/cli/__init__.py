@@ -16,6 +16,7 @@ from rec_gen.cli.recommendation import recommend
 from rec_gen.cli.reporting import report
 from rec_gen.cli.serving import keys, serve
 from rec_gen.cli.training import compress, quickstart, refine, train
+from rec_gen.cli.weighing import weigh
 
 
 class _Group(Command, click.Group):
@@ -31,6 +32,7 @@ def main() -> None:
     recgen quickstart                          see it work on MovieLens-100K
     recgen prepare movielens-100k              fetch, check and split a data set
     recgen train quickstart                    fine-tune a model
+    recgen weigh industrial                    choose weights of item vectors
     recgen curves runs/quickstart              see how the training went
     recgen refine runs/quickstart/bundle --method dpo
     recgen compress runs/quickstart/bundle --weights int8
@@ -49,6 +51,7 @@ def main() -> None:
 for command in (
     prepare,
     train,
+    weigh,
     curves,
     refine,
     compress,

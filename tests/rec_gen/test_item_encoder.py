@@ -147,7 +147,7 @@ def test_what_cannot_be_encoded_is_refused(
 def test_a_crowd_without_spellings_is_refused() -> None:
     recommender = Recommender(bundle_of(codes=2, levels=1))
     put = [Item(f"n{place}", "New", {"look": [0.1] * 5}) for place in range(99)]
-    with pytest.raises(SpellingError, match="item 'n\\d': the model has no spelling left"):
+    with pytest.raises(SpellingError, match=r"item 'n\d': the model has no spelling left"):
         recommender.put_items(put)
 
 
@@ -169,7 +169,7 @@ def test_an_encoder_is_kept_with_its_bundle(tmp_path: Path) -> None:
     replace(bundle, encoder=None).save(tmp_path / "old")
     assert Bundle.load(tmp_path / "old").encoder is None
     (tmp_path / "bundle" / ENCODER).write_bytes(b"x")
-    with pytest.raises(BundleError, match="item_encoder.safetensors was changed"):
+    with pytest.raises(BundleError, match=r"item_encoder\.safetensors was changed"):
         Bundle.load(tmp_path / "bundle")
     with pytest.raises(BundleError, match="cannot be read as an item encoder"):
         ItemEncoder.load(tmp_path / "bundle" / ENCODER)
