@@ -237,7 +237,7 @@ def print_figures(figures: Mapping[str, Any]) -> None:
 @click.option("--column", "columns", multiple=True, default=["title", "brand", "description"],
               show_default=True, help="Columns of text for the content baseline.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, help="Override a key of the recipe.",
-              default=["validation.users=1000", "train.max_steps=450", "validation.every_steps=150"])  # fmt: skip
+              default=["train.max_steps=450", "validation.every_steps=150"])  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Draws the new items.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the runs here, to go on later.")
 def main(

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from rec_gen.errors import RecGenError
 
-SETTINGS = ("spelling.scheme=semantic", "model.embed=[]", "prompt.max_tokens=64")
+SETTINGS = (
+    "spelling.scheme=semantic", "model.embed=[]", "prompt.max_tokens=64", "validation.users=1000",
+)  # fmt: skip
 
 
 def train_semantic(folder: Path, data: Path, settings: Sequence[str]) -> Path:
