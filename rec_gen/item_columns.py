@@ -1,6 +1,7 @@
 """Vectors of items from columns of the catalog: given ones, and texts and images to be encoded."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def text_vectors(texts: Sequence[str | None], model: str = MINILM) -> Vectors:
     Returns:
         float32 [texts, dimensions], 384 by all-MiniLM-L6-v2; zeros where a text is blank.
     """
-    encoder = load_text_encoder(model)
+    encoder = _loaded(model)
     encoder.max_seq_length = min(LONGEST_TEXT, encoder.max_seq_length or LONGEST_TEXT)
     return _encode(encoder, [text if text and text.strip() else None for text in texts])
 
@@ -95,7 +96,13 @@ def image_vectors(catalog: Catalog, column: str, model: str | None) -> Vectors:
     images = [
         _open(path, item) if path else None for item, path in zip(catalog.ids, cells, strict=True)
     ]
-    return _encode(load_text_encoder(model), images)
+    return _encode(_loaded(model), images)
+
+
+@lru_cache(maxsize=4)
+def _loaded(model: str) -> Any:
+    """A model that stays, since new items come one at a time."""
+    return load_text_encoder(model)
 
 
 def _column(catalog: Catalog, column: str) -> pl.Series:

@@ -134,7 +134,7 @@ def _interval(row: Mapping[str, float]) -> Interval:
 @click.option("--column", "columns", multiple=True, default=["brand", "description"],
               show_default=True, help="Columns of the other text.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, help="Override a key of the recipe.",
-              default=["train.max_steps=300", "validation.every_steps=150"])  # fmt: skip
+              default=["train.max_steps=200", "validation.every_steps=100"])  # fmt: skip
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the runs here, to go on later.")
 def main(

@@ -54,7 +54,7 @@ def test_arms_are_measured_beside_counted_baselines(
     weighing = weigh(prepared, seed=0)
     assert set(weighing.weights) == set(list(item_vectors.ARMS.values())[-1])
     histories = [sequence.items for sequence in prepared.sequences()]
-    bundles = {}
+    bundles: dict[str, Path] = {}
     for name, sources in list(item_vectors.ARMS.items())[:2]:
         config = ItemVectorConfig(sources=sources)
         encoder, codes = ItemEncoder.fit(prepared.catalog, histories, config, 2, 4, 0)

@@ -1,6 +1,7 @@
 """Vectors of items from columns: given ones, texts, and images by a model such as CLIP."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from rec_gen.item_columns import image_vectors, stored_vectors, text_vectors
 from rec_gen.semantic_ids import ItemVectorConfig, source_vectors
 
 
-def catalog(**columns: pl.Series | list[object]) -> Catalog:
+def catalog(**columns: pl.Series | Sequence[object]) -> Catalog:
     return Catalog(pl.DataFrame({"item": ["a", "b", "c"], "title": ["A", "B", "C"], **columns}))
 
 
