@@ -1,4 +1,4 @@
-"""Recommenders to beat: popularity, recency, those of `rec_gen.counts`, EASE, ALS and SASRec.
+"""Recommenders to beat: popularity, recency, those of `rec_gen.counts`, EASE, ALS, SASRec, text.
 
 They learn from training sequences only, whatever the split they are scored on.
 """
@@ -9,6 +9,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from eval.als import ALS
+from eval.content import ContentSimilarity
 from eval.ease import EASE
 from eval.sasrec import SASRec
 from rec_gen.counts import Histories, ItemKNN, MarkovKNN, Scores, training_interactions
@@ -89,6 +90,7 @@ BASELINES: dict[str, Callable[[], Baseline]] = {
     "itemknn": ItemKNN,
     "markov": MarkovKNN,
     "ease": EASE,
+    "content": ContentSimilarity,
     "als": ALS,
     "sasrec": SASRec,
 }

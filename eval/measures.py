@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import polars as pl
 
 from eval.background import Background
@@ -48,6 +49,11 @@ def _by_rank(metric: Callable[[Ranks, int], Floats], k: int) -> Measure:
     return lambda lists, _: metric(lists.ranks, k)
 
 
+def _cold_recall(lists: RankedLists, known: Background) -> Floats:
+    """Recall where the held-out item has no training interaction; NaN for all other examples."""
+    return np.where(known.popularity[known.targets] == 0, recall(lists.ranks, K), np.nan)
+
+
 RANK_METRICS = (recall, ndcg, mrr, average_precision, precision, f1)
 MEASURES: dict[str, Measure] = {
     f"{metric.__name__}@{k}": _by_rank(metric, k) for metric in RANK_METRICS for k in CUTOFFS
@@ -60,6 +66,9 @@ MEASURES: dict[str, Measure] = {
     ),
 }
 """The measures of an example, in the order of all reports; another one needs a line here."""
+
+COLD_MEASURES: dict[str, Measure] = {f"cold_recall@{K}": _cold_recall}
+"""What is measured besides where a held-out item has no training interaction."""
 
 CATEGORY_MEASURES: dict[str, CategoryMeasure] = {
     f"diversity@{K}": lambda lists, _, members: category_diversity(lists, members),
@@ -81,6 +90,8 @@ SUMMARIES: dict[str, Summary] = {
 def metric_values(lists: RankedLists, background: Background) -> pl.DataFrame:
     """What each example scores: a row an example, a column (Float64) a measure that there is."""
     columns = {name: measure(lists, background) for name, measure in MEASURES.items()}
+    if (background.popularity[background.targets] == 0).any():
+        columns |= {name: measure(lists, background) for name, measure in COLD_MEASURES.items()}
     if background.categories:
         first, members = lists.items[:, :K], background.categories.members
         for name, measure in CATEGORY_MEASURES.items():

@@ -19,6 +19,7 @@ from rec_gen.digests import changed_lines, text_digest, tokenizer_digests, weigh
 from rec_gen.errors import BundleError, DataError, DecodingError, MissingPackageError, ModelError
 from rec_gen.files import file_names, file_sha256, new_folder
 from rec_gen.images import ImageReader
+from rec_gen.item_encoder import ItemEncoder
 from rec_gen.models import (
     Dtype,
     Quantization,
@@ -43,6 +44,7 @@ MANIFEST, CATALOG, SPELLINGS, TRIE, TEMPLATE = (
     "manifest.json", "catalog.parquet", "spellings.parquet", "trie.safetensors", "template.jinja",
 )  # fmt: skip
 PRIOR, TOKENIZER, MODEL, ADAPTER = "prior.safetensors", "tokenizer", "model", "adapter"
+ENCODER = "item_encoder.safetensors"
 TASKS = "tasks"
 
 
@@ -210,6 +212,7 @@ class Bundle:
         prior: What counting says beside the model, where the recipe asked for it.
         tasks: The templates of the further tasks that the model learnt.
         images: What reads the images of its prompts, where they show any.
+        encoder: What gives new items their codes, where it was kept.
     """
 
     manifest: Manifest
@@ -222,6 +225,7 @@ class Bundle:
     prior: Prior | None = None
     tasks: tuple[Template, ...] = ()
     images: ImageReader | None = None
+    encoder: ItemEncoder | None = None
 
     def task_template(self, task: str) -> Template:
         """The template of a further task, the first of the recipe's where there are several.
@@ -277,8 +281,9 @@ class Bundle:
             self.tokenizer.save_pretrained(folder / TOKENIZER)
             if self.images is not None:
                 self.images.processor.save_pretrained(folder / MODEL)  # where vLLM looks for it
-            if self.prior is not None:
-                self.prior.save(folder / PRIOR)
+            for part, name in ((self.prior, PRIOR), (self.encoder, ENCODER)):
+                if part is not None:
+                    part.save(folder / name)
             if self.manifest.base is None:
                 # a model that was read quantised cannot be turned back into another format
                 self.model.save_pretrained(
@@ -326,6 +331,7 @@ class Bundle:
             Prior.load(path / PRIOR, len(catalog)) if PRIOR in manifest.files else None,
             tuple(starmap(Template.parse, manifest.task_templates.items())),
             images,
+            ItemEncoder.load(path / ENCODER) if ENCODER in manifest.files else None,
         )
 
 

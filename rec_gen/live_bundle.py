@@ -1,6 +1,6 @@
 """A loaded bundle whose catalog changes while requests go on."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 
 import torch
@@ -25,7 +25,7 @@ class LiveBundle:
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         self.bundle = bundle
-        self._respeller = Respeller(bundle.spellings, bundle.tokenizer)
+        self._respeller = Respeller(bundle.spellings, bundle.tokenizer, bundle.encoder)
         self._changing = Lock()
         self._index = Index(
             bundle.catalog,
@@ -60,6 +60,11 @@ class LiveBundle:
         """Stop returning items, by id; see `update`."""
         return self.update(remove=items)
 
+    def codes_for(self, put: Sequence[Item], codes: Codes | None = None) -> Codes:
+        """The codes that a change would give to its new items, see `Respeller.complete`."""
+        index = self._index
+        return self._respeller.complete(index.catalog, index.spellings, put, codes or {})
+
     def update(
         self,
         *,
@@ -79,8 +84,9 @@ class LiveBundle:
                 included. A field that an item lacks becomes null. Where the model spells by
                 title, items whose text stays are not tokenised again.
             remove: Ids of items that are never returned from now on. Histories may name them.
-            codes: Where the model spells by semantic IDs, the codes of every new item, from the
-                tokens that the model has; an edited item keeps its own unless others are given.
+            codes: Where the model spells by semantic IDs, the codes of new items, from the tokens
+                that the model has; an edited item keeps its own unless others are given. Where the
+                bundle kept its item encoder, it gives nearest codes to new items without.
             commit: Called once the change is known to fit, and before any request sees it; what it
                 raises is raised, and nothing changes then.
 
@@ -92,7 +98,9 @@ class LiveBundle:
             SpellingError: The model has no tokens to write an item.
         """
         with self._changing:
-            index = self._index.changed(self._respeller, put, remove, codes or {})
+            put = list(put)
+            codes = self.codes_for(put, codes)
+            index = self._index.changed(self._respeller, put, remove, codes)
             if self._replies:
                 index.names.make()
                 index.renderer.links()

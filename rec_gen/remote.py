@@ -144,8 +144,9 @@ class RemoteRecommender(LiveBundle):
     ) -> int:
         """As `Recommender.update` does, there too."""
         put, remove = list(put), list(remove)
+        codes = self.codes_for(put, codes)
         items = [[item.id, item.title, dict(item.fields)] for item in put]
-        own = {item: list(each) for item, each in (codes or {}).items()}
+        own = {item: list(each) for item, each in codes.items()}
 
         def both() -> None:
             if commit is not None:

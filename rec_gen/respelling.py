@@ -1,13 +1,15 @@
 """How a running model writes items that were added or edited: with the tokens that it has."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rec_gen.catalog import Catalog
+from rec_gen.catalog import Catalog, Item
 from rec_gen.errors import SpellingError
+from rec_gen.item_encoder import ItemEncoder
 from rec_gen.spelling import (
     TERMINATOR,
     Spellings,
@@ -28,11 +30,72 @@ Codes = Mapping[str, Sequence[int]]
 class Respeller:
     """Spells the versions of one catalog as `spell` would, and tokenises only what changed."""
 
-    def __init__(self, spellings: Spellings, tokenizer: "PreTrainedTokenizerBase") -> None:
+    def __init__(
+        self,
+        spellings: Spellings,
+        tokenizer: "PreTrainedTokenizerBase",
+        encoder: ItemEncoder | None = None,
+    ) -> None:
         self._scheme = spellings.scheme
         self._tokenizer = tokenizer
+        self._encoder = encoder
         # colliding items have one token more, so the shortest spelling shows the levels
         self._levels = min(map(len, spellings.tokens))
+
+    def complete(
+        self, catalog: Catalog, spellings: Spellings, put: Sequence[Item], codes: Codes
+    ) -> Codes:
+        """Give codes to the new items that come without, where the bundle kept what makes them.
+
+        An item gets the nearest codes that leave it a spelling: those that no item has, or those
+        where the model has a further token to tell another item apart.
+
+        Args:
+            catalog: The catalog before the change.
+            spellings: How it is spelled.
+            put: The items of the change.
+            codes: The codes that are given.
+
+        Returns:
+            Those, and the codes of every other new item.
+
+        Raises:
+            DataError: An item does not fit the catalog, or its vectors those of training.
+            SpellingError: Nothing is known of an item that its codes could be made of, or no
+                spelling is left.
+            RecGenError: What encodes the items is not installed or cannot be found.
+        """
+        if self._scheme != "semantic" or self._encoder is None:
+            return codes
+        given = {item.id for item in put if item.id in catalog.positions or item.id in codes}
+        bare = [item for item in put if item.id not in given]
+        if not bare:
+            return codes
+        new = Catalog(catalog.put(bare).frame[len(catalog) :])
+        levels, size, _ = self._encoder.centers.shape
+        vocabulary = self._tokenizer.get_added_vocab()
+        usable = np.array(
+            [
+                [code_token(level, code) in vocabulary for code in range(size)]
+                for level in range(levels)
+            ]
+        )
+        room = 1
+        while code_token(levels, room) in vocabulary:
+            room += 1
+        taken = Counter(tuple(_read_codes(text)[:levels]) for text in spellings.texts)
+        taken.update(tuple(row) for row in codes.values())
+        chosen = dict(codes)
+        for item, vector, known in zip(new.ids, *self._encoder.encode(new), strict=True):
+            near = self._encoder.nearest(vector, known, usable)
+            row = next((row for row in near if taken[row] < room), None)
+            if row is None:
+                raise SpellingError(
+                    f"item '{item}': the model has no spelling left: train it again"
+                )
+            taken[row] += 1
+            chosen[item] = row
+        return chosen
 
     def respell(
         self,

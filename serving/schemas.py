@@ -138,7 +138,10 @@ class PutItem(Body):
     title: Text = Field(min_length=1)
     fields: dict[Text, JsonValue] = Field({}, max_length=256)
     codes: list[int] | None = Field(
-        None, max_length=64, description="The semantic ID, where the model spells by one."
+        None,
+        max_length=64,
+        description="The semantic ID, where the model spells by one; a new item gets the nearest "
+        "one where the bundle kept what makes them.",
     )
 
 

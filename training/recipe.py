@@ -12,27 +12,23 @@ from rec_gen.decoding.score import Score
 from rec_gen.errors import ConfigError
 from rec_gen.models import Dtype, Quantization
 from rec_gen.prompting import PromptConfig
-from rec_gen.semantic_ids import Source
+from rec_gen.semantic_ids import ItemVectorConfig, Source
 from rec_gen.spelling import Scheme
 from training.privacy_config import PrivacyConfig
 from training.tracking import Tracker
 
 
-class SpellingConfig(Config):
-    """How items are spelled.
+class SpellingConfig(ItemVectorConfig):
+    """How items are spelled; for semantic IDs and for embeddings also what their vectors are.
 
     Attributes:
         scheme: `title`, `semantic` or `item`.
-        text: The columns that say what an item is, for semantic IDs and for embeddings.
-        sources: For semantic IDs, where the item vectors come from.
         levels: For semantic IDs, codes an item.
         codes: For semantic IDs, clusters a level.
         balanced: For semantic IDs, whether a level's clusters are of equal size.
     """
 
     scheme: Scheme = "item"
-    text: tuple[str, ...] = Field(default=("title",), min_length=1)
-    sources: tuple[Source, ...] = Field(default=("text", "cooccurrence"), min_length=1)
     levels: int = Field(default=3, ge=1, le=25)
     codes: int = Field(default=256, ge=2)
     balanced: bool = True

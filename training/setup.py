@@ -12,6 +12,7 @@ from rec_gen.data.dataset import Dataset
 from rec_gen.digests import weights_digest
 from rec_gen.errors import ConfigError, MissingPackageError
 from rec_gen.images import ImageReader
+from rec_gen.item_encoder import ItemEncoder
 from rec_gen.markers import add_markers, marker_ids
 from rec_gen.models import (
     Dtype,
@@ -22,8 +23,7 @@ from rec_gen.models import (
     load_tokenizer,
     native_dtype,
 )
-from rec_gen.quantization import residual_kmeans
-from rec_gen.semantic_ids import item_vectors, source_vectors
+from rec_gen.semantic_ids import source_vectors
 from rec_gen.spelling import Spellings, spell
 from rec_gen.tasks import REPLY
 from rec_gen.templates import Template
@@ -50,6 +50,7 @@ class Materials:
         dtype: The type of its weights.
         base_digest: The digest of the base model's weights; None from scratch.
         code_statistics: What the codes of semantic IDs are like; None for other spellings.
+        encoder: What gives new items their codes; None for other spellings.
         images: What reads the images of prompts, where they show any.
     """
 
@@ -60,6 +61,7 @@ class Materials:
     dtype: Dtype
     base_digest: str | None
     code_statistics: CodeStatistics | None
+    encoder: ItemEncoder | None
     images: ImageReader | None = None
 
 
@@ -88,7 +90,7 @@ def prepare_materials(
     if replies:
         add_markers(tokenizer)
     old_tokens = len(tokenizer)
-    spellings, statistics = _spell(recipe.spelling, dataset, tokenizer, recipe.seed)
+    spellings, statistics, encoder = _spell(recipe.spelling, dataset, tokenizer, recipe.seed)
     new_tokens = range(old_tokens, len(tokenizer))
     if config.base == "scratch":
         if config.adapter != "none":
@@ -98,7 +100,7 @@ def prepare_materials(
             raise ConfigError("model.begin: a model from scratch knows no text yet; use 'random'")
         _compose(model, recipe, dataset, spellings, new_tokens)
         add_dropout(model, recipe.train.embedding_dropout, recipe.train.dropout)
-        return Materials(tokenizer, spellings, new_tokens, model, dtype, None, statistics)
+        return Materials(tokenizer, spellings, new_tokens, model, dtype, None, statistics, encoder)
     model = load_model(config.base, dtype, config.quantization)
     digest = weights_digest(model)
     fit_vocabulary(model, len(tokenizer))
@@ -112,23 +114,24 @@ def prepare_materials(
         model = add_adapter(model, config, [*new_tokens, *markers])
     _compose(model, recipe, dataset, spellings, new_tokens)
     images = load_images(config.base, recipe.prompt.images, model)
-    return Materials(tokenizer, spellings, new_tokens, model, dtype, digest, statistics, images)
+    return Materials(
+        tokenizer, spellings, new_tokens, model, dtype, digest, statistics, encoder, images
+    )
 
 
 def _spell(
     config: SpellingConfig, dataset: Dataset, tokenizer: "PreTrainedTokenizerBase", seed: int
-) -> tuple[Spellings, CodeStatistics | None]:
+) -> tuple[Spellings, CodeStatistics | None, ItemEncoder | None]:
     if config.scheme != "semantic":
-        return spell(dataset.catalog, config.scheme, tokenizer), None
-    texts, histories = dataset.catalog.texts(config.text), _histories(dataset)
-
-    def cluster() -> npt.NDArray[np.int64]:
-        vectors = item_vectors(texts, histories, config.sources, seed)
-        return residual_kmeans(vectors, config.levels, config.codes, seed, balanced=config.balanced)
-
-    codes = from_main(cluster)
+        return spell(dataset.catalog, config.scheme, tokenizer), None, None
+    catalog, histories = dataset.catalog, _histories(dataset)
+    encoder, codes = from_main(
+        lambda: ItemEncoder.fit(
+            catalog, histories, config, config.levels, config.codes, seed, balanced=config.balanced
+        )
+    )
     statistics = code_statistics(codes, config.codes, histories)
-    return spell(dataset.catalog, "semantic", tokenizer, codes), statistics
+    return spell(catalog, "semantic", tokenizer, codes), statistics, encoder
 
 
 def _compose(
@@ -141,9 +144,12 @@ def _compose(
     config = recipe.model
     if not config.embed:
         return
-    texts, histories = dataset.catalog.texts(recipe.spelling.text), _histories(dataset)
+    histories = _histories(dataset)
     vectors = from_main(
-        lambda: [source_vectors(source, texts, histories, recipe.seed) for source in config.embed]
+        lambda: [
+            source_vectors(source, dataset.catalog, histories, recipe.spelling, recipe.seed)
+            for source in config.embed
+        ]
     )
     pretrained = config.base != "scratch"
     compose(

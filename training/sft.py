@@ -194,6 +194,7 @@ def untrained_bundle(
         Prior.fit(dataset, recipe.prior.smoothing) if recipe.prior else None,
         tasks,
         materials.images,
+        materials.encoder,
     )
 
 

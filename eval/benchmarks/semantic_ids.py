@@ -22,7 +22,7 @@ from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.data.prepare import load_dataset
 from rec_gen.files import write_text
 from rec_gen.quantization import residual_kmeans
-from rec_gen.semantic_ids import Source, join, source_vectors
+from rec_gen.semantic_ids import ItemVectorConfig, Source, join, source_vectors
 from rec_gen.versions import machine
 
 TEXT = {"minionerec-industrial": ("title", "brand", "description"), "amazon2014-beauty": ("title",)}
@@ -91,11 +91,13 @@ def popularity_of(dataset: Dataset) -> npt.NDArray[np.float64]:
 
 def measure(dataset: Dataset, text: Sequence[str], codes: int) -> dict[str, dict[str, float]]:
     """The figures of one data set, by sources and by the kind of clusters."""
-    texts = dataset.catalog.texts(text)
+    config = ItemVectorConfig(text=tuple(text))
     histories = [sequence.items for sequence in dataset.sequences()]
     popularity, examples = popularity_of(dataset), list(dataset.examples(Split.VALID))
     names = sorted({source for sources in SOURCES for source in sources})
-    vectors = {name: source_vectors(name, texts, histories, seed=0) for name in names}
+    vectors = {
+        name: source_vectors(name, dataset.catalog, histories, config, seed=0) for name in names
+    }
     figures = {}
     for sources in SOURCES:
         joined = join([vectors[source] for source in sources])

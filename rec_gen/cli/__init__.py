@@ -20,6 +20,7 @@ from rec_gen.cli.reporting import report
 from rec_gen.cli.screening import screen
 from rec_gen.cli.serving import keys, serve
 from rec_gen.cli.training import compress, quickstart, refine, train
+from rec_gen.cli.weighing import weigh
 
 
 class _Group(Command, click.Group):
@@ -36,6 +37,7 @@ def main() -> None:
     recgen prepare movielens-100k              fetch, check and split a data set
     recgen screen data/shop                    look for attacks in a data set
     recgen train quickstart                    fine-tune a model
+    recgen weigh industrial                    choose weights of item vectors
     recgen curves runs/quickstart              see how the training went
     recgen refine runs/quickstart/bundle --method dpo
     recgen compress runs/quickstart/bundle --weights int8
@@ -57,6 +59,7 @@ for command in (
     prepare,
     screen,
     train,
+    weigh,
     curves,
     refine,
     compress,

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--baselines",
     metavar="NAMES",
-    help="Of popularity, recency, itemknn, markov, ease, als and sasrec; default: all but the last "
-    "two. sasrec trains a transformer for minutes.",
+    help="Of popularity, recency, itemknn, markov, ease, content, als and sasrec; default: the "
+    "first five. content encodes the items' text, sasrec trains a transformer, for minutes.",
 )
 @click.option(
     "--slice",
