@@ -3,7 +3,8 @@
 import difflib
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from rec_gen.config import Config
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
+from rec_gen.domains import CATALOG, SPELLINGS, TEMPLATE, Domain, DomainManifest
 from rec_gen.errors import BundleError, DataError, DecodingError, MissingPackageError, ModelError
 from rec_gen.files import file_sha256, new_folder
 from rec_gen.models import (
@@ -30,55 +32,15 @@ from rec_gen.models import (
 from rec_gen.prior import Prior
 from rec_gen.prompting import PromptConfig, PromptRenderer
 from rec_gen.spelling import Scheme, Spellings
+from rec_gen.stages import Compression, Refinement
 from rec_gen.templates import Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FORMAT = 1
-MANIFEST, CATALOG, SPELLINGS, TRIE, TEMPLATE = (
-    "manifest.json", "catalog.parquet", "spellings.parquet", "trie.safetensors", "template.jinja",
-)  # fmt: skip
-PRIOR, TOKENIZER, MODEL, ADAPTER = "prior.safetensors", "tokenizer", "model", "adapter"
-TASKS = "tasks"
-
-
-class Refinement(Config):
-    """A stage of training after the first.
-
-    Attributes:
-        parent: The digest of the manifest of the bundle that it began with.
-        settings: The method and its options.
-        before: What that bundle scored on the validation split.
-        best_step: The step that is kept.
-    """
-
-    parent: str
-    settings: dict[str, Any]
-    before: dict[str, float]
-    best_step: int
-
-
-class Compression(Config):
-    """What made a finished model smaller.
-
-    Attributes:
-        parent: The digest of the manifest of the bundle that it began with.
-        settings: The options.
-        before: What that bundle scored on the validation split.
-        dropped: The layers that were dropped, numbered as in the parent from 0.
-        angle: How far these layers turned the state, from 0 to 1; None where none was dropped.
-        unhealed: What the model scored with its layers dropped and not healed yet.
-        best_step: The step of the healing that is kept; 0 where none was or none ranked better.
-    """
-
-    parent: str
-    settings: dict[str, Any]
-    before: dict[str, float]
-    dropped: tuple[int, ...] = ()
-    angle: float | None = None
-    unhealed: dict[str, float] = Field(default_factory=dict)
-    best_step: int = 0
+MANIFEST, TOKENIZER, MODEL, ADAPTER = "manifest.json", "tokenizer", "model", "adapter"
+TASKS, DOMAINS = "tasks", "domains"
 
 
 class Manifest(Config):
@@ -110,6 +72,7 @@ class Manifest(Config):
         recipe: The whole recipe.
         refinements: The stages that followed the recipe, the last of which scored `metrics`.
         compressions: What made the model smaller afterwards, the last of which scored `metrics`.
+        domains: What is particular to further catalogs, by name.
         versions: Python and the packages that trained the model.
         files: The SHA-256 of every other file.
         digest: The digest of this manifest itself, without this field.
@@ -137,6 +100,7 @@ class Manifest(Config):
     recipe: dict[str, Any]
     refinements: tuple[Refinement, ...] = ()
     compressions: tuple[Compression, ...] = ()
+    domains: dict[str, DomainManifest] = Field(default_factory=dict)
     versions: dict[str, str]
     files: dict[str, str]
     digest: str = ""
@@ -154,6 +118,7 @@ class Manifest(Config):
             "score": self.score != "lm",
             "refinements": self.refinements != (),
             "compressions": self.compressions != (),
+            "domains": self.domains != {},
             "minutes": self.minutes is not None,
             "semantic_ids": self.semantic_ids is not None,
             "task_templates": self.task_templates != {},
@@ -177,6 +142,7 @@ class Bundle:
         model: The model; a PEFT model when only an adapter was trained.
         prior: What counting says beside the model, where the recipe asked for it.
         tasks: The templates of the further tasks that the model learnt.
+        domains: The model's further catalogs by name; see `domain`.
     """
 
     manifest: Manifest
@@ -188,6 +154,34 @@ class Bundle:
     model: "PreTrainedModel"
     prior: Prior | None = None
     tasks: tuple[Template, ...] = ()
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+
+    def domain(self, name: str) -> "Bundle":
+        """A further catalog as a bundle like any other, on the same model and tokenizer.
+
+        Args:
+            name: The domain's name; that of the data set is this bundle itself.
+
+        Raises:
+            BundleError: There is no such domain.
+        """
+        if name == self.manifest.dataset:
+            return self
+        if name not in self.domains:
+            known = ", ".join([self.manifest.dataset, *self.domains])
+            raise BundleError(f"domain '{name}': the bundle knows {known}; name one of these")
+        part, own = self.domains[name], self.manifest.domains[name]
+        manifest = self.manifest.model_copy(update=own.changes(self.manifest.recipe))
+        return Bundle(
+            manifest,
+            part.catalog,
+            part.spellings,
+            part.trie,
+            part.template,
+            self.tokenizer,
+            self.model,
+            part.prior,
+        )
 
     def task_template(self, task: str) -> Template:
         """The template of a further task, the first of the recipe's where there are several.
@@ -228,16 +222,14 @@ class Bundle:
     def save(self, path: Path) -> None:
         """Write the bundle; a bundle that is already there is replaced once all is written."""
         with new_folder(path) as folder:
-            self.catalog.save(folder / CATALOG)
-            self.spellings.save(folder / SPELLINGS, self.catalog)
-            self.trie.save(folder / TRIE)
-            (folder / TEMPLATE).write_text(self.template.text, encoding="utf-8")
+            main = Domain(self.catalog, self.spellings, self.trie, self.template, self.prior)
+            main.save(folder)
+            for name, domain in self.domains.items():
+                domain.save(folder / DOMAINS / name)
             for template in self.tasks:
                 (folder / TASKS).mkdir(exist_ok=True)
                 (folder / _task_file(template.name)).write_text(template.text, encoding="utf-8")
             self.tokenizer.save_pretrained(folder / TOKENIZER)
-            if self.prior is not None:
-                self.prior.save(folder / PRIOR)
             if self.manifest.base is None:
                 # a model that was read quantised cannot be turned back into another format
                 self.model.save_pretrained(
@@ -270,18 +262,25 @@ class Bundle:
         if template is not None:
             _refuse_other_template(path, manifest, Template.load(template).text)
         _refuse_changes(path, manifest)
-        catalog = Catalog.load(path / CATALOG)
+        template_name = manifest.prompt.template
+        main = Domain.load(path, template_name, manifest.template_text, manifest.scheme)
         tokenizer = load_tokenizer(str(path / TOKENIZER))
         return cls(
             manifest,
-            catalog,
-            Spellings.load(path / SPELLINGS, manifest.scheme, catalog),
-            CatalogTrie.load(path / TRIE),
-            Template.parse(manifest.prompt.template, manifest.template_text),
+            main.catalog,
+            main.spellings,
+            main.trie,
+            main.template,
             tokenizer,
             _load_model(path, manifest, len(tokenizer)) if weights else _empty(path, manifest),
-            Prior.load(path / PRIOR, len(catalog)) if PRIOR in manifest.files else None,
+            main.prior,
             tuple(starmap(Template.parse, manifest.task_templates.items())),
+            {
+                name: Domain.load(
+                    path / DOMAINS / name, own.prompt.template, own.template_text, manifest.scheme
+                )
+                for name, own in manifest.domains.items()
+            },
         )
 
 

@@ -7,12 +7,13 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from rec_gen.bundle import Bundle, Compression
+from rec_gen.bundle import Bundle
 from rec_gen.config import Config, parse_config
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
 from rec_gen.models import cast_weights, load_model, require_bitsandbytes, weight_bytes
+from rec_gen.stages import Compression
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
 from training.compress_config import CompressConfig

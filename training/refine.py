@@ -10,11 +10,12 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 from transformers.integrations import TensorBoardCallback
 
-from rec_gen.bundle import Bundle, Refinement
+from rec_gen.bundle import Bundle
 from rec_gen.config import Config, parse_config
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
+from rec_gen.stages import Refinement
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
 from training.examples import each_target

@@ -12,6 +12,7 @@ import polars as pl
 from rec_gen.catalog import Catalog
 from rec_gen.data.config import DataConfig, SourceName
 from rec_gen.data.dataset import MANIFEST, SPLITS, Dataset
+from rec_gen.data.shares import learn_share
 from rec_gen.data.sources import SOURCES
 from rec_gen.data.splits import order, out_of_order, split
 from rec_gen.data.tables import SPLIT, Tables, read_own_tables
@@ -36,7 +37,7 @@ def prepare(config: DataConfig, out: Path) -> Dataset:
         raise DataError(f"{config.prepared}: is prepared already; name its source or its tables")
     if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
         raise DataError(f"{out}: is not a prepared data set; choose another folder to write")
-    dataset = _assemble(_read(config), config)
+    dataset = learn_share(_assemble(_read(config), config), config.share, config.seed)
     with new_folder(out) as folder:
         dataset.save(folder)
     return dataset
@@ -51,10 +52,14 @@ def load_dataset(config: DataConfig) -> Dataset:
     Raises:
         DataError: The data set cannot be prepared, or was changed since.
     """
+    return learn_share(_load_whole(config), config.share, config.seed)
+
+
+def _load_whole(config: DataConfig) -> Dataset:
     if config.prepared:
         return Dataset.load(config.prepared)
-    cached = cached_folder(config)
-    return Dataset.load(cached) if cached.is_dir() else prepare(config, cached)
+    cached, whole = cached_folder(config), config.model_copy(update={"share": 1.0})
+    return Dataset.load(cached) if cached.is_dir() else prepare(whole, cached)
 
 
 def cached_folder(config: DataConfig) -> Path:
@@ -101,7 +106,9 @@ def _read(config: DataConfig) -> Tables:
 
 def _key(config: DataConfig) -> str:
     """A digest of the configuration and of the input files' places, sizes and times of change."""
-    digest = blake2b(f"{_REVISION} {config.model_dump_json()}".encode(), digest_size=6)
+    # a share is taken of what the cache keeps
+    keys = config.model_dump_json(exclude={"share"})
+    digest = blake2b(f"{_REVISION} {keys}".encode(), digest_size=6)
     for path in _files(config):
         stat = path.stat()
         seen = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
