@@ -4,7 +4,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,13 +160,14 @@ class Bundle:
         """A further catalog as a bundle like any other, on the same model and tokenizer.
 
         Args:
-            name: The domain's name; that of the data set is this bundle itself.
+            name: The domain's name; that of the data set is the first catalog alone.
 
         Raises:
             BundleError: There is no such domain.
         """
         if name == self.manifest.dataset:
-            return self
+            manifest = self.manifest.model_copy(update={"domains": {}})
+            return replace(self, manifest=manifest, domains={}) if self.domains else self
         if name not in self.domains:
             known = ", ".join([self.manifest.dataset, *self.domains])
             raise BundleError(f"domain '{name}': the bundle knows {known}; name one of these")

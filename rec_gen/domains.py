@@ -50,7 +50,7 @@ class DomainManifest(Config):
             recipe: The recipe of the whole bundle.
         """
         own = {name: getattr(self, name) for name in type(self).model_fields if name != "data"}
-        without = {"domains": {}, "task_templates": {}, "semantic_ids": None}
+        without: dict[str, Any] = {"domains": {}, "task_templates": {}, "semantic_ids": None}
         kept = {key: value for key, value in recipe.items() if key not in ("domains", "tasks")}
         return {**own, **without, "recipe": {**kept, "data": self.data}}
 

@@ -170,7 +170,7 @@ def summed(
     if domains is None:
         return losses[0](hidden, head, labels, weights)
     total = hidden.new_zeros((), dtype=torch.float32)
-    for number in domains.unique().tolist():
+    for number in sorted(set(domains.tolist())):
         own = domains == number
         weighed = None if weights is None else weights[own]
         total = total + losses[number](hidden[own], head, labels[own], weighed)

@@ -18,6 +18,7 @@ from rec_gen.versions import installed_versions
 from training.calibration import calibrate
 from training.compress_config import CompressConfig
 from training.depth import angular_distances, drop_layers, refuse_unsupported
+from training.domains import refuse_domains
 from training.healing import heal
 from training.merging import merge_adapter
 from training.mixture import identify_data
@@ -94,6 +95,7 @@ def compress(
         MissingPackageError: bitsandbytes is needed and not installed.
     """
     refuse_several("compress")
+    refuse_domains(bundle, "compress")
     manifest = bundle.manifest
     _refuse_what_cannot_be(bundle, config)
     recipe = parse_config(Recipe, manifest.recipe)

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,9 @@ from training.mixture import next_items
 from training.processes import main_first
 from training.ranking import NDCG, RECALL, at_best_step, rank_examples, validation_examples
 from training.recipe import DomainConfig, Recipe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Places = npt.NDArray[np.int64]
 
@@ -71,11 +75,24 @@ def load_domains(recipe: Recipe, first: Dataset, main: Template) -> tuple[Learnt
                     f"{key}.template: '{one.name}' is not for the task {MAIN}, the one that "
                     "several domains share; choose another"
                 )
-        dataset = main_first(lambda config=config: load_dataset(config.data))  # type: ignore[misc]
+        dataset = main_first(partial(load_dataset, config.data))
         learnt = next(dataset.sequences(), None) is not None
         held = validation_examples(dataset, recipe.validation, recipe.seed) if learnt else []
         found.append(Learnt(config, dataset, template, held))
     return tuple(found)
+
+
+def refuse_domains(bundle: Bundle, command: str) -> None:
+    """Refuse a bundle of several catalogs where only one would be learnt and measured.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if bundle.domains:
+        raise ConfigError(
+            f"{command}: the bundle '{bundle.manifest.name}' knows several catalogs; begin with "
+            "one alone, which Bundle.load(FOLDER).domain(NAME).save(OTHER) writes"
+        )
 
 
 @dataclass(frozen=True)
@@ -90,7 +107,9 @@ class Union:
     dataset: Dataset
     places: tuple[Places, ...]
 
-    def spellings(self, whole: Spellings, catalogs: Sequence[Catalog], tokenizer: Any) -> Any:
+    def spellings(
+        self, whole: Spellings, catalogs: Sequence[Catalog], tokenizer: "PreTrainedTokenizerBase"
+    ) -> list[Spellings]:
         """Each catalog's spellings.
 
         Titles are spelled catalog by catalog, as a changed catalog is; the same title is the same
@@ -131,7 +150,8 @@ def unite(datasets: Sequence[Dataset], names: Sequence[str], columns: Sequence[s
         catalog = dataset.catalog
         titles = [clean_text(title) for title in catalog.titles]
         counts = Counter(titles)
-        row, own = np.empty(len(catalog), np.int64), []
+        row = np.empty(len(catalog), np.int64)
+        own: list[int] = []
         for position, title in enumerate(titles):
             shared = known.get(title) if counts[title] == 1 else None
             row[position] = size + len(own) if shared is None else shared
@@ -206,7 +226,7 @@ def domain_rows(recipe: Recipe, domains: Sequence[Learnt], bundle: Bundle) -> It
         rng = np.random.default_rng([recipe.seed, number])
         count = round(domain.config.weight * len(rows))
         for index in draw(len(rows), count, rng) if rows else ():
-            yield {**rows[index], "domain": number}  # type: ignore[dict-item]
+            yield {**rows[index], "domain": number}
 
 
 def held_out_rows(domains: Sequence[Learnt], bundle: Bundle) -> Iterator[Row]:
@@ -214,7 +234,7 @@ def held_out_rows(domains: Sequence[Learnt], bundle: Bundle) -> Iterator[Row]:
     for number, domain in enumerate(domains, start=1):
         part = bundle.domain(domain.config.name)
         for row in held_out(domain.held, part.renderer(), part.spellings):
-            yield {**row, "domain": number}  # type: ignore[dict-item]
+            yield {**row, "domain": number}
 
 
 def rank_domains(

@@ -266,18 +266,9 @@ def sft_trainer(
         first = validate(bundle, held, validation, ratings)
         return rank_domains(first, recipe, domains, bundle) if domains else first
 
-    catalog_losses = [
-        CatalogLoss(
-            part.spellings.tokens,
-            recipe.train.label_smoothing,
-            text_answers=any(template.task.answer for template in bundle.tasks),
-            text_weight=recipe.train.text_weight,
-        )
-        for part in (bundle, *bundle.domains.values())
-    ]
     trainer = RankingTrainer(
         rank=rank,
-        catalog_losses=catalog_losses if recipe.train.score == "catalog" else (),
+        catalog_losses=_catalog_losses(recipe, bundle),
         item_tokens=item_tokens,
         item_dropout=recipe.train.item_dropout,
         model=bundle.model,
@@ -299,6 +290,21 @@ def sft_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _catalog_losses(recipe: Recipe, bundle: Bundle) -> list[CatalogLoss]:
+    """The loss of each domain where the recipe trains by the score `catalog`."""
+    if recipe.train.score != "catalog":
+        return []
+    return [
+        CatalogLoss(
+            spellings.tokens,
+            recipe.train.label_smoothing,
+            text_answers=any(template.task.answer for template in bundle.tasks),
+            text_weight=recipe.train.text_weight,
+        )
+        for spellings in (bundle.spellings, *(d.spellings for d in bundle.domains.values()))
+    ]
 
 
 def _reports(folder: Path) -> list[TrainerCallback]:
