@@ -10,6 +10,7 @@ from rec_gen.cli.common import Command
 from rec_gen.cli.curves import curves
 from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.experiments import experiment
+from rec_gen.cli.mixing import mix
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
@@ -35,6 +36,7 @@ def main() -> None:
     recgen refine runs/quickstart/bundle --method dpo
     recgen compress runs/quickstart/bundle --weights int8
     recgen recommend runs/quickstart/bundle --history 50,172
+    recgen mix runs/domains/bundle --quota movielens-1m=6 --quota minionerec-industrial=4
     recgen chat runs/opendialkg/bundle         talk about what to recommend
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
     recgen report result.json runs/quickstart  look at results and runs on one page
@@ -53,6 +55,7 @@ for command in (
     refine,
     compress,
     recommend,
+    mix,
     chat,
     serve,
     batch,

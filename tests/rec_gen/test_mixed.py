@@ -1,5 +1,6 @@
 """Lists of several catalogs, with a quota of each."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from rec_gen.errors import BundleError, DataError, DecodingError
 from rec_gen.mixed import MixedRecommender, interleave
+from tests.rec_gen.command import error, run
 
 
 @given(st.dictionaries(st.text(max_size=2), st.integers(1, 9), min_size=1, max_size=4))
@@ -48,6 +50,18 @@ def test_a_history_is_carried_by_shared_titles(mixed: MixedRecommender) -> None:
     (carried,) = mixed.recommend([{"films": ["i3", "i7", "i4"]}], {"read": 5})
     own = mixed.recommenders["read"].recommend([["i0", "i5"]], k=5)[0]
     assert [each.recommendation for each in carried] == list(own)
+
+
+def test_the_command_line_mixes(several_catalogs: Path) -> None:
+    asked = ["mix", several_catalogs, "--quota", "new=2", "--quota", "films=4"]
+    shown = run(*asked, "--history", "films=i3,i4", "--json")
+    items = json.loads(shown.stdout)["items"]
+    assert [item["domain"] for item in items] == ["films", "new", "films", "films", "new", "films"]
+    assert "(films, item i" in run(*asked).output
+    for wrong in ("films", "films=3,films=x", "new=9"):
+        code, line = error(*asked, "--quota", wrong)
+        assert code != 0
+        assert f"--quota {wrong}" in line
 
 
 @pytest.mark.parametrize(

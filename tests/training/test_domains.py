@@ -1,5 +1,6 @@
 """Several catalogs in one bundle, from the recipe to the lists."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from training.catalog_loss import CatalogLoss, summed
 from training.compress import compress
 from training.compress_config import CompressConfig
 from training.domains import unite
+from training.recipe import Recipe
 from training.sft import train
 
 
@@ -114,6 +116,13 @@ def test_a_recipe_of_domains_says_what_it_goes_without(more: dict[str, Any], mes
     table = {**more, "domains": [domain] * more.get("domains", 1)}
     with pytest.raises(ConfigError, match=message):
         toy_recipe(**table)
+
+
+def test_the_recipe_of_the_docs_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "domains.md").read_text(encoding="utf-8")
+    table = tomllib.loads(text.split("```toml\n")[1].split("```")[0])
+    recipe = parse_config(Recipe, {"name": "docs", "train": {"max_steps": 1}, **table})
+    assert [domain.data.share for domain in recipe.domains] == [0.1, 0]
 
 
 def test_only_titles_that_are_unique_in_both_are_one_item() -> None:
