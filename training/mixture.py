@@ -95,6 +95,8 @@ def training_rows(recipe: Recipe, dataset: Dataset, bundle: Bundle) -> list[Row]
     """
     renderer = bundle.renderer()
     rows = next_items(recipe, dataset, renderer, bundle.spellings)
+    if not rows:
+        raise ConfigError(f"{dataset.name}: there is nothing to learn; give data.share more than 0")
     main = len(rows)
     for number, (config, template) in enumerate(zip(recipe.tasks, bundle.tasks, strict=True)):
         rng = np.random.default_rng([recipe.seed, number])

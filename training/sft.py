@@ -35,7 +35,6 @@ from training.domains import (
     load_domains,
     own_metric,
     rank_domains,
-    unite,
     with_domains,
 )
 from training.examples import Row, held_out
@@ -60,6 +59,7 @@ from training.setup import Materials, prepare_materials, weights_type
 from training.stopping import LastStepCallback
 from training.tracking import require_trackers, tracking
 from training.trainer import RankingTrainer
+from training.union import unite
 
 
 def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = False) -> Path:

@@ -20,9 +20,9 @@ from tests.toy import ITEMS, toy_recipe
 from training.catalog_loss import CatalogLoss, summed
 from training.compress import compress
 from training.compress_config import CompressConfig
-from training.domains import unite
 from training.recipe import Recipe
 from training.sft import train
+from training.union import unite
 
 
 def test_each_catalog_keeps_its_own_files(several_catalogs: Path) -> None:
