@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
 import click
 import numpy as np
@@ -28,11 +30,15 @@ from eval.result_json import to_json
 from eval.significance import Comparison
 from rec_gen.bundle import Bundle
 from rec_gen.cli.common import Command, bundle_dataset
+from rec_gen.cli.training import load_recipe
+from rec_gen.counts import Histories, Scores, history_matrix
 from rec_gen.data.dataset import Dataset, Split
+from rec_gen.data.prepare import load_dataset
 from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
 from rec_gen.notices import quiet
 from rec_gen.recommender import Recommender
+from rec_gen.semantic_ids import Vectors, text_vectors
 from rec_gen.versions import machine
 
 RECIPE = "domains"
@@ -125,6 +131,38 @@ def train_all(folder: Path, unseen_steps: int, steps: int) -> dict[tuple[str | N
     }
 
 
+class TextNeighbours:
+    """Items whose text is like that of the history, with nothing learnt of anyone.
+
+    Attributes:
+        decay: The weight of an interaction relative to the one after it, as in `MarkovKNN`.
+    """
+
+    name = "text neighbours"
+
+    def __init__(self, vectors: Vectors, decay: float = 0.8) -> None:
+        self._vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        self.decay = decay
+
+    def fit(self, dataset: Dataset) -> Self:
+        """Nothing is fitted."""
+        return self
+
+    def score(self, histories: Histories) -> Scores:
+        """Score the catalog for each history; see `eval.baselines.Baseline`."""
+        weights = history_matrix(histories, len(self._vectors), self.decay)
+        return np.asarray(weights @ self._vectors @ self._vectors.T, np.float32)
+
+
+@cache
+def vectors_of(target: str) -> Vectors:
+    """Sentence embeddings of a target's items, of what the recipe says that they are."""
+    recipe = load_recipe(RECIPE, target, ())
+    catalog = load_dataset(recipe.data).catalog
+    told = [column for column in recipe.spelling.text if column in catalog.frame.columns]
+    return text_vectors(catalog.texts(told))
+
+
 def carry(source: Dataset, target: Dataset, places: Sequence[int]) -> Dataset:
     """The target, and the source's training interactions with items that it has too.
 
@@ -150,7 +188,7 @@ def shared_places(source: Bundle, target: Bundle) -> list[int]:
     return [known.get(tokens.tobytes(), -1) for tokens in source.spellings.tokens]
 
 
-def measure(target: str, share: float, every: Path, alone: Path | None) -> Cell:
+def measure(target: str, share: float, every: Path, alone: Path | None, vectors: Vectors) -> Cell:
     """Rank the target's test split by the models and by counting.
 
     Args:
@@ -158,6 +196,7 @@ def measure(target: str, share: float, every: Path, alone: Path | None) -> Cell:
         share: The share of its users that was learnt.
         every: The bundle of all catalogs.
         alone: The bundle of the target alone, where something of it was learnt.
+        vectors: float32 [items, dimensions], the texts of its items.
     """
     bundle = Bundle.load(every)
     part = bundle.domain(target)
@@ -181,6 +220,8 @@ def measure(target: str, share: float, every: Path, alone: Path | None) -> Cell:
                 lists[baseline.name + note] = ranked
             elif key == "popularity":
                 lists["chance"] = ranked  # of an empty count, where all items tie
+    near = TextNeighbours(vectors)
+    lists[near.name] = rank_baseline(near, catalog, examples, True, seed=SEED)
     values = {
         name: pl.DataFrame({key: MEASURES[key](each, background) for key in MEASURED})
         for name, each in lists.items()
@@ -235,8 +276,8 @@ def main(json_path: Path | None, unseen_steps: int, steps: int, out: Path | None
     with TemporaryDirectory() as temporary:
         bundles = train_all(out or Path(temporary), unseen_steps, steps)
         cells = [
-            measure(target, share, bundles[None, share], bundles.get((target, share)))
-            for share in WEIGHTS
+            measure(target, share, every, bundles.get((target, share)), vectors_of(target))
+            for share, every in ((share, bundles[None, share]) for share in WEIGHTS)
             for target in targets(share)
         ]
     table = Table(
