@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from eval.benchmarks import domains
+from eval.benchmarks.domains_counts import TextNeighbours
 from rec_gen.bundle import Bundle
 from rec_gen.cli.training import load_recipe
 
@@ -30,7 +31,7 @@ def test_models_and_counts_are_compared(several_catalogs: Path, tmp_path: Path) 
 
 
 def test_neighbours_are_near_the_latest_items() -> None:
-    near = domains.TextNeighbours(np.array([[2.0, 0], [0, 3], [1, 1], [0, 0]], np.float32))
+    near = TextNeighbours(np.array([[2.0, 0], [0, 3], [1, 1], [0, 0]], np.float32))
     (scores,) = near.score([np.array([1, 0], np.int32)])
     assert scores == pytest.approx([1, 0.8, 1.8 / 2**0.5, 0])
 
