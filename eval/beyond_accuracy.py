@@ -105,7 +105,7 @@ def novelty(lists: Lists, choosers: npt.NDArray[np.integer], users: int) -> Floa
     Returns:
         float64 [n], bits, from 0 to log2(users); NaN for an empty list.
     """
-    return _mean_of_items(lists, np.log2(users / np.maximum(choosers, 1)))
+    return _mean_of_items(lists, np.log2(max(users, 1) / np.maximum(choosers, 1)))
 
 
 def average_popularity(lists: Lists, popularity: npt.NDArray[np.number]) -> Floats:

@@ -2,7 +2,8 @@
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from rec_gen.config import Config
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import changed_lines, text_digest, tokenizer_digests, weights_digest
+from rec_gen.domains import CATALOG, SPELLINGS, TEMPLATE, Domain, DomainManifest
 from rec_gen.errors import BundleError, DataError, DecodingError, MissingPackageError, ModelError
 from rec_gen.files import file_names, file_sha256, new_folder
 from rec_gen.images import ImageReader
@@ -34,76 +36,15 @@ from rec_gen.prior import Prior
 from rec_gen.privacy import Privacy
 from rec_gen.prompting import PromptConfig, PromptRenderer
 from rec_gen.spelling import Scheme, Spellings
+from rec_gen.stages import Compression, Federation, Refinement
 from rec_gen.templates import Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FORMAT = 1
-MANIFEST, CATALOG, SPELLINGS, TRIE, TEMPLATE = (
-    "manifest.json", "catalog.parquet", "spellings.parquet", "trie.safetensors", "template.jinja",
-)  # fmt: skip
-PRIOR, TOKENIZER, MODEL, ADAPTER = "prior.safetensors", "tokenizer", "model", "adapter"
-ENCODER = "item_encoder.safetensors"
-TASKS = "tasks"
-
-
-class Refinement(Config):
-    """A stage of training after the first.
-
-    Attributes:
-        parent: The digest of the manifest of the bundle that it began with.
-        settings: The method and its options.
-        before: What that bundle scored on the validation split.
-        best_step: The step that is kept.
-    """
-
-    parent: str
-    settings: dict[str, Any]
-    before: dict[str, float]
-    best_step: int
-
-
-class Compression(Config):
-    """What made a finished model smaller.
-
-    Attributes:
-        parent: The digest of the manifest of the bundle that it began with.
-        settings: The options.
-        before: What that bundle scored on the validation split.
-        dropped: The layers that were dropped, numbered as in the parent from 0.
-        angle: How far these layers turned the state, from 0 to 1; None where none was dropped.
-        unhealed: What the model scored with its layers dropped and not healed yet.
-        best_step: The step of the healing that is kept; 0 where none was or none ranked better.
-    """
-
-    parent: str
-    settings: dict[str, Any]
-    before: dict[str, float]
-    dropped: tuple[int, ...] = ()
-    angle: float | None = None
-    unhealed: dict[str, float] = Field(default_factory=dict)
-    best_step: int = 0
-
-
-class Federation(Config):
-    """How clients that kept their interactions trained an adapter.
-
-    Attributes:
-        settings: The options.
-        clients: How many took part in any round.
-        rounds: The rounds that were made.
-        best_round: The round whose weights are kept.
-        sent: Bytes of messages to clients, over all rounds.
-        received: Bytes of messages from them.
-    """
-
-    settings: dict[str, Any]
-    clients: int
-    rounds: int
-    best_round: int
-    sent: int
-    received: int
+MANIFEST, TOKENIZER, MODEL, ADAPTER = "manifest.json", "tokenizer", "model", "adapter"
+ENCODER, TASKS, DOMAINS = "item_encoder.safetensors", "tasks", "domains"
 
 
 class Manifest(Config):
@@ -137,6 +78,7 @@ class Manifest(Config):
         compressions: What made the model smaller afterwards, the last of which scored `metrics`.
         privacy: What it promises to the users that it was trained on; None is nothing.
         federation: How clients trained it; None where the data was in one place.
+        domains: What is particular to further catalogs, by name.
         versions: Python and the packages that trained the model.
         files: The SHA-256 of every other file.
         digest: The digest of this manifest itself, without this field.
@@ -166,6 +108,7 @@ class Manifest(Config):
     compressions: tuple[Compression, ...] = ()
     privacy: Privacy | None = None
     federation: Federation | None = None
+    domains: dict[str, DomainManifest] = Field(default_factory=dict)
     versions: dict[str, str]
     files: dict[str, str]
     digest: str = ""
@@ -185,6 +128,7 @@ class Manifest(Config):
             "compressions": self.compressions != (),
             "privacy": self.privacy is not None,
             "federation": self.federation is not None,
+            "domains": self.domains != {},
             "minutes": self.minutes is not None,
             "semantic_ids": self.semantic_ids is not None,
             "task_templates": self.task_templates != {},
@@ -213,6 +157,7 @@ class Bundle:
         tasks: The templates of the further tasks that the model learnt.
         images: What reads the images of its prompts, where they show any.
         encoder: What gives new items their codes, where it was kept.
+        domains: The model's further catalogs by name; see `domain`.
     """
 
     manifest: Manifest
@@ -226,6 +171,35 @@ class Bundle:
     tasks: tuple[Template, ...] = ()
     images: ImageReader | None = None
     encoder: ItemEncoder | None = None
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+
+    def domain(self, name: str) -> "Bundle":
+        """A further catalog as a bundle like any other, on the same model and tokenizer.
+
+        Args:
+            name: The domain's name; that of the data set is the first catalog alone.
+
+        Raises:
+            BundleError: There is no such domain.
+        """
+        if name == self.manifest.dataset:
+            manifest = self.manifest.model_copy(update={"domains": {}})
+            return replace(self, manifest=manifest, domains={}) if self.domains else self
+        if name not in self.domains:
+            known = ", ".join([self.manifest.dataset, *self.domains])
+            raise BundleError(f"domain '{name}': the bundle knows {known}; name one of these")
+        part, own = self.domains[name], self.manifest.domains[name]
+        manifest = self.manifest.model_copy(update=own.changes(self.manifest.recipe))
+        return Bundle(
+            manifest,
+            part.catalog,
+            part.spellings,
+            part.trie,
+            part.template,
+            self.tokenizer,
+            self.model,
+            part.prior,
+        )
 
     def task_template(self, task: str) -> Template:
         """The template of a further task, the first of the recipe's where there are several.
@@ -271,19 +245,18 @@ class Bundle:
     def save(self, path: Path) -> None:
         """Write the bundle; a bundle that is already there is replaced once all is written."""
         with new_folder(path) as folder:
-            self.catalog.save(folder / CATALOG)
-            self.spellings.save(folder / SPELLINGS, self.catalog)
-            self.trie.save(folder / TRIE)
-            (folder / TEMPLATE).write_text(self.template.text, encoding="utf-8")
+            main = Domain(self.catalog, self.spellings, self.trie, self.template, self.prior)
+            main.save(folder)
+            for name, domain in self.domains.items():
+                domain.save(folder / DOMAINS / name)
             for template in self.tasks:
                 (folder / TASKS).mkdir(exist_ok=True)
                 (folder / _task_file(template.name)).write_text(template.text, encoding="utf-8")
             self.tokenizer.save_pretrained(folder / TOKENIZER)
             if self.images is not None:
                 self.images.processor.save_pretrained(folder / MODEL)  # where vLLM looks for it
-            for part, name in ((self.prior, PRIOR), (self.encoder, ENCODER)):
-                if part is not None:
-                    part.save(folder / name)
+            if self.encoder is not None:
+                self.encoder.save(folder / ENCODER)
             if self.manifest.base is None:
                 # a model that was read quantised cannot be turned back into another format
                 self.model.save_pretrained(
@@ -316,22 +289,29 @@ class Bundle:
         if template is not None:
             _refuse_other_template(path, manifest, Template.load(template).text)
         _refuse_changes(path, manifest)
-        catalog = Catalog.load(path / CATALOG)
+        template_name = manifest.prompt.template
+        main = Domain.load(path, template_name, manifest.template_text, manifest.scheme)
         tokenizer = load_tokenizer(str(path / TOKENIZER))
         model = _load_model(path, manifest, len(tokenizer)) if weights else _empty(path, manifest)
         images = load_images(str(path / MODEL), manifest.prompt.images, model)
         return cls(
             manifest,
-            catalog,
-            Spellings.load(path / SPELLINGS, manifest.scheme, catalog),
-            CatalogTrie.load(path / TRIE),
-            Template.parse(manifest.prompt.template, manifest.template_text),
+            main.catalog,
+            main.spellings,
+            main.trie,
+            main.template,
             tokenizer,
             model,
-            Prior.load(path / PRIOR, len(catalog)) if PRIOR in manifest.files else None,
+            main.prior,
             tuple(starmap(Template.parse, manifest.task_templates.items())),
             images,
             ItemEncoder.load(path / ENCODER) if ENCODER in manifest.files else None,
+            {
+                name: Domain.load(
+                    path / DOMAINS / name, own.prompt.template, own.template_text, manifest.scheme
+                )
+                for name, own in manifest.domains.items()
+            },
         )
 
 

@@ -54,7 +54,12 @@ class Recommender(LiveBundle):
 
     @classmethod
     def load(
-        cls, path: str | Path, *, device: str | None = None, template: str | None = None
+        cls,
+        path: str | Path,
+        *,
+        device: str | None = None,
+        template: str | None = None,
+        domain: str | None = None,
     ) -> "Recommender":
         """Load a bundle.
 
@@ -62,14 +67,15 @@ class Recommender(LiveBundle):
             path: The bundle's folder.
             device: Where to run, such as `cpu` or `cuda`; CUDA if there is one.
             template: A template that you mean to use; it must be the one of training.
+            domain: Which of its catalogs, where the bundle has several; None is the first.
 
         Raises:
-            BundleError: The bundle is incomplete or was changed.
+            BundleError: The bundle is incomplete or was changed, or has no such domain.
             ModelError: torch cannot use the device.
         """
         bundle = Bundle.load(Path(path), template)
         move_to(bundle.model, device)
-        return cls(bundle)
+        return cls(bundle if domain is None else bundle.domain(domain))
 
     def recommend(
         self,

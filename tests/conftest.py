@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -38,3 +39,13 @@ def movielens(folders: None) -> Dataset:  # noqa: ARG001
         return load_dataset(DataConfig(source="movielens-100k"))
     except DataError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def several_catalogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of several catalogs, trained for a few steps."""
+    from tests.domains import named, several
+    from training.sft import train
+
+    folder = tmp_path_factory.mktemp("several")
+    return train(several(folder / "data"), named("films"), folder / "run")

@@ -149,6 +149,34 @@ class CatalogLoss:
         return torch.searchsorted(self._tokens, tokens)
 
 
+def summed(
+    losses: Sequence[CatalogLoss],
+    hidden: torch.Tensor,
+    head: nn.Linear,
+    labels: torch.Tensor,
+    weights: torch.Tensor | None,
+    domains: torch.Tensor | None,
+) -> torch.Tensor:
+    """The summed loss of all labels, each normalised over the catalog of its row.
+
+    Args:
+        losses: The loss of each catalog.
+        hidden: [batch, length, width], the states before the head.
+        head: The LM head.
+        labels: int64 [batch, length].
+        weights: float32 [batch, length], what each label's loss is multiplied by.
+        domains: int64 [batch], the number of each row's catalog; None is the first one's.
+    """
+    if domains is None:
+        return losses[0](hidden, head, labels, weights)
+    total = hidden.new_zeros((), dtype=torch.float32)
+    for number in sorted(set(domains.tolist())):
+        own = domains == number
+        weighed = None if weights is None else weights[own]
+        total = total + losses[number](hidden[own], head, labels[own], weighed)
+    return total
+
+
 def states_of(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """The states before the LM head, [batch, length, width], through a wrapped model or not."""
     output = model(

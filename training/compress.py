@@ -7,16 +7,18 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from rec_gen.bundle import Bundle, Compression
+from rec_gen.bundle import Bundle
 from rec_gen.config import Config, parse_config
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
 from rec_gen.models import cast_weights, load_model, require_bitsandbytes, weight_bytes
+from rec_gen.stages import Compression
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
 from training.compress_config import CompressConfig
 from training.depth import angular_distances, drop_layers, refuse_unsupported
+from training.domains import refuse_domains
 from training.healing import heal
 from training.merging import merge_adapter
 from training.mixture import identify_data
@@ -94,6 +96,7 @@ def compress(
         MissingPackageError: bitsandbytes is needed and not installed.
     """
     refuse_several("compress")
+    refuse_domains(bundle, "compress")
     manifest = bundle.manifest
     refuse_private(manifest)
     _refuse_what_cannot_be(bundle, config)

@@ -14,7 +14,7 @@ from rec_gen.spelling import Spellings
 IGNORED = -100
 """The label of a token that carries no loss."""
 
-Row = dict[str, list[Any]]
+Row = dict[str, Any]
 
 
 def every_item(

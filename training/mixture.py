@@ -94,7 +94,9 @@ def training_rows(recipe: Recipe, dataset: Dataset, bundle: Bundle) -> list[Row]
         PromptError: A template cannot render an example, or not within the budget.
     """
     renderer = bundle.renderer()
-    rows = _next_items(recipe, dataset, renderer, bundle.spellings)
+    rows = next_items(recipe, dataset, renderer, bundle.spellings)
+    if not rows:
+        raise ConfigError(f"{dataset.name}: there is nothing to learn; give data.share more than 0")
     main = len(rows)
     for number, (config, template) in enumerate(zip(recipe.tasks, bundle.tasks, strict=True)):
         rng = np.random.default_rng([recipe.seed, number])
@@ -123,9 +125,10 @@ def _problem(recipe: Recipe, config: TaskConfig, template: Template) -> str | No
     return None
 
 
-def _next_items(
+def next_items(
     recipe: Recipe, dataset: Dataset, renderer: PromptRenderer, spellings: Spellings
 ) -> list[Row]:
+    """The rows by which the next item is learnt, by the recipe's loss."""
     if renderer.template.header["task"] == CONVERSATION:
         return list(last_item(dataset.sequences(), renderer, spellings))
     whole = list(dataset.sequences())
@@ -145,7 +148,7 @@ def _next_items(
 
 
 def _paraphrases(source: Source, count: int) -> Iterator[Row]:
-    rows = _next_items(source.recipe, source.dataset, source.renderer, source.spellings)
+    rows = next_items(source.recipe, source.dataset, source.renderer, source.spellings)
     for index in draw(len(rows), count, source.rng):
         yield rows[index]
 

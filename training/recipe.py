@@ -198,6 +198,22 @@ class TaskConfig(Config):
     liked_from: float | None = None
 
 
+class DomainConfig(Config):
+    """A further catalog that the same model learns.
+
+    Attributes:
+        name: What requests call it.
+        data: Its data set; a `share` of 0 lets the model only know its items.
+        template: The prompt of its histories; None is the recipe's.
+        weight: How often each of its training rows is learnt for once of the first domain's.
+    """
+
+    name: str = Field(pattern=r"^[\w.-]+$", max_length=100)
+    data: DataConfig
+    template: str | None = None
+    weight: float = Field(default=1.0, gt=0, le=100)
+
+
 class Recipe(Config):
     """A training run.
 
@@ -207,6 +223,7 @@ class Recipe(Config):
         prior: Count the training sequences for the hybrid; None leaves that out.
         tasks: What the model learns beside the next item.
         privacy: Train with differential privacy; None without.
+        domains: Further catalogs beside that of `data`, which is the first domain.
         track: Where the curves go beside TensorBoard; the variables of these trackers, such as
             `WANDB_PROJECT` and `MLFLOW_TRACKING_URI`, say where that is.
     """
@@ -222,7 +239,20 @@ class Recipe(Config):
     prior: PriorConfig | None = None
     tasks: tuple[TaskConfig, ...] = ()
     privacy: PrivacyConfig | None = None
+    domains: tuple[DomainConfig, ...] = ()
     track: tuple[Tracker, ...] = ()
+
+    @model_validator(mode="after")
+    def _domains_fit(self) -> Self:
+        names = [domain.name for domain in self.domains]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"domains: '{name}' names two of them; give another name to one")
+        if self.domains and self.tasks:
+            raise ValueError("domains share the task of the next item; leave [[tasks]] out")
+        if self.domains and self.train.packing:
+            raise ValueError("domains go without packing; leave train.packing out")
+        return self
 
 
 def recipe_path(name: str) -> Path:

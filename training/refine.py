@@ -10,13 +10,15 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 from transformers.integrations import TensorBoardCallback
 
-from rec_gen.bundle import Bundle, Refinement
+from rec_gen.bundle import Bundle
 from rec_gen.config import Config, parse_config
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
+from rec_gen.stages import Refinement
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
+from training.domains import refuse_domains
 from training.examples import each_target
 from training.memory import keep_freed_memory
 from training.mixture import identify_data
@@ -100,6 +102,7 @@ def refine(
             learn, the weights are quantised, or there are several processes.
     """
     refuse_several("refine")
+    refuse_domains(bundle, "refine")
     require_trackers(config.track)
     if bundle.manifest.quantized:
         raise ConfigError(

@@ -28,6 +28,16 @@ from training.arguments import on_one_device, shared_arguments
 from training.calibration import calibrate
 from training.catalog_loss import CatalogLoss
 from training.composition import fold
+from training.domains import (
+    Learnt,
+    domain_rows,
+    finished,
+    held_out_rows,
+    load_domains,
+    own_metric,
+    rank_domains,
+    with_domains,
+)
 from training.examples import Row, held_out
 from training.memory import explain_out_of_memory, keep_freed_memory
 from training.mixture import identify_data, task_templates, training_rows
@@ -51,6 +61,7 @@ from training.setup import Materials, prepare_materials, weights_type
 from training.stopping import LastStepCallback
 from training.tracking import require_trackers, tracking
 from training.trainer import RankingTrainer
+from training.union import unite
 
 
 def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = False) -> Path:
@@ -77,7 +88,8 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
         refuse_uncounted(recipe)
     template = Template.load(recipe.prompt.template)
     tasks = task_templates(recipe, template)
-    identity = _identity(recipe, dataset, template, tasks)
+    domains = load_domains(recipe, dataset, template)
+    identity = _identity(recipe, dataset, template, tasks, domains)
     refuse_other_files(folder)
     if not restart:
         refuse_other_run(identity, folder)
@@ -86,12 +98,12 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     began = time.monotonic()
     held = validation_examples(dataset, recipe.validation, recipe.seed)
     ratings = held_out_ratings(recipe, dataset, held, tasks)
-    materials = prepare_materials(recipe, dataset, template, tasks)
+    bundle, materials = _begun(recipe, dataset, template, tasks, domains)
     if materials.code_statistics and is_main():
         Console(stderr=True).print(str(materials.code_statistics), soft_wrap=True, highlight=False)
-    bundle = untrained_bundle(recipe, dataset, template, materials, tasks)
     checkpoint = from_main(lambda: _begin(identity, folder, restart=restart))
-    trainer = sft_trainer(recipe, dataset, bundle, folder, held, materials.new_tokens, ratings)
+    new_tokens = materials.new_tokens
+    trainer = sft_trainer(recipe, dataset, bundle, folder, held, new_tokens, ratings, domains)
     keep_freed_memory()
     preparing = time.monotonic() - began
     with explain_out_of_memory(recipe.train.batch_size), tracking(recipe.track):
@@ -102,7 +114,7 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
     if recipe.privacy:
         update["privacy"] = trainer.spent()
     else:
-        update |= _validated(recipe, bundle, held, trainer, ratings)
+        update |= _validated(recipe, dataset.name, bundle, held, trainer, ratings, domains)
     manifest = bundle.manifest.model_copy(update=update)
     from_main(lambda: replace(bundle, manifest=manifest).save(folder / BUNDLE))
     return folder / BUNDLE
@@ -110,20 +122,54 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, *, restart: bool = Fal
 
 def _validated(
     recipe: Recipe,
+    name: str,
     bundle: Bundle,
     held: list[Example],
     trainer: RankingTrainer,
     ratings: HeldOutRatings | None,
+    domains: tuple[Learnt, ...],
 ) -> dict[str, Any]:
     """What a manifest says of the validation interactions."""
     names = (NDCG, RECALL, "loss", *((AUC, COUNTED, PAIRS) if ratings else ()))
-    best = {name: at_best_step(trainer.state.log_history, name) for name in names}
+    logs = trainer.state.log_history
+    best = {metric: at_best_step(logs, metric) for metric in names}
     calibration, errors = calibrate(bundle, held, recipe.validation)
-    return {"metrics": {**best, **errors}, "calibration": calibration}
+    said = finished(bundle, recipe, domains, logs)
+    for metric in (NDCG, RECALL) if domains else ():
+        best[metric] = at_best_step(logs, own_metric(metric, name))
+    return {"metrics": {**best, **errors}, "calibration": calibration, "domains": said}
+
+
+def _begun(
+    recipe: Recipe,
+    dataset: Dataset,
+    template: Template,
+    tasks: tuple[Template, ...],
+    domains: tuple[Learnt, ...],
+) -> tuple[Bundle, Materials]:
+    """The model as it is before training, with what it reads."""
+    if not domains:
+        materials = prepare_materials(recipe, dataset, template, tasks)
+        return untrained_bundle(recipe, dataset, template, materials, tasks), materials
+    names = [dataset.name, *(domain.config.name for domain in domains)]
+    datasets = [dataset, *(domain.dataset for domain in domains)]
+    union = unite(datasets, names, recipe.spelling.text)
+    materials = prepare_materials(
+        recipe, union.dataset, template, [domain.template for domain in domains]
+    )
+    first, *others = union.spellings(
+        materials.spellings, [each.catalog for each in datasets], materials.tokenizer
+    )
+    bundle = untrained_bundle(recipe, dataset, template, replace(materials, spellings=first))
+    return with_domains(bundle, recipe, domains, others), materials
 
 
 def _identity(
-    recipe: Recipe, dataset: Dataset, template: Template, tasks: tuple[Template, ...]
+    recipe: Recipe,
+    dataset: Dataset,
+    template: Template,
+    tasks: tuple[Template, ...],
+    domains: tuple[Learnt, ...],
 ) -> dict[str, Any]:
     """What makes two runs the same; how long one may take and who is told of it do not."""
     several: dict[str, Any] = {"the number of processes": count()} if count() > 1 else {}
@@ -133,9 +179,14 @@ def _identity(
     if tasks:
         mixed["tasks"] = [task.model_dump(mode="json") for task in recipe.tasks]
         mixed["the texts of the tasks' templates"] = [task.sha256 for task in tasks]
-    keys = recipe.model_dump(
-        mode="json", exclude={"train": {"max_minutes"}, "tasks": True, "track": True}
-    )
+    if domains:
+        mixed["domains"] = [domain.config.model_dump(mode="json") for domain in domains]
+        mixed["the domains' content"] = [domain.dataset.fingerprint for domain in domains]
+        mixed["the texts of the domains' templates"] = [d.template.sha256 for d in domains]
+    left = {"tasks": True, "domains": True, "track": True}
+    keys = recipe.model_dump(mode="json", exclude={"train": {"max_minutes"}, **left})
+    if recipe.data.share == 1:
+        del keys["data"]["share"]
     keys["model"]["dtype"] = weights_type(recipe.model)
     return {
         **keys,
@@ -206,6 +257,7 @@ def sft_trainer(
     held: list[Example],
     new_tokens: Sequence[int],
     ratings: HeldOutRatings | None = None,
+    domains: Sequence[Learnt] = (),
 ) -> RankingTrainer:
     """A trainer of the recipe's loss that keeps the step with the best validation ranking.
 
@@ -220,16 +272,22 @@ def sft_trainer(
         held: The validation examples.
         new_tokens: The tokens that the spellings added, which may be blanked.
         ratings: What an AUC is taken on beside the ranking, if anything.
+        domains: The further domains that are learnt beside.
     """
     renderer = bundle.renderer()
     validation = recipe.validation
     item_tokens = torch.zeros(len(bundle.tokenizer), dtype=torch.bool)
     item_tokens[list(new_tokens)] = True
     rows = training_rows(recipe, dataset, bundle)
+    held_rows = list(held_out(held, renderer, bundle.spellings))
+    if domains:
+        rows = [{**row, "domain": 0} for row in rows] + [*domain_rows(recipe, domains, bundle)]
+        held_rows = [{**row, "domain": 0} for row in held_rows] + [*held_out_rows(domains, bundle)]
     longest = recipe.prompt.max_tokens + max(map(len, bundle.spellings.tokens))
 
     def rank() -> dict[str, float]:
-        return validate(bundle, held, validation, ratings)
+        first = validate(bundle, held, validation, ratings)
+        return rank_domains(first, recipe, domains, bundle) if domains else first
 
     make: Callable[..., RankingTrainer] = RankingTrainer
     by_validation: list[TrainerCallback] = [EarlyStoppingCallback(validation.patience)]
@@ -240,16 +298,7 @@ def sft_trainer(
         make = partial(PrivateTrainer, budget=budget)
     trainer = make(
         rank=rank,
-        catalog_loss=(
-            CatalogLoss(
-                bundle.spellings.tokens,
-                recipe.train.label_smoothing,
-                text_answers=any(template.task.answer for template in bundle.tasks),
-                text_weight=recipe.train.text_weight,
-            )
-            if recipe.train.score == "catalog"
-            else None
-        ),
+        catalog_losses=_catalog_losses(recipe, bundle),
         item_tokens=item_tokens,
         item_dropout=recipe.train.item_dropout,
         adversarial=recipe.train.adversarial,
@@ -261,7 +310,7 @@ def sft_trainer(
             max(longest, *(len(row["input_ids"]) for row in rows)),
         ),
         train_dataset=_rows(rows),
-        eval_dataset=_rows(held_out(held, renderer, bundle.spellings)),
+        eval_dataset=_rows(held_rows),
         processing_class=bundle.tokenizer,
         callbacks=[
             *by_validation,
@@ -272,6 +321,21 @@ def sft_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _catalog_losses(recipe: Recipe, bundle: Bundle) -> list[CatalogLoss]:
+    """The loss of each domain where the recipe trains by the score `catalog`."""
+    if recipe.train.score != "catalog":
+        return []
+    return [
+        CatalogLoss(
+            spellings.tokens,
+            recipe.train.label_smoothing,
+            text_answers=any(template.task.answer for template in bundle.tasks),
+            text_weight=recipe.train.text_weight,
+        )
+        for spellings in (bundle.spellings, *(d.spellings for d in bundle.domains.values()))
+    ]
 
 
 def _reports(folder: Path) -> list[TrainerCallback]:

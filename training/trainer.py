@@ -1,6 +1,6 @@
 """TRL's trainer with what recommending needs besides."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +9,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from trl import SFTTrainer
 
-from training.adversarial import perturbed, worst_perturbation
 from rec_gen.privacy import Privacy
-from training.catalog_loss import CatalogLoss, states_of
+from training.adversarial import perturbed, worst_perturbation
+from training.catalog_loss import CatalogLoss, states_of, summed
 from training.composition import composed, load_composition, save_composition
 from training.dropout import blank
 from training.examples import Row
@@ -31,7 +31,7 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
         self,
         *,
         rank: Callable[[], dict[str, float]],
-        catalog_loss: CatalogLoss | None,
+        catalog_losses: Sequence[CatalogLoss],
         item_tokens: torch.Tensor,
         item_dropout: float,
         adversarial: float | None = None,
@@ -41,7 +41,8 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
 
         Args:
             rank: Gives the ranking metrics of the model as it is.
-            catalog_loss: The loss; None is TRL's over the whole vocabulary.
+            catalog_losses: The loss of each domain, which rows name by their number in `domain`;
+                none is TRL's over the whole vocabulary.
             item_tokens: bool [vocabulary], which tokens were added for items.
             item_dropout: How often such a token is blanked in what the model reads.
             adversarial: The length of the worst change of each embedding that is learnt with, as a
@@ -54,7 +55,7 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
             parameter.data = parameter.data.to(dtype)
         self.data_collator: Collator = _WithWeights(self.data_collator)
         self._rank = rank
-        self._catalog_loss = catalog_loss
+        self._catalog_losses = catalog_losses
         self._item_tokens, self._item_dropout = item_tokens, item_dropout
         self._adversarial = adversarial
 
@@ -71,29 +72,33 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
             inputs["input_ids"] = blank(
                 ids, self._item_tokens.to(ids.device), self._item_dropout, pad
             )
-        weights = inputs.pop("weights", None)
-        with composed(self.model), self._perturbed(inputs, weights):
-            if self._catalog_loss is None:
+        weights, domains = inputs.pop("weights", None), inputs.pop("domain", None)
+        with composed(self.model), self._perturbed(inputs, weights, domains):
+            if not self._catalog_losses:
                 return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            total = self._sum(self._catalog_loss, model, inputs, weights)
+            total = self._sum(model, inputs, weights, domains)
         count = num_items_in_batch
         if count is None:
-            count = self._catalog_loss.weigh(inputs["labels"])
+            count = self._weigh(inputs)
         return total * self._shares(num_items_in_batch) / count
 
     def _sum(
         self,
-        catalog_loss: CatalogLoss,
         model: Any,
         inputs: dict[str, torch.Tensor],
         weights: torch.Tensor | None,
+        domains: torch.Tensor | None,
     ) -> torch.Tensor:
-        """The summed loss of a batch over the tokens that the trie allows."""
+        """The summed loss of a batch over the tokens that the tries allow."""
         head = self.model.get_output_embeddings()
-        return catalog_loss(states_of(model, inputs), head, inputs["labels"], weights)
+        states = states_of(model, inputs)
+        return summed(self._catalog_losses, states, head, inputs["labels"], weights, domains)
 
     def _perturbed(
-        self, inputs: dict[str, torch.Tensor], weights: torch.Tensor | None
+        self,
+        inputs: dict[str, torch.Tensor],
+        weights: torch.Tensor | None,
+        domains: torch.Tensor | None,
     ) -> AbstractContextManager[None]:
         """The model with embeddings changed to its harm, where it learns with such ones.
 
@@ -103,8 +108,8 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
             return nullcontext()
 
         def loss() -> torch.Tensor:
-            if self._catalog_loss is not None:
-                return self._sum(self._catalog_loss, self.model, inputs, weights)
+            if self._catalog_losses:
+                return self._sum(self.model, inputs, weights, domains)
             found: torch.Tensor = self.model(**inputs).loss
             return found
 
@@ -116,8 +121,8 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
     ) -> tuple[list[Any], Any]:
         """The batches of a step, and what its labels weigh in all processes together."""
         batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if count is not None and self._catalog_loss is not None:
-            own = sum(self._catalog_loss.weigh(batch["labels"]) for batch in batches)
+        if count is not None and self._catalog_losses:
+            own = sum(self._weigh(batch) for batch in batches)
             count = self.accelerator.gather(torch.as_tensor(own, device=device)).sum()
         return batches, count
 
@@ -158,6 +163,11 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
             step * self.args.world_size, [len(ids) for ids in rows["input_ids"]], self.args.seed
         )
 
+    def _weigh(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        if len(self._catalog_losses) > 1:  # without text, a label weighs 1
+            return (batch["labels"][:, 1:] >= 0).sum().float()
+        return self._catalog_losses[0].weigh(batch["labels"])
+
     def _shares(self, num_items_in_batch: torch.Tensor | None) -> int:
         """Processes that share a batch; their gradients are averaged, its labels counted once."""
         shared = self.args.average_tokens_across_devices and num_items_in_batch is not None
@@ -165,15 +175,18 @@ class RankingTrainer(EndsOnce, SFTTrainer):  # type: ignore[misc]
 
 
 class _WithWeights:
-    """A collator that also pads the weights of labels, where rows have them."""
+    """A collator that also pads the weights of labels and keeps domains, where rows have them."""
 
     def __init__(self, collate: Collator) -> None:
         self._collate = collate
 
     def __call__(self, rows: list[Row]) -> dict[str, torch.Tensor]:
         weights = [torch.tensor(row["weights"]) for row in rows if "weights" in row]
-        plain = [{key: row[key] for key in row if key != "weights"} for row in rows]
+        own = ("weights", "domain")
+        plain = [{key: row[key] for key in row if key not in own} for row in rows]
         batch = self._collate(plain)
         if weights:
             batch["weights"] = pad_sequence(weights, batch_first=True)
+        if "domain" in rows[0]:
+            batch["domain"] = torch.tensor([row["domain"] for row in rows])
         return batch

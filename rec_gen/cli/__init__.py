@@ -13,6 +13,7 @@ from rec_gen.cli.experiments import experiment
 from rec_gen.cli.forgetting import forget
 from rec_gen.cli.fairness import fairness
 from rec_gen.cli.federating import federate
+from rec_gen.cli.mixing import mix
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
 from rec_gen.cli.recommendation import recommend
@@ -42,6 +43,7 @@ def main() -> None:
     recgen refine runs/quickstart/bundle --method dpo
     recgen compress runs/quickstart/bundle --weights int8
     recgen recommend runs/quickstart/bundle --history 50,172
+    recgen mix runs/domains/bundle --quota movielens-1m=6 --quota minionerec-industrial=4
     recgen chat runs/opendialkg/bundle         talk about what to recommend
     recgen evaluate runs/quickstart/bundle     compare it with counted baselines
     recgen fairness runs/quickstart/bundle     give rare items a stated amount of exposure
@@ -65,6 +67,7 @@ for command in (
     compress,
     federate,
     recommend,
+    mix,
     chat,
     serve,
     batch,

@@ -27,6 +27,9 @@ ALLOW_LEAK = click.option(
     metavar="CHECK",
     help="Record that a check for leaks failed, and go on.",
 )
+DOMAIN = click.option(
+    "--domain", metavar="NAME", help="Which of the bundle's catalogs, where it has several."
+)
 
 
 class Command(click.Command):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rec_gen.cli.common import ALLOW_LEAK, recipe_dataset
+from rec_gen.cli.common import ALLOW_LEAK, DOMAIN, recipe_dataset
 from rec_gen.cli.reporting import refuse_folder, refuse_others_page, taken, write_beside
 from rec_gen.errors import ConfigError
 from rec_gen.notices import quiet
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["valid", "test"]), default="test", show_default=True)
+@DOMAIN
 @click.option("--include-seen", is_flag=True, help="Items of the history may be returned.")
 @click.option(
     "--prior-weight",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 def evaluate(
     bundle: Path,
     split: str,
+    domain: str | None,
     include_seen: bool,
     prior_weight: float,
     baselines: str | None,
@@ -103,7 +105,7 @@ def evaluate(
     quiet()
     refuse_unwritable(json_path)
     _refuse_others_rows(json_path)
-    recommender = Recommender.load(bundle)
+    recommender = Recommender.load(bundle, domain=domain)
     dataset = recipe_dataset(recommender.bundle)
     result = compare(
         recommender,

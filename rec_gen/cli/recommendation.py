@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rec_gen.cli.common import bundle_dataset, item_ids, print_answer
+from rec_gen.cli.common import DOMAIN, bundle_dataset, item_ids, print_answer
 from rec_gen.errors import ConfigError
 from rec_gen.notices import quiet
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     help="Item ids, oldest first, or a JSON list.",
 )
 @click.option("--user", "users", multiple=True, help="A user of the bundle's data set.")
+@DOMAIN
 @click.option("-k", default=10, show_default=True, help="Items to recommend.")
 @click.option("--include-seen", is_flag=True, help="Items of the history may be returned.")
 @click.option("--block", multiple=True, metavar="ITEM", help="Never return this item.")
@@ -72,6 +73,7 @@ def recommend(
     bundle: Path,
     histories: Sequence[str],
     users: Sequence[str],
+    domain: str | None,
     k: int,
     include_seen: bool,
     block: Sequence[str],
@@ -108,7 +110,7 @@ def recommend(
     own = None if item_scores is None else _item_scores(item_scores)
     sampling = None if temperature is None else Sampling(temperature, seed)
     quiet()
-    recommender = Recommender.load(bundle, template=template)
+    recommender = Recommender.load(bundle, template=template, domain=domain)
     requests = [(history, item_ids(history)) for history in histories]
     if users:
         dataset = bundle_dataset(recommender.bundle)

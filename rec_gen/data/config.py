@@ -177,6 +177,8 @@ class DataConfig(Config):
         split: How interactions are split; default: the source's own split, or leave-one-out.
         seed: Breaks ties in time.
         min_interactions: Users with fewer are left out; default: 1 for a given split, else 3.
+        share: The share of users whose interactions are learnt, drawn by the seed; those of the
+            others are context, which is read as history and held out as ever. 0 learns nothing.
         bad_rows: `error` stops at the first bad row; `skip` leaves bad rows out and counts them.
         mask: Where personal data is masked; nowhere unless it is given.
     """
@@ -190,6 +192,7 @@ class DataConfig(Config):
     split: SplitConfig = Field(default_factory=_default_split)
     seed: int = Field(default=0, ge=0)
     min_interactions: int = Field(default_factory=_default_min_interactions, ge=1)
+    share: float = Field(default=1.0, ge=0, le=1)
     bad_rows: BadRows = "error"
     mask: DataMasking | None = None
 

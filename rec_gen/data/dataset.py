@@ -225,7 +225,7 @@ class Dataset:
         moments = self.frame[column].to_numpy()
         trained = np.sort(moments[self._splits == SPLITS.index(Split.TRAIN)])
         earlier = np.searchsorted(trained, moments, side="right")
-        return (1 - earlier / len(trained)).astype(np.float32)
+        return (1 - earlier / max(len(trained), 1)).astype(np.float32)
 
     def sequences(self) -> Iterator[Sequence]:
         """Each user's training interactions, for users that have any."""

@@ -13,6 +13,7 @@ from rec_gen.catalog import Catalog
 from rec_gen.data.config import DataConfig, SourceName
 from rec_gen.data.dataset import MANIFEST, SPLITS, Dataset
 from rec_gen.data.masking import mask_tables
+from rec_gen.data.shares import learn_share
 from rec_gen.data.sources import SOURCES
 from rec_gen.data.splits import order, out_of_order, split
 from rec_gen.data.tables import SPLIT, Tables, read_own_tables
@@ -40,7 +41,7 @@ def prepare(config: DataConfig, out: Path) -> Dataset:
     tables, masked = _read(config), None
     if config.mask is not None:
         tables, masked = mask_tables(tables, config.mask)
-    dataset = _assemble(tables, config)
+    dataset = learn_share(_assemble(tables, config), config.share, config.seed)
     if masked is not None:
         dataset.manifest["masked"] = masked
     with new_folder(out) as folder:
@@ -57,10 +58,14 @@ def load_dataset(config: DataConfig) -> Dataset:
     Raises:
         DataError: The data set cannot be prepared, or was changed since.
     """
+    return learn_share(_load_whole(config), config.share, config.seed)
+
+
+def _load_whole(config: DataConfig) -> Dataset:
     if config.prepared:
         return Dataset.load(config.prepared)
-    cached = cached_folder(config)
-    return Dataset.load(cached) if cached.is_dir() else prepare(config, cached)
+    cached, whole = cached_folder(config), config.model_copy(update={"share": 1.0})
+    return Dataset.load(cached) if cached.is_dir() else prepare(whole, cached)
 
 
 def cached_folder(config: DataConfig) -> Path:
@@ -112,9 +117,10 @@ def _read(config: DataConfig) -> Tables:
 
 def _key(config: DataConfig) -> str:
     """A digest of the configuration and of the input files' places, sizes and times of change."""
-    # what came later counts only where it says something, so that older folders are found
-    table = config.model_dump_json(exclude=None if config.mask else {"mask"})
-    digest = blake2b(f"{_REVISION} {table}".encode(), digest_size=6)
+    # a share is taken of what the cache keeps; a mask counts where there is one, so that older
+    # folders are found
+    keys = config.model_dump_json(exclude={"share"} if config.mask else {"share", "mask"})
+    digest = blake2b(f"{_REVISION} {keys}".encode(), digest_size=6)
     for path in _files(config):
         stat = path.stat()
         seen = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from rec_gen.bundle import CATALOG, Manifest
+from rec_gen.bundle import Manifest
+from rec_gen.domains import CATALOG
 from rec_gen.files import new_file
 
 DIGITS = 12

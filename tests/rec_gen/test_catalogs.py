@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 import torch
 
-from rec_gen.bundle import TRIE
 from rec_gen.catalog import Catalog
 from rec_gen.catalogs import named_tries
+from rec_gen.domains import TRIE
 from rec_gen.errors import BundleError, ConfigError
 from rec_gen.testing import random_bundle
 
