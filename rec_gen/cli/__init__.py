@@ -10,9 +10,9 @@ from rec_gen.cli.common import Command
 from rec_gen.cli.curves import curves
 from rec_gen.cli.evaluation import evaluate
 from rec_gen.cli.experiments import experiment
-from rec_gen.cli.forgetting import forget
 from rec_gen.cli.fairness import fairness
 from rec_gen.cli.federating import federate
+from rec_gen.cli.forgetting import forget
 from rec_gen.cli.mixing import mix
 from rec_gen.cli.preparation import prepare
 from rec_gen.cli.prompts import prompts
