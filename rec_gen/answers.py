@@ -9,7 +9,7 @@ from rec_gen.catalog import Item
 from rec_gen.errors import BundleError, DecodingError
 
 if TYPE_CHECKING:
-    from rec_gen.bundle import Manifest
+    from rec_gen.manifest import Manifest
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from rec_gen.bundle import MANIFEST, Bundle
+from rec_gen.bundle import Bundle
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.errors import ConfigError
+from rec_gen.manifest import MANIFEST
 
 
 def named_tries(setting: str) -> dict[str, CatalogTrie]:

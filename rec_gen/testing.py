@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rec_gen.bundle import Bundle, Manifest
+from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog
 from rec_gen.decoding.runtime import Frontier, LogitStates, Runtime
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
 from rec_gen.images import ImageReader
+from rec_gen.manifest import Manifest
 from rec_gen.markers import add_markers
 from rec_gen.prompting import PromptConfig
 from rec_gen.spelling import Scheme, spell

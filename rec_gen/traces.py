@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rec_gen.bundle import MANIFEST, Manifest, read_manifest
 from rec_gen.config import flat
 from rec_gen.errors import BundleError
+from rec_gen.manifest import MANIFEST, Manifest, read_manifest
 
 RUN, CHECKPOINTS = "run.json", "checkpoints"
 """What training leaves beside a bundle."""

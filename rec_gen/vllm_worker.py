@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rec_gen.bundle import MODEL, TOKENIZER, Bundle, Manifest
+from rec_gen.bundle import MODEL, TOKENIZER, Bundle
 from rec_gen.errors import BundleError, RecGenError
+from rec_gen.manifest import Manifest
 from rec_gen.recommender import Recommender
 from rec_gen.remote import answer_call, refusal
 from rec_gen.shared_weights import shared_model

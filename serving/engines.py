@@ -1,7 +1,7 @@
 """Which engine a configuration asks for."""
 
-from rec_gen.bundle import read_manifest
 from rec_gen.errors import BundleError, ModelError
+from rec_gen.manifest import read_manifest
 from serving.config import ServeConfig
 from serving.engine import MortalEngine
 from serving.errors import EngineDownError

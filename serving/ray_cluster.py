@@ -12,8 +12,8 @@ from prometheus_client.metrics_core import Metric
 from ray import serve
 from ray.serve.config import AutoscalingConfig, HTTPOptions
 
-from rec_gen.bundle import read_manifest
 from rec_gen.errors import ModelError
+from rec_gen.manifest import read_manifest
 from serving.app import create_app
 from serving.config import RayConfig, ServeConfig
 from serving.garbage import spare_what_is_loaded

@@ -7,8 +7,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from rec_gen.bundle import Manifest
 from rec_gen.errors import ConfigError, MissingPackageError
+from rec_gen.manifest import Manifest
 from rec_gen.privacy import Privacy
 from training.processes import count, shards_states
 from training.recipe import Recipe

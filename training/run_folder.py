@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rec_gen.bundle import MANIFEST, Manifest
 from rec_gen.config import flat
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
+from rec_gen.manifest import MANIFEST, Manifest
 from training.processes import count
 
 BUNDLE, CHECKPOINTS, LOGS, RUN = "bundle", "checkpoints", "logs", "run.json"

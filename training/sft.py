@@ -16,10 +16,11 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 from trl import SFTConfig
 
-from rec_gen.bundle import Bundle, Manifest
+from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
+from rec_gen.manifest import Manifest
 from rec_gen.models import Dtype
 from rec_gen.prior import Prior
 from rec_gen.templates import Template

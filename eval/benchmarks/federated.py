@@ -26,13 +26,13 @@ from eval.intervals import Interval, mean_intervals
 from eval.lists import RankedLists
 from eval.ranking import rank_baselines, rank_recommender
 from eval.significance import Comparison, compare
-from rec_gen.bundle import Manifest, read_manifest
 from rec_gen.cli.common import Command
 from rec_gen.data.config import DataConfig
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.data.prepare import load_dataset
 from rec_gen.errors import RecGenError
 from rec_gen.files import new_folder, write_text
+from rec_gen.manifest import Manifest, read_manifest
 from rec_gen.metrics import Floats, ndcg, recall
 from rec_gen.versions import machine
 

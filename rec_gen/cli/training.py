@@ -43,8 +43,8 @@ def train(
     """
     if max_minutes is not None:
         overrides = [*overrides, f"train.max_minutes={max_minutes}"]
-    from rec_gen.bundle import read_manifest
     from rec_gen.data.prepare import load_dataset
+    from rec_gen.manifest import read_manifest
     from training.processes import is_main, join, main_first
     from training.setup import weights_type
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from rec_gen.bundle import Manifest
 from rec_gen.config import flat
 from rec_gen.errors import ConfigError
 from rec_gen.files import file_sha256, write_text
+from rec_gen.manifest import Manifest
 from serving.batch.config import BatchConfig
 from serving.batch.input import Users
 from serving.batch.parts import ANY_FAILED, Part, cut, missing

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
-from rec_gen.bundle import Manifest
 from rec_gen.domains import CATALOG
 from rec_gen.files import new_file
+from rec_gen.manifest import Manifest
 
 DIGITS = 12
 """Of a digest, in the answers."""

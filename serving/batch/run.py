@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rec_gen.bundle import read_manifest
 from rec_gen.errors import RecGenError
+from rec_gen.manifest import read_manifest
 from serving.batch.config import BatchConfig
 from serving.batch.input import Users
 from serving.batch.job import Job, open_job

@@ -7,8 +7,9 @@ import torch
 from opacus.accountants import RDPAccountant
 from scipy.stats import norm
 
-from rec_gen.bundle import Bundle, Manifest, read_manifest
+from rec_gen.bundle import Bundle
 from rec_gen.errors import ConfigError
+from rec_gen.manifest import Manifest, read_manifest
 from rec_gen.privacy import Privacy
 from rec_gen.templates import Template
 from tests.toy import tiny_base, toy_dataset, toy_recipe
