@@ -24,7 +24,7 @@ from training.refine import refine
 from training.refine_config import RefineConfig
 from training.run_folder import CHECKPOINTS
 from training.setup import prepare_materials
-from training.sft import _bundle, sft_trainer, train
+from training.sft import untrained_bundle, sft_trainer, train
 
 PRIVATE = {"epsilon": 1.0}
 BUDGET = Privacy(
@@ -37,7 +37,7 @@ def make_trainer(recipe: Recipe, folder: Path) -> PrivateTrainer:
     dataset = toy_dataset()
     template = Template.load(recipe.prompt.template)
     materials = prepare_materials(recipe, dataset, template)
-    bundle = _bundle(recipe, dataset, template, materials)
+    bundle = untrained_bundle(recipe, dataset, template, materials)
     held = validation_examples(dataset, recipe.validation, recipe.seed)
     trainer = sft_trainer(recipe, dataset, bundle, folder, held, materials.new_tokens)
     assert isinstance(trainer, PrivateTrainer)
@@ -148,7 +148,7 @@ def test_one_row_a_user_whatever_the_length() -> None:
         recipe = toy_recipe(prompt={"max_tokens": 20}, privacy=privacy)
         template = Template.load(recipe.prompt.template)
         materials = prepare_materials(recipe, dataset, template)
-        bundle = _bundle(recipe, dataset, template, materials)
+        bundle = untrained_bundle(recipe, dataset, template, materials)
         rows[privacy is None] = training_rows(recipe, dataset, bundle)
     assert len(rows[True]) > len(rows[False]) == len(dataset.users)
     assert all(row in rows[True] for row in rows[False])
