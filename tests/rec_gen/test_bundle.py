@@ -136,8 +136,8 @@ def test_names_the_changed_items(bundle: Path, change: object, difference: str) 
 def test_a_bundle_of_before_some_fields_loads_and_says_what_it_lacks(bundle: Path) -> None:
     file = bundle / "manifest.json"
     table = json.loads(file.read_text())
-    later = ("calibration", "score", "refinements", "compressions", "semantic_ids")
-    for field in (*later, "task_templates", "domains"):
+    later = ("calibration", "score", "refinements", "compressions", "semantic_ids", "privacy")
+    for field in (*later, "federation", "task_templates", "domains"):
         del table[field]
     del table["prompt"]["images"]
     sealed = {name: value for name, value in table.items() if name != "digest"}
