@@ -84,7 +84,9 @@ def forget(
     if bundles and not data:
         raise ConfigError("forget: --bundles are judged by their data: name it with --data")
     from rec_gen.masking import pseudonym, read_user_key
+    from rec_gen.traces import refuse_absent
 
+    refuse_absent(bundles)
     told, ids = _Told(user, dry_run=dry_run), {user}
     if user_key is not None:
         ids.add(pseudonym(user, read_user_key(user_key)))

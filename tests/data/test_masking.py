@@ -45,11 +45,18 @@ def test_texts_of_users_are_masked_and_counted(tmp_path: Path) -> None:
 
 
 def test_titles_are_masked_on_request_only(tmp_path: Path) -> None:
-    kept = prepare(shop(tmp_path, items=ITEMS, mask={}), tmp_path / "kept")
+    kept = prepare(shop(tmp_path, items=ITEMS, users=PEOPLE, mask={}), tmp_path / "kept")
     assert kept.catalog.titles == ["Anvil", "Mail me@shop.example", "10.0.0.1"]
     masked = prepare(shop(tmp_path, items=ITEMS, mask={"items": ["title"]}), tmp_path / "masked")
     assert masked.catalog.titles == ["Anvil", "Mail [email-address]", "[ip-address]"]
     assert kept.fingerprint != masked.fingerprint
+
+
+def test_a_mask_without_any_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"mask: the users have no text: name columns in mask\.it"
+    ):
+        prepare(shop(tmp_path, mask={}), tmp_path / "out")
 
 
 def test_lists_of_texts_keep_their_shape(tmp_path: Path) -> None:

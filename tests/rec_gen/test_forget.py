@@ -150,6 +150,7 @@ def test_keys_of_the_user_are_revoked(tmp_path: Path) -> None:
     [
         ((), "forget: say where: --data, --store, --keys or --batch"),
         (("--keys", "k", "--bundles", "runs"), "forget: --bundles are judged by their data"),
+        (("--data", "d", "--bundles", "no"), "no: there is no such folder to look for bundles in"),
         (("--data", "movielens-100k"), "movielens-100k: is a named data set, whose files stay"),
         (("--store", "sqlite:///no/such.db"), "sqlite:///no/such.db: there is no such file"),
     ],
