@@ -25,7 +25,8 @@ from rec_gen.cli.common import Command
 from rec_gen.data.config import DataConfig, SourceName
 from rec_gen.data.prepare import load_dataset
 from rec_gen.files import write_text
-from rec_gen.masking import Masker, Masking, surest
+from rec_gen.masking import Masker, Masking
+from rec_gen.recognizers import surest
 from rec_gen.versions import machine
 
 TITLES = ("movielens-1m", "amazon2014-beauty", "minionerec-industrial", "opendialkg")

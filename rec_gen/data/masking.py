@@ -13,7 +13,8 @@ from rec_gen.catalog import Catalog
 from rec_gen.data.config import DataMasking
 from rec_gen.data.tables import Tables
 from rec_gen.errors import ConfigError
-from rec_gen.masking import Masker, pseudonym, read_user_key
+from rec_gen.masking import Masker
+from rec_gen.pseudonyms import pseudonym, read_user_key
 
 Findings = dict[str, dict[str, int]]
 """How much was masked, by column, such as `users.reply`, and by kind."""

@@ -8,7 +8,7 @@ import pytest
 from rec_gen.data.dataset import Dataset
 from rec_gen.data.prepare import cached_folder, load_dataset, prepare, summarize
 from rec_gen.errors import ConfigError
-from rec_gen.masking import pseudonym
+from rec_gen.pseudonyms import pseudonym
 from tests.data.shop import shop
 
 PEOPLE = "user,city,note\nu,Ulm,call +49 30 901820\nv,Rome,ann@example.com or bob@example.com\n"

@@ -10,7 +10,7 @@ from rec_gen.bundle import Compression, Manifest, Refinement
 from rec_gen.data.dataset import Dataset
 from rec_gen.data.prepare import cached_folder, prepare
 from rec_gen.errors import BundleError
-from rec_gen.masking import pseudonym
+from rec_gen.pseudonyms import pseudonym
 from rec_gen.testing import random_bundle
 from rec_gen.traces import find_traces
 from serving.keys import KeyFile, create_key
