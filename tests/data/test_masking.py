@@ -1,13 +1,17 @@
 """Tables are masked before they are split and stored, and only where that is asked for."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from rec_gen.data.config import DataMasking
 from rec_gen.data.dataset import Dataset
 from rec_gen.data.prepare import cached_folder, load_dataset, prepare, summarize
 from rec_gen.errors import ConfigError
+from rec_gen.masking import PLACEHOLDERS
 from rec_gen.pseudonyms import pseudonym
 from tests.data.shop import shop
 
@@ -106,3 +110,13 @@ def test_what_cannot_be_masked_is_told(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         prepare(shop(tmp_path, users=PEOPLE, mask=mask), tmp_path / "out")
+
+
+def test_the_page_shows_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "personal-data.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    table = tomllib.loads(re.sub(r"^# ", "", block, flags=re.MULTILINE))
+    assert set(DataMasking.model_validate(table["mask"]).model_fields_set) == set(
+        DataMasking.model_fields
+    )
+    assert all(f"| `{kind}` | `{text}` |" in page for kind, text in PLACEHOLDERS.items())
