@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ from rec_gen.versions import machine
 TITLES = ("movielens-1m", "amazon2014-beauty", "minionerec-industrial", "opendialkg")
 SEED = 1
 """Seed 0 was looked at while patterns were chosen."""
+LIBRARIES = ("presidio-analyzer", "presidio-anonymizer", "phonenumbers")
 TIMED = 1000
 """Texts of each list whose masking is timed."""
 Found = tuple[str, int, int]
@@ -213,9 +215,9 @@ def main(json_path: Path | None, each: int, most: int, names: Sequence[str], see
     if json_path:
         figures = {"seed": seed, "found": found, "microseconds": times}
         data = {texts.name: texts.fingerprint for texts in real}
-        write_text(
-            json_path, json.dumps({"figures": figures, "data": data} | machine(), indent=2) + "\n"
-        )
+        libraries = {name: version(name) for name in LIBRARIES}
+        record = {"figures": figures, "data": data, "libraries": libraries} | machine()
+        write_text(json_path, json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":
