@@ -45,9 +45,7 @@ def find_traces(
     Raises:
         BundleError: A folder is not there.
     """
-    for folder in folders:
-        if not folder.is_dir():
-            raise BundleError(f"{folder}: there is no such folder to look for bundles in")
+    refuse_absent(folders)
     files = sorted({file for folder in folders for file in folder.rglob(MANIFEST)})
     bundles, traces = dict[Path, Manifest](), dict[Path, Trace]()
     for file in filter(_is_ours, files):
@@ -72,6 +70,17 @@ def find_traces(
             reason = "its checkpoints were trained on data that held the user"
             traces[file.parent] = Trace(file.parent, reason, "delete them, or train with --restart")
     return sorted(traces.values(), key=lambda trace: trace.folder)
+
+
+def refuse_absent(folders: Collection[Path]) -> None:
+    """Refuse to look for bundles where there is no folder.
+
+    Raises:
+        BundleError: One is not there.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise BundleError(f"{folder}: there is no such folder to look for bundles in")
 
 
 def _traced(

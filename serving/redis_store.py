@@ -90,15 +90,17 @@ class RedisStore:
         async with self._errors():
             await self._rewritten()
             await self._redis.bgrewriteaof()
-            await self._rewritten()
+            status = await self._rewritten()
+        if status != "ok":
+            raise StoreError("redis could not write its append-only file anew: see its log")
 
-    async def _rewritten(self) -> None:
-        """Wait until the append-only file is not being written anew."""
+    async def _rewritten(self) -> str:
+        """Wait until the append-only file is not being written anew; how that ended."""
         running = ("aof_rewrite_in_progress", "aof_rewrite_scheduled")
         while True:
             said = await self._redis.info("persistence")
             if not any(said[name] for name in running):
-                return
+                return str(said["aof_last_bgrewrite_status"])
             await asyncio.sleep(0.05)
 
     async def change_catalog(self, changes: Sequence[Change]) -> int:

@@ -83,8 +83,10 @@ def forget(
         raise ConfigError("forget: say where: --data, --store, --keys or --batch")
     if bundles and not data:
         raise ConfigError("forget: --bundles are judged by their data: name it with --data")
-    from rec_gen.masking import pseudonym, read_user_key
+    from rec_gen.pseudonyms import pseudonym, read_user_key
+    from rec_gen.traces import refuse_absent
 
+    refuse_absent(bundles)
     told, ids = _Told(user, dry_run=dry_run), {user}
     if user_key is not None:
         ids.add(pseudonym(user, read_user_key(user_key)))
@@ -108,7 +110,7 @@ def _from_data(place: str, user: str, ids: set[str], told: _Told, dry_run: bool)
     """
     from rec_gen.data.forgetting import Forgotten, forget_user, leftovers, own_rows
     from rec_gen.data.prepare import cached_folder
-    from rec_gen.masking import pseudonym, read_user_key
+    from rec_gen.pseudonyms import pseudonym, read_user_key
 
     config = data_config(place, ())
     if config.source:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from filelock import FileLock
 
 from rec_gen.data.config import DataConfig
 from rec_gen.data.dataset import INTERACTIONS, ITEMS, MANIFEST, SPLITS, USERS, Dataset
@@ -53,6 +54,14 @@ def forget_user(folder: Path, ids: Collection[str], *, dry_run: bool = False) ->
     Raises:
         DataError: The folder is not what was prepared, holds other files, or nobody else.
     """
+    if not dry_run:
+        place = folder.resolve()
+        with FileLock(place.with_name(f".{place.name}.lock")):  # of two users none comes back
+            return _forget(folder, ids, dry_run=False)
+    return _forget(folder, ids, dry_run=True)
+
+
+def _forget(folder: Path, ids: Collection[str], *, dry_run: bool) -> Forgotten:
     dataset = Dataset.load(folder)
     told = dataset.manifest.get("forgotten", {"users": 0, "fingerprints": []})
     former, before = tuple(told["fingerprints"]), dataset.fingerprint

@@ -13,7 +13,8 @@ from rec_gen.catalog import Catalog
 from rec_gen.data.config import DataMasking
 from rec_gen.data.tables import Tables
 from rec_gen.errors import ConfigError
-from rec_gen.masking import Masker, pseudonym, read_user_key
+from rec_gen.masking import Masker
+from rec_gen.pseudonyms import pseudonym, read_user_key
 
 Findings = dict[str, dict[str, int]]
 """How much was masked, by column, such as `users.reply`, and by kind."""
@@ -24,8 +25,8 @@ def mask_tables(tables: Tables, config: DataMasking) -> tuple[Tables, Findings]:
 
     Raises:
         MissingPackageError: Presidio is not installed.
-        ConfigError: A column is missing or holds no text, or the key or the model of names cannot
-            be read.
+        ConfigError: A column is missing or holds no text, there is no text at all, or the key or
+            the model of names cannot be read.
     """
     if config.user_key is not None:
         tables = _with_pseudonyms(tables, config.user_key)
@@ -34,7 +35,11 @@ def mask_tables(tables: Tables, config: DataMasking) -> tuple[Tables, Findings]:
     if columns is None:
         columns = () if users is None else _text_columns(users)
     if not columns and not config.items:
-        return tables, {}
+        if config.user_key is not None:
+            return tables, {}
+        raise ConfigError(
+            "mask: the users have no text: name columns in mask.items, or leave it out"
+        )
     masker, found = Masker(config), dict[str, dict[str, int]]()
     items = _masked(items, config.items, "items", masker, found)
     if columns:

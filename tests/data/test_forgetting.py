@@ -1,5 +1,6 @@
 """A forgotten user is nowhere in prepared data, and all others are as they were."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -60,6 +61,16 @@ def test_others_are_as_they_were_and_twice_is_once(
     expected = before.frame.filter(~pl.col("user").is_in(list(names)))
     assert after.frame.equals(expected)
     assert after.manifest["forgotten"]["users"] == len(names) == len(found.former)
+
+
+def test_several_are_forgotten_at_once(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "toy")
+    users = [f"u{number}" for number in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda user: forget_user(folder, [user]), users))
+    assert [one.interactions for one in found] == [9] * 8
+    assert set(Dataset.load(folder).users).isdisjoint(users)
+    assert leftovers(folder) == []
 
 
 def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:

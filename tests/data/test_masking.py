@@ -1,14 +1,18 @@
 """Tables are masked before they are split and stored, and only where that is asked for."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from rec_gen.data.config import DataMasking
 from rec_gen.data.dataset import Dataset
 from rec_gen.data.prepare import cached_folder, load_dataset, prepare, summarize
 from rec_gen.errors import ConfigError
-from rec_gen.masking import pseudonym
+from rec_gen.masking import PLACEHOLDERS
+from rec_gen.pseudonyms import pseudonym
 from tests.data.shop import shop
 
 PEOPLE = "user,city,note\nu,Ulm,call +49 30 901820\nv,Rome,ann@example.com or bob@example.com\n"
@@ -45,11 +49,18 @@ def test_texts_of_users_are_masked_and_counted(tmp_path: Path) -> None:
 
 
 def test_titles_are_masked_on_request_only(tmp_path: Path) -> None:
-    kept = prepare(shop(tmp_path, items=ITEMS, mask={}), tmp_path / "kept")
+    kept = prepare(shop(tmp_path, items=ITEMS, users=PEOPLE, mask={}), tmp_path / "kept")
     assert kept.catalog.titles == ["Anvil", "Mail me@shop.example", "10.0.0.1"]
     masked = prepare(shop(tmp_path, items=ITEMS, mask={"items": ["title"]}), tmp_path / "masked")
     assert masked.catalog.titles == ["Anvil", "Mail [email-address]", "[ip-address]"]
     assert kept.fingerprint != masked.fingerprint
+
+
+def test_a_mask_without_any_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"mask: the users have no text: name columns in mask\.it"
+    ):
+        prepare(shop(tmp_path, mask={}), tmp_path / "out")
 
 
 def test_lists_of_texts_keep_their_shape(tmp_path: Path) -> None:
@@ -99,3 +110,13 @@ def test_what_cannot_be_masked_is_told(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         prepare(shop(tmp_path, users=PEOPLE, mask=mask), tmp_path / "out")
+
+
+def test_the_page_shows_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "personal-data.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    table = tomllib.loads(re.sub(r"^# ", "", block, flags=re.MULTILINE))
+    assert set(DataMasking.model_validate(table["mask"]).model_fields_set) == set(
+        DataMasking.model_fields
+    )
+    assert all(f"| `{kind}` | `{text}` |" in page for kind, text in PLACEHOLDERS.items())

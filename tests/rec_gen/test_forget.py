@@ -10,7 +10,7 @@ from rec_gen.data.dataset import Dataset
 from rec_gen.data.prepare import cached_folder, prepare
 from rec_gen.errors import BundleError
 from rec_gen.manifest import Manifest
-from rec_gen.masking import pseudonym
+from rec_gen.pseudonyms import pseudonym
 from rec_gen.stages import Compression, Refinement
 from rec_gen.testing import random_bundle
 from rec_gen.traces import find_traces
@@ -151,6 +151,7 @@ def test_keys_of_the_user_are_revoked(tmp_path: Path) -> None:
     [
         ((), "forget: say where: --data, --store, --keys or --batch"),
         (("--keys", "k", "--bundles", "runs"), "forget: --bundles are judged by their data"),
+        (("--data", "d", "--bundles", "no"), "no: there is no such folder to look for bundles in"),
         (("--data", "movielens-100k"), "movielens-100k: is a named data set, whose files stay"),
         (("--store", "sqlite:///no/such.db"), "sqlite:///no/such.db: there is no such file"),
     ],

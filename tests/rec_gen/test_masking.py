@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from eval.benchmarks.masking_cases import FORMS, cases
 from rec_gen.errors import ConfigError
-from rec_gen.masking import PLACEHOLDERS, Masker, Masking, pseudonym
+from rec_gen.masking import PLACEHOLDERS, Masker, Masking
+from rec_gen.pseudonyms import pseudonym
 from rec_gen.testing import tiny_tokenizer
 from rec_gen.text import TextEncoder, clean_words
 
