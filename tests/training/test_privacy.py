@@ -24,7 +24,7 @@ from training.refine import refine
 from training.refine_config import RefineConfig
 from training.run_folder import CHECKPOINTS
 from training.setup import prepare_materials
-from training.sft import untrained_bundle, sft_trainer, train
+from training.sft import sft_trainer, train, untrained_bundle
 
 PRIVATE = {"epsilon": 1.0}
 BUDGET = Privacy(
