@@ -70,12 +70,13 @@ def open_image(path: Path) -> tuple["Image", bytes]:
         width, height = image.size
         if width * height > PIXELS:
             raise DataError(
-                f"image '{path.name}' has {width} x {height} pixels, more than {PIXELS}: make it smaller"
+                f"image '{path.name}' has {width} x {height} pixels, more than {PIXELS}: make it "
+                "smaller"
             )
         upright = ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"image '{path.name}' cannot be read ({first_line(error)}): give a whole file of the formats "
-            f"{', '.join(FORMATS)}"
+            f"image '{path.name}' cannot be read ({first_line(error)}): give a whole file of the "
+            f"formats {', '.join(FORMATS)}"
         ) from error
     return upright, blake2b(data, digest_size=8).digest()

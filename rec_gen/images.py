@@ -169,8 +169,8 @@ class ImageReader:
         places = int((inputs["input_ids"] == self._token).sum())
         if len(features) != places:
             raise ModelError(
-                f"image '{shown.path.name}': the model makes {len(features)} features of it and its "
-                f"processor {places} tokens: use the processor of this model"
+                f"image '{shown.path.name}': the model makes {len(features)} features of it and "
+                f"its processor {places} tokens: use the processor of this model"
             )
         return features
 
