@@ -56,7 +56,7 @@ def recipe_of(folder: Path, base: str, **model: object) -> Recipe:
     )
 
 
-@pytest.mark.parametrize("adapter", ["none", "lora"])
+@pytest.mark.parametrize("adapter", ["none", pytest.param("lora", marks=pytest.mark.slow)])
 def test_a_bundle_ranks_as_in_training_and_sees_what_it_saw(adapter: str, tmp_path: Path) -> None:
     dataset = pictured(tmp_path)
     processor, model = tiny_image_model()
