@@ -38,9 +38,13 @@ def find_image(folder: Path, name: object) -> Path:
         path = (folder / name).resolve(strict=True)
         inside, size = path.is_relative_to(folder.resolve()) and path.is_file(), path.stat().st_size
     except (OSError, ValueError) as error:
-        raise DataError(f"image '{name}' cannot be found in {folder}: put it there") from error
+        raise DataError(
+            f"image '{name}' cannot be found in the folder of prompt.images: put it there"
+        ) from error
     if not inside:
-        raise DataError(f"image '{name}' is no file inside {folder}: put it there")
+        raise DataError(
+            f"image '{name}' is no file inside the folder of prompt.images: put it there"
+        )
     if size > BYTES:
         raise DataError(f"image '{name}' has {size} bytes, more than {BYTES}: make it smaller")
     return path
@@ -66,12 +70,13 @@ def open_image(path: Path) -> tuple["Image", bytes]:
         width, height = image.size
         if width * height > PIXELS:
             raise DataError(
-                f"image {path} has {width} x {height} pixels, more than {PIXELS}: make it smaller"
+                f"image '{path.name}' has {width} x {height} pixels, more than {PIXELS}: make it "
+                "smaller"
             )
         upright = ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"image {path} cannot be read ({first_line(error)}): give a whole file of the formats "
-            f"{', '.join(FORMATS)}"
+            f"image '{path.name}' cannot be read ({first_line(error)}): give a whole file of the "
+            f"formats {', '.join(FORMATS)}"
         ) from error
     return upright, blake2b(data, digest_size=8).digest()

@@ -46,14 +46,14 @@ class _Shown:
 class ImageReader:
     """Makes token ids of images, and lets a model see what they stand for.
 
-    Args:
+    Attributes:
         processor: The model's own, from transformers.
         folder: Where the images lie.
     """
 
     def __init__(self, processor: "ProcessorMixin", folder: Path) -> None:
         self.processor = processor
-        self._folder = folder
+        self.folder = folder
         self._token = int(processor.image_token_id)
         self._shown: dict[int, _Shown] = {}
         self._tokens = lru_cache(maxsize=1 << 14)(self._tokenize)
@@ -67,7 +67,7 @@ class ImageReader:
         Raises:
             DataError: The image cannot be read.
         """
-        path = find_image(self._folder, name)
+        path = find_image(self.folder, name)
         stat = path.stat()
         ids: list[int] = self._tokens(path, stat.st_mtime_ns, stat.st_size).tolist()
         return ids
@@ -134,12 +134,14 @@ class ImageReader:
         tokens = np.array(self._process(image)["input_ids"][0].tolist(), dtype=np.int64)
         places = np.flatnonzero(tokens == self._token)
         if not 0 < len(places) < 1 << _PLACES:
-            raise DataError(f"image {path}: the model's processor makes {len(places)} tokens of it")
+            raise DataError(
+                f"image '{path.name}': the model's processor makes {len(places)} tokens of it"
+            )
         key = int.from_bytes(digest, "big") >> (64 - 62 + _PLACES)
         tokens[places] = FIRST + (key << _PLACES) + np.arange(len(places))
         shown = _Shown(path, digest, int(places[0]), len(tokens))
         if self._shown.get(key, shown).digest != digest:
-            raise DataError(f"image {path}: its digest begins as another's: save it anew")
+            raise DataError(f"image '{path.name}': its digest begins as another's: save it anew")
         self._shown[key] = shown
         return tokens
 
@@ -167,8 +169,8 @@ class ImageReader:
         places = int((inputs["input_ids"] == self._token).sum())
         if len(features) != places:
             raise ModelError(
-                f"image {shown.path}: the model makes {len(features)} features of it and its "
-                f"processor {places} tokens: use the processor of this model"
+                f"image '{shown.path.name}': the model makes {len(features)} features of it and "
+                f"its processor {places} tokens: use the processor of this model"
             )
         return features
 
@@ -178,7 +180,7 @@ def image_ids(images: ImageReader | None, item: Item, template: str) -> list[int
 
     Args:
         images: What reads images, if anything does.
-        item: Its column `image` names the file.
+        item: Its column `image_file` names the file, or else its column `image`.
         template: The template that shows it, for errors.
 
     Raises:
@@ -187,7 +189,7 @@ def image_ids(images: ImageReader | None, item: Item, template: str) -> list[int
     if images is None:
         raise PromptError(f"template '{template}' shows images: name their folder as prompt.images")
     try:
-        return images.ids(item.fields.get("image"))
+        return images.ids(item.fields.get("image_file") or item.fields.get("image"))
     except DataError as error:
         raise PromptError(f"item '{item.id}': {error}") from error
 
@@ -195,5 +197,5 @@ def image_ids(images: ImageReader | None, item: Item, template: str) -> list[int
 def _reopen(shown: _Shown) -> Any:
     image, digest = open_image(shown.path)
     if digest != shown.digest:
-        raise DataError(f"image {shown.path} was changed after it was read: ask again")
+        raise DataError(f"image '{shown.path.name}' was changed after it was read: ask again")
     return image

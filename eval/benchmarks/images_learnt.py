@@ -1,4 +1,4 @@
-"""Whether training sees images: people walk around a ring of items that a prompt shows and names not.
+"""Whether training sees images: people walk around a ring of items that prompts show, unnamed.
 
 The same model is trained twice by `recgen train`, once with an image of its own for each item and
 once with one image for all, which tells nothing. Both are evaluated on the test split.

@@ -34,19 +34,21 @@ def mechanics(kind: str, scene: Scene, seed: int) -> dict[str, float]:
     bundle = random_image_bundle(scene.catalog, scene.folder, scene.template, kind, seed)
     recommender = Recommender(bundle)
     plain = tiny_image_model(kind, seed)[1]
-    counts = dict.fromkeys(("invalid", "scores_changed", "lists_changed", "others_changed"), 0)
+    counts = dict.fromkeys(
+        ("invalid_answers", "scores_changed", "lists_changed", "others_changed"), 0
+    )
     largest = 0.0
     for history in track(scene.histories, kind, console=Console(stderr=True)):
         (answer,) = recommender.recommend([history], K)
-        counts["invalid"] += invalid(answer, history, scene)
-        largest = max(largest, abs(answer[0].score - own_score(plain, bundle, history, answer)))
+        counts["invalid_answers"] += invalid(answer, history, scene)
+        own = own_score(plain, bundle, scene, history, answer)
+        largest = max(largest, abs(answer[0].score - own))
         seen, unseen = history[-1], answer[0].item.id
         after = with_spare(recommender, seen, history)
         counts["scores_changed"] += moved(answer, after) > CHANGED
         counts["lists_changed"] += names(after) != names(answer)
         counts["others_changed"] += moved(answer, with_spare(recommender, unseen, history)) > 0
-    images = bundle.images
-    assert images is not None
+    images: Any = bundle.images
     return {
         "requests": len(scene.histories),
         **counts,
@@ -55,10 +57,11 @@ def mechanics(kind: str, scene: Scene, seed: int) -> dict[str, float]:
     }
 
 
-def invalid(answer: Answer, history: list[str], scene: Scene) -> int:
-    """Items of an answer that are not in the catalog, were seen, or stand twice, and gaps in it."""
+def invalid(answer: Answer, history: list[str], scene: Scene) -> bool:
+    """Whether an answer is anything but so many different items of the catalog, none seen."""
     found = set(names(answer)).intersection(scene.catalog.positions).difference(history)
-    return max(K, len(answer)) - len(found)
+    expected = min(K, len(scene.catalog) - len(history))
+    return not len(found) == len(answer) == expected
 
 
 def names(answer: Answer) -> list[str]:
@@ -84,21 +87,21 @@ def with_spare(recommender: Recommender, item: str, history: list[str]) -> Answe
 
 
 @torch.inference_mode()
-def own_score(model: Any, bundle: Bundle, history: list[str], answer: Answer) -> float:
-    """The log-probability of the first item by `model(**processor(...))`, in one pass."""
-    assert bundle.images is not None
-    processor, catalog = bundle.images.processor, bundle.catalog
-    prompt = bundle.renderer().render([catalog.position(item) for item in history])
-    files = [catalog[catalog.position(item)].fields["image"] for item in history]
-    folder = bundle.manifest.prompt.images
-    assert folder is not None
-    inputs = processor(
-        text=prompt.text.replace("[image]", processor.image_token),
-        images=[open_image(folder / file)[0] for file in files],
+def own_score(
+    model: Any, bundle: Bundle, scene: Scene, history: list[str], answer: Answer
+) -> float:
+    """The log-probability of an answer's first item by `model(**processor(...))`, in one pass."""
+    images: Any = bundle.images
+    positions = [scene.catalog.position(item) for item in history]
+    prompt = bundle.renderer().render(positions)
+    files = [scene.catalog[position].fields["image"] for position in positions]
+    inputs = images.processor(
+        text=prompt.text.replace("[image]", images.processor.image_token),
+        images=[open_image(scene.folder / file)[0] for file in files],
         add_special_tokens=False,
         return_tensors="pt",
     )
-    position = catalog.position(answer[0].item.id)
+    position = scene.catalog.position(answer[0].item.id)
     item = torch.from_numpy(bundle.spellings.tokens[position]).long()
     ids = torch.cat([inputs["input_ids"][0], item])[None]
     logits = model(**{**inputs, "input_ids": ids, "attention_mask": torch.ones_like(ids)}).logits
@@ -120,14 +123,14 @@ def vllm_agreement(scene: Scene, folder: Path, seed: int) -> dict[str, float]:
         max_model_len=1024,
         limit_mm_per_prompt={"image": 10},
     )
-    assert bundle.images is not None
-    engine = VLLMRuntime.offline(llm, prompt_of=bundle.images.vllm_prompt)
+    images: Any = bundle.images
+    engine = VLLMRuntime.offline(llm, prompt_of=images.vllm_prompt)
     mine = Recommender(bundle).recommend(scene.histories, K)
     theirs = Recommender(bundle, engine).recommend(scene.histories, K)
     pairs = list(zip(mine, theirs, strict=True))
     return {
         "vllm_requests": len(pairs),
-        "vllm_invalid": sum(
+        "vllm_invalid_answers": sum(
             invalid(answer, history, scene)
             for answer, history in zip(theirs, scene.histories, strict=True)
         ),

@@ -14,10 +14,10 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 const WORDS = 40;
-const IMAGE = "image";
+const IMAGE = "image", IMAGES = [IMAGE, "image_file"];
 
-/** An item's columns but that of its image. */
-export const columns = ({ fields }) => Object.entries(fields).filter(([name]) => name !== IMAGE);
+/** An item's columns but those of its image. */
+export const columns = ({ fields }) => Object.entries(fields).filter(([name]) => !IMAGES.includes(name));
 
 /** A box for an item's image, where its catalog has any; it keeps its size whatever becomes of that. */
 export function picture(item) {

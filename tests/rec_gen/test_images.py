@@ -1,7 +1,13 @@
 """Images in prompts: their tokens, what a model sees in them, and what is refused."""
 
 import io
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +15,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from rec_gen.bundle import Bundle
@@ -17,10 +25,12 @@ from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.transformers_runtime import TransformersRuntime
 from rec_gen.errors import DataError, ModelError, PromptError
 from rec_gen.image_files import find_image, open_image
-from rec_gen.images import FIRST, IMAGE_MODELS, ImageReader
+from rec_gen.images import FIRST, ImageReader
+from rec_gen.lint import lint
 from rec_gen.recommender import Recommender
 from rec_gen.templates import Template
 from rec_gen.testing import (
+    SIDE,
     brute_force,
     random_bundle,
     random_image_bundle,
@@ -28,6 +38,8 @@ from rec_gen.testing import (
     tiny_model,
 )
 
+ROOT = Path(__file__).parents[2]
+needs_vllm = pytest.mark.skipif(find_spec("vllm") is None, reason="vllm is not installed")
 ITEMS = 6
 TEXT = """{#
 task: next_item
@@ -75,12 +87,19 @@ def log_probs(model: Any, ids: list[int]) -> torch.Tensor:
     return session.table(state, tokens)[0] - session.normalizers(state)[0]
 
 
-@pytest.mark.parametrize("kind", IMAGE_MODELS)
-def test_the_search_sees_what_the_model_does_of_its_processor(kind: str, covers: Path) -> None:
+@pytest.mark.parametrize(("kind", "tiles"), [("idefics3", 1), ("idefics3", 4), ("llava", 1)])
+def test_the_search_sees_what_the_model_does_of_its_processor(
+    kind: str, tiles: int, covers: Path
+) -> None:
     bundle = random_image_bundle(catalog(), covers, TEMPLATE, kind)
     assert bundle.images is not None
-    prompt = bundle.renderer().render([3, 5, 3])
     processor = bundle.images.processor
+    if tiles > 1:
+        processor.image_processor.do_image_splitting = True
+        processor.image_processor.size = {"longest_edge": 2 * SIDE}
+    prompt = bundle.renderer().render([3, 5, 3])
+    seen = sum(token >= FIRST for token in prompt.ids)
+    assert seen == 3 * {"llava": 16, "idefics3": 4 * (tiles + (tiles > 1))}[kind]
     text = prompt.text.replace("[image]", processor.image_token)
     # the titles say "<image>" too, which is text in a prompt and would be markup here
     plain = text.replace(" <image>", " <imaga>")
@@ -176,19 +195,63 @@ def test_other_models_read_no_images(covers: Path) -> None:
         ImageReader(processor, covers).show_to(tiny_model(20))
 
 
-def test_vllm_gets_one_token_for_each_image(covers: Path) -> None:
-    processor, _ = tiny_image_model()
-    reader = ImageReader(processor, covers)
-    token = processor.image_token_id
-    ids = [7, *reader.ids("1.png"), 8, 9, *reader.ids("2.png"), *reader.ids("1.png")]
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> ImageReader:
+    folder = tmp_path_factory.mktemp("covers")
+    for item in range(3):
+        noise(folder / f"{item}.png", item)
+    return ImageReader(tiny_image_model()[0], folder)
+
+
+@given(st.lists(st.integers(0, 200) | st.sampled_from(["0.png", "1.png", "2.png"]), max_size=12))
+def test_vllm_gets_one_token_for_each_image(reader: ImageReader, parts: list[Any]) -> None:
+    token = reader.processor.image_token_id
+    shown = [part for part in parts if isinstance(part, str)]
+    tokens = [[part] if isinstance(part, int) else reader.ids(part) for part in parts]
+    ids = list(chain(*tokens))
     prompt = reader.vllm_prompt(ids)
-    assert prompt["prompt_token_ids"] == [7, token, 8, 9, token, token]
-    assert [image.getpixel((0, 0)) for image in prompt["multi_modal_data"]["image"]] == [
-        Image.open(covers / f"{item}.png").getpixel((0, 0)) for item in (1, 2, 1)
+    assert prompt["prompt_token_ids"] == [p if isinstance(p, int) else token for p in parts]
+    images = prompt.get("multi_modal_data", {"image": []})["image"]
+    assert [image.tobytes() for image in images] == [
+        Image.open(reader.folder / name).tobytes() for name in shown
     ]
-    assert reader.vllm_prompt([7, 8]) == {"prompt_token_ids": [7, 8]}
+
+
+def test_vllm_gets_no_image_that_is_none(reader: ImageReader) -> None:
     with pytest.raises(ModelError, match="the prompt spells the token of an image"):
-        reader.vllm_prompt([7, token])
+        reader.vllm_prompt([7, reader.processor.image_token_id])
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_vllm_and_transformers_answer_alike(tmp_path: Path) -> None:
+    sizes = {"items": 15, "requests": 1, "vllm-requests": 4, "steps": 0, "rounds": 0}
+    options = [part for name, size in sizes.items() for part in (f"--{name}", str(size))]
+    file = ("--json", str(tmp_path / "f.json"))
+    command = [sys.executable, "-m", "eval.benchmarks.images", *options, *file]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures = json.loads((tmp_path / "f.json").read_text())["figures"]
+    assert (figures["vllm_requests"], figures["vllm_invalid_answers"]) == (4, 0)
+    assert figures["vllm_lists_that_differ"] == 0
+    assert figures["vllm_largest_difference"] < 1e-3
+
+
+def test_an_item_may_name_its_file_beside_its_address(covers: Path) -> None:
+    address = pl.lit("https://example.org/a.png").alias("image")
+    both = Catalog(catalog().frame.rename({"image": "image_file"}).with_columns(address))
+    guarded = Template.parse("covers", TEXT.replace("if item.image %", "if item.image_file %"))
+    one = random_image_bundle(both, covers, guarded).renderer().render([1, 2])
+    other = random_image_bundle(catalog(), covers, TEMPLATE).renderer().render([1, 2])
+    assert one.ids == other.ids
+
+
+def test_the_template_of_the_docs_is_clean(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "images.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```jinja\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (tmp_path / "shown.jinja").write_text(shown)
+    assert lint(str(tmp_path / "shown.jinja")).startswith("ok")
+    assert Template.load(str(tmp_path / "shown.jinja")).shows_images
 
 
 @pytest.mark.parametrize(
