@@ -88,7 +88,7 @@ def evaluate_fairness(
         curves=curves,
         chosen=chosen,
         merit=test.merit(),
-        systems={system: metric_intervals(each, users, seed) for system, each in values.items()},
+        measured={system: metric_intervals(each, users, seed) for system, each in values.items()},
         summaries={
             system: {name: summary(each, background) for name, summary in SUMMARIES.items()}
             for system, each in lists.items()
