@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
+import polars.selectors as cs
 
 from eval.background import Background
 from eval.exposure_curve import GRIDS, SEARCH, curve, strongest, ways_of
-from eval.fairness_measures import EXPOSURES, NDCG, FairnessMeasures
+from eval.fairness_measures import DEVIATION, EXPLAINED, EXPOSURES, NDCG, FairnessMeasures
 from eval.fairness_report import COUNTED, FAIRNESS_PROTOCOL, Fairness
 from eval.measures import SUMMARIES, comparisons, metric_intervals
 from eval.ranking import rank_baselines
@@ -22,6 +23,9 @@ from rec_gen.versions import machine
 if TYPE_CHECKING:
     from rec_gen.reasons import Reasons
     from rec_gen.recommender import Recommender
+
+OF_USERS = (NDCG, EXPOSURES["tail"], DEVIATION, EXPLAINED)
+"""What groups of users are compared in."""
 
 
 def evaluate_fairness(
@@ -69,7 +73,10 @@ def evaluate_fairness(
     lists |= rank_baselines(COUNTED, dataset, background.examples, exclude_seen, seed)
     values = {system: test.values(each) for system, each in lists.items()}
     controlled = {system: values[system] for system in (MODEL, *ways)}
-    few = {system: values[system] for system in (MODEL, SEARCH, MarkovKNN.name)}
+    few = {
+        system: values[system].select(cs.by_name(*OF_USERS, require_all=False))
+        for system in (MODEL, SEARCH, MarkovKNN.name)
+    }
     return Fairness(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -81,7 +88,7 @@ def evaluate_fairness(
         curves=curves,
         chosen=chosen,
         merit=test.merit(),
-        systems={system: metric_intervals(each, users, seed) for system, each in values.items()},
+        measured={system: metric_intervals(each, users, seed) for system, each in values.items()},
         summaries={
             system: {name: summary(each, background) for name, summary in SUMMARIES.items()}
             for system, each in lists.items()

@@ -49,7 +49,7 @@ class Fairness:
         curves: By way, what each strength comes to on the validation split.
         chosen: By way, the strongest within the budget.
         merit: The groups' shares of the training interactions and of the held-out items.
-        systems: On test, by system and measure, the mean and its interval.
+        measured: On test, by system and measure, the mean and its interval.
         summaries: On test, the measures of all lists together.
         differences: On test, by reference, other system and measure, what the reference has more.
         groups: On test, the same for groups of users, where the search is the reference.
@@ -68,7 +68,7 @@ class Fairness:
     curves: dict[str, list[Point]]
     chosen: dict[str, float]
     merit: dict[str, dict[str, float]]
-    systems: dict[str, dict[str, Interval]]
+    measured: dict[str, dict[str, Interval]]
     summaries: dict[str, dict[str, float]]
     differences: dict[str, dict[str, dict[str, Comparison]]]
     groups: list[SliceResult]
@@ -82,7 +82,7 @@ class Fairness:
 
     def figures(self) -> dict[str, float]:
         """The numbers that the documentation quotes."""
-        model, search = self.systems[MODEL], self.systems[SEARCH]
+        model, search = self.measured[MODEL], self.measured[SEARCH]
         interactions = self.merit[INTERACTIONS]["tail"]
         found = {"strength": self.chosen[SEARCH]}
         for name, measures in (("model", model), ("search", search)):
@@ -96,7 +96,7 @@ class Fairness:
         console.print(self._curve())
         for table in self._systems():
             console.print(table)
-        if EXPLAINED in self.systems[MODEL]:
+        if EXPLAINED in self.measured[MODEL]:
             console.print(self._explained())
         for by in dict.fromkeys(part.by for part in self.groups):
             console.print(self._groups(by))
@@ -130,7 +130,7 @@ class Fairness:
         measures = (NDCG, *(EXPOSURES[group] for group in SHOWN))
         recalls = [f"recall of {group}" for group in SHOWN]
         others = _table("lists of 10, test", "deviation", "coverage", "Gini", *recalls)
-        for system, found in self.systems.items():
+        for system, found in self.measured.items():
             row = self._named(system)
             exposed.add_row(row, *(format_interval(found[measure]) for measure in measures))
             others.add_row(
@@ -147,7 +147,7 @@ class Fairness:
     def _explained(self) -> Table:
         table = _table("share of listed items that have an explanation, test", "all", *SHOWN)
         names = (EXPLAINED, *(f"{EXPLAINED} of {group}" for group in SHOWN))
-        for system, found in self.systems.items():
+        for system, found in self.measured.items():
             table.add_row(self._named(system), *(format_interval(found[name]) for name in names))
         return table
 

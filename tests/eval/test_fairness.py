@@ -61,11 +61,13 @@ def test_the_curve_begins_at_the_model_and_rises(found: Fairness) -> None:
 
 
 def test_test_has_what_was_chosen(found: Fairness) -> None:
-    assert list(found.systems) == [MODEL, SEARCH, LISTED, XQUAD, "Markov + KNN", "popularity"]
-    for measures in found.systems.values():
+    assert list(found.measured) == [MODEL, SEARCH, LISTED, XQUAD, "Markov + KNN", "popularity"]
+    for measures in found.measured.values():
         assert sum(measures[each].mean for each in EXPOSURES.values()) == pytest.approx(1)
     less = found.differences[MODEL][SEARCH][NDCG].mean
-    assert less == pytest.approx(found.systems[MODEL][NDCG].mean - found.systems[SEARCH][NDCG].mean)
+    assert less == pytest.approx(
+        found.measured[MODEL][NDCG].mean - found.measured[SEARCH][NDCG].mean
+    )
     assert {part.by for part in found.groups} == {"items of the history", "user.kind"}
     assert {gap.by for gap in found.gaps} == {"items of the history", "user.kind"}
     text = Console(width=200, record=True)
@@ -136,7 +138,7 @@ def test_trains_and_measures_by_one_command(recipe: Path, tmp_path: Path) -> Non
     record = json.loads(file.read_text())
     figures = record["figures"]
     assert figures["strength"] == record["chosen"][SEARCH]
-    assert figures["tail_exposure_search"] == record["systems"][SEARCH][TAIL]["mean"]
+    assert figures["tail_exposure_search"] == record["measured"][SEARCH][TAIL]["mean"]
     assert plot.read_text().startswith("<?xml")
     bundle = tmp_path / "run" / "bundle"
     again = run("fairness", bundle, "--json", tmp_path / "b")

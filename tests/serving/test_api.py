@@ -224,7 +224,7 @@ FIELDS = st.sampled_from(
         "history", "user", "session", "k", "where", "allow", "block", "exclude_seen", "max_per",
         "temperature", "seed", "deadline_ms", "template", "adapter", "item", "kind", "items",
         "model", "messages", "stream", "stream_options", "n", "column", "most", "id", "title",
-        "fields", "codes", "role", "content",
+        "fields", "codes", "role", "content", "exposure",
     ]
 )  # fmt: skip
 ROUTES = st.sampled_from(
