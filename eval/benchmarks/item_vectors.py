@@ -131,10 +131,10 @@ def _interval(row: Mapping[str, float]) -> Interval:
 @click.command(cls=Command)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option("--data", default="minionerec-industrial", show_default=True)
-@click.option("--column", "columns", multiple=True, default=["brand", "description"],
+@click.option("--column", "columns", multiple=True, default=["title", "brand", "description"],
               show_default=True, help="Columns of the other text.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, help="Override a key of the recipe.",
-              default=["train.max_steps=200", "validation.every_steps=100"])  # fmt: skip
+              default=["train.max_steps=120", "validation.every_steps=60"])  # fmt: skip
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the runs here, to go on later.")
 def main(
