@@ -2,16 +2,16 @@
 
 No model is trained: the joined vectors are asked which item comes next on the validation split, as
 `eval.content` does it. What is near what decides which items share codes, so this stands for the
-quality of the codes; `eval.benchmarks.item_vectors` measures whether it does.
+quality of the codes.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from eval.content import ContentSimilarity
+from rec_gen.counts import Histories, Scores
 from rec_gen.data.dataset import Example
 from rec_gen.metrics import Ranks, ndcg
 from rec_gen.semantic_ids import Vectors
@@ -65,7 +65,8 @@ def choose_weights(
     def quality(weights: Weights) -> float:
         known = next((found for each, found in tried if each == weights), None)
         if known is None:
-            known = _ndcg(scores, weights, targets)
+            ranks = Ranks.of_scores(_weighed(scores, weights), targets)
+            known = float(ndcg(ranks, K).mean())
             tried.append((dict(weights), known))
         return known
 
@@ -79,11 +80,23 @@ def choose_weights(
     return Weighing(weights, quality(weights), equal, tried)
 
 
-def _ndcg(
-    scores: Mapping[str, npt.NDArray[np.float32]],
-    weights: Weights,
-    targets: npt.NDArray[np.int64],
-) -> float:
-    """NDCG@10 of sums of scores: a product of vectors weighs by the squares of their lengths."""
-    total = sum(np.float32(weights[source] ** 2) * each for source, each in scores.items())
-    return float(ndcg(Ranks.of_scores(np.asarray(total), targets), K).mean())
+def joined_scores(parts: Mapping[str, Vectors], weights: Weights, histories: Histories) -> Scores:
+    """How near each item is to the last items of each history, in the weighed sources together.
+
+    Args:
+        parts: By source, float32 [items, dimensions].
+        weights: Of the sources that count.
+        histories: Catalog positions, oldest first.
+
+    Returns:
+        float32 [histories, items].
+    """
+    near = {source: ContentSimilarity().over(parts[source]).score(histories) for source in weights}
+    return _weighed(near, weights)
+
+
+def _weighed(scores: Mapping[str, Scores], weights: Weights) -> Scores:
+    """Products of vectors weigh by the squares of their lengths."""
+    return np.asarray(
+        sum(np.float32(weights[source] ** 2) * each for source, each in scores.items())
+    )

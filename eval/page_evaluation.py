@@ -40,8 +40,9 @@ LISTS = {
     "gini@10": "Gini coefficient of exposure",
     "diversity@10": "diversity by category",
     "miscalibration@10": "miscalibration by category",
+    "cold_recall@10": "recall of items without training interactions",
 }
-"""What is measured of lists apart from their hits, in this order."""
+"""What is measured of lists apart from all their hits, in this order."""
 
 ONE_TARGET = (
     "Each example has one held-out item, so average precision is the reciprocal rank (MRR), and "

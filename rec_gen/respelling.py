@@ -39,8 +39,10 @@ class Respeller:
         self._scheme = spellings.scheme
         self._tokenizer = tokenizer
         self._encoder = encoder
-        # colliding items have one token more, so the shortest spelling shows the levels
-        self._levels = min(map(len, spellings.tokens))
+        # colliding items have one token more, so the shortest spelling shows the levels, unless
+        # all of them collide
+        shortest = min(map(len, spellings.tokens))
+        self._levels = len(encoder.centers) if encoder else shortest
 
     def complete(
         self, catalog: Catalog, spellings: Spellings, put: Sequence[Item], codes: Codes
@@ -72,7 +74,7 @@ class Respeller:
         if not bare:
             return codes
         new = Catalog(catalog.put(bare).frame[len(catalog) :])
-        levels, size, _ = self._encoder.centers.shape
+        levels, size = self._levels, self._encoder.centers.shape[1]
         vocabulary = self._tokenizer.get_added_vocab()
         usable = np.array(
             [

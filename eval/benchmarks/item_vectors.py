@@ -1,14 +1,13 @@
-"""Which vectors of items pay for semantic IDs: `python -m eval.benchmarks.item_vectors`.
+"""What vectors of items tell of the next one: `python -m eval.benchmarks.item_vectors`.
 
-Titles and descriptions are encoded once and kept as columns of vectors. Weights are chosen on the
-validation split without training; then a small model is trained for each choice of sources.
+No model is trained. Titles, and titles with all other text, are encoded once and kept as columns of
+vectors. Weights are chosen on the validation split; on the test split the vectors themselves are
+asked for the next item, and their codes for what they tell of it.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -18,36 +17,37 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.baselines import Baseline, Popularity
-from eval.benchmarks.small_models import train_semantic
+from eval.benchmarks.semantic_ids import popularity_of, usefulness
 from eval.intervals import Interval, mean_intervals
-from eval.item_weights import Weighing, choose_weights
-from eval.ranking import rank_baseline, rank_recommender
+from eval.item_weights import Weighing, Weights, choose_weights, joined_scores
+from eval.ranking import rank_baseline
 from eval.report import format_interval
 from eval.result_json import to_json
 from eval.significance import compare
 from rec_gen.catalog import Catalog
 from rec_gen.cli.common import Command, data_config
+from rec_gen.code_statistics import code_statistics
 from rec_gen.counts import MarkovKNN
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.data.prepare import load_dataset
-from rec_gen.files import new_folder, write_text
+from rec_gen.files import write_text
 from rec_gen.item_columns import text_vectors
 from rec_gen.metrics import Floats, Ranks, ndcg, recall
 from rec_gen.notices import quiet
-from rec_gen.recommender import Recommender
-from rec_gen.semantic_ids import ItemVectorConfig, source_vectors
+from rec_gen.quantization import residual_kmeans
+from rec_gen.semantic_ids import ItemVectorConfig, Vectors, join, source_vectors
 from rec_gen.versions import machine
 
-DATA = "data"
 TITLE, MORE, SAME = "vectors:title_vector", "vectors:text_vector", "cooccurrence"
 ARMS = {
     "title": (TITLE,),
     "title, co-occurrence": (TITLE, SAME),
-    "title, co-occurrence, text": (TITLE, SAME, MORE),
+    "title, co-occurrence, all text": (TITLE, SAME, MORE),
 }
 CHOSEN = "the same, chosen weights"
-REFERENCE = "title"
+REFERENCE = "title, co-occurrence"
 MEASURES = ("recall@10", "ndcg@10")
+LEVELS = 3
 
 
 def with_vectors(dataset: Dataset, columns: Sequence[str]) -> Dataset:
@@ -58,19 +58,21 @@ def with_vectors(dataset: Dataset, columns: Sequence[str]) -> Dataset:
         "text_vector": text_vectors(catalog.texts(columns)),
     }
     added = [pl.Series(name, each).arr.to_list() for name, each in vectors.items()]
-    manifest = {**dataset.manifest, "name": f"{dataset.name}-vectors"}
-    return Dataset(Catalog(catalog.frame.with_columns(added)), dataset.frame, manifest)
+    return Dataset(Catalog(catalog.frame.with_columns(added)), dataset.frame, dataset.manifest)
 
 
-def weigh(dataset: Dataset, seed: int) -> Weighing:
-    """The weights of the richest arm."""
+def parts_of(dataset: Dataset, seed: int) -> dict[str, Vectors]:
+    """The vectors of each source, float32 [items, dimensions]."""
     histories = [sequence.items for sequence in dataset.sequences()]
-    sources = list(ARMS.values())[-1]
-    config = ItemVectorConfig(sources=sources)
-    parts = {
+    config = ItemVectorConfig(sources=(TITLE, SAME, MORE))
+    return {
         source: source_vectors(source, dataset.catalog, histories, config, seed)
-        for source in sources
+        for source in config.sources
     }
+
+
+def weigh(dataset: Dataset, parts: Mapping[str, Vectors], seed: int) -> Weighing:
+    """The weights of all sources."""
     return choose_weights(parts, list(dataset.examples(Split.VALID)), seed)
 
 
@@ -79,20 +81,32 @@ def values_of(ranks: Ranks) -> Floats:
     return np.stack([recall(ranks, 10), ndcg(ranks, 10)], axis=1)
 
 
-def measure(dataset: Dataset, bundles: Mapping[str, Path], seed: int) -> dict[str, Any]:
-    """What counted baselines and the models score on the test split."""
-    catalog, examples = dataset.catalog, list(dataset.examples(Split.TEST))
+def measure(
+    dataset: Dataset, parts: Mapping[str, Vectors], chosen: Weights, codes: int, seed: int
+) -> dict[str, Any]:
+    """What counted baselines, vectors and their codes tell on the test split."""
+    examples = list(dataset.examples(Split.TEST))
     users = [example.user for example in examples]
-    values: dict[str, Floats] = {}
+    targets = np.array([example.target for example in examples], np.int64)
+    sequences = [sequence.items for sequence in dataset.sequences()]
     counted: tuple[Baseline, ...] = (Popularity(), MarkovKNN())
-    for each in counted:
-        ranked = rank_baseline(each.fit(dataset), catalog, examples, False)
-        values[each.name] = values_of(ranked.ranks)
-    codes = {}
-    for name, bundle in bundles.items():
-        recommender = Recommender.load(bundle)
-        codes[name] = recommender.bundle.manifest.semantic_ids
-        values[name] = values_of(rank_recommender(recommender, catalog, examples, False).ranks)
+    values = {
+        each.name: values_of(
+            rank_baseline(each.fit(dataset), dataset.catalog, examples, False).ranks
+        )
+        for each in counted
+    }
+    arms = {name: dict.fromkeys(sources, 1.0) for name, sources in ARMS.items()}
+    told: dict[str, dict[str, float]] = {}
+    for name, weights in (arms | {CHOSEN: chosen}).items():
+        scores = joined_scores(parts, weights, [example.history for example in examples])
+        values[name] = values_of(Ranks.of_scores(scores, targets))
+        joined = join([parts[source] for source in weights], list(weights.values()))
+        found = residual_kmeans(joined, LEVELS, codes, seed)
+        told[name] = {"collisions": code_statistics(found, codes, sequences).collisions}
+        for depth in (1, 2):
+            bits = usefulness(found, popularity_of(dataset), examples, depth)["bits"]
+            told[name][f"bits_{depth}"] = bits
     differences = compare(values, REFERENCE, users, seed)
     return {
         "examples": len(examples),
@@ -105,21 +119,23 @@ def measure(dataset: Dataset, bundles: Mapping[str, Path], seed: int) -> dict[st
             name: dict(zip(MEASURES, map(asdict, each), strict=True))
             for name, each in differences.items()
         },
-        "collisions": {name: each.collisions for name, each in codes.items() if each},
+        "codes": told,
     }
 
 
 def print_figures(figures: Mapping[str, Any]) -> None:
     """Print the figures for people."""
     size = f"{figures['examples']:,} examples of {figures['users']:,} users"
-    table = Table("", *MEASURES, "ndcg@10 less " + REFERENCE, "collisions", title=size)
+    columns = (*MEASURES, f"ndcg@10 less that of {REFERENCE}")
+    table = Table("", *columns, "bits 1", "bits 2", "collisions", title=size)
     for name, row in figures["systems"].items():
         less = figures[f"less {REFERENCE}"].get(name)
         cells = [format_interval(Interval(**row[each])) for each in MEASURES]
         cells.append(format_interval(_interval(less["ndcg@10"]), signed=True) if less else "")
-        collisions = figures["collisions"].get(name)
-        table.add_row(name, *cells, "" if collisions is None else f"{collisions:.1%}")
-    console = Console(width=140)
+        if told := figures["codes"].get(name):
+            cells += [f"{told['bits_1']:.3f}", f"{told['bits_2']:.3f}", f"{told['collisions']:.1%}"]
+        table.add_row(name, *cells)
+    console = Console(width=150)
     console.print(table)
     console.print(figures["weights"], highlight=False)
 
@@ -131,54 +147,27 @@ def _interval(row: Mapping[str, float]) -> Interval:
 @click.command(cls=Command)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option("--data", default="minionerec-industrial", show_default=True)
-@click.option("--column", "columns", multiple=True, default=["brand", "description"],
-              show_default=True, help="Columns of the other text.")  # fmt: skip
-@click.option("--set", "overrides", multiple=True, help="Override a key of the recipe.",
-              default=["train.max_steps=200", "validation.every_steps=100"])  # fmt: skip
+@click.option("--column", "columns", multiple=True, default=["title", "brand", "description"],
+              show_default=True, help="Columns of the longer text.")  # fmt: skip
+@click.option("--codes", default=256, show_default=True, help="Codes a level.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Keep the runs here, to go on later.")
-def main(
-    json_path: Path | None,
-    data: str,
-    columns: Sequence[str],
-    overrides: Sequence[str],
-    seed: int,
-    out: Path | None,
-) -> None:
-    """Train small models over different vectors of the same items."""
+def main(json_path: Path | None, data: str, columns: Sequence[str], codes: int, seed: int) -> None:
+    """Compare vectors of the same items, with equal and with chosen weights."""
     quiet()
-    with TemporaryDirectory() as temporary:
-        folder = out or Path(temporary)
-        if not (folder / DATA).is_dir():
-            with new_folder(folder / DATA) as partial:
-                with_vectors(load_dataset(data_config(data, ())), columns).save(partial)
-        dataset = Dataset.load(folder / DATA)
-        weighing = weigh(dataset, seed)
-        arms = {name: (sources, dict[str, float]()) for name, sources in ARMS.items()}
-        arms[CHOSEN] = (list(ARMS.values())[-1], weighing.weights)
-        bundles = {
-            name: train_semantic(
-                folder / f"arm-{row}",
-                folder / DATA,
-                [
-                    f"spelling.sources={json.dumps(sources)}",
-                    *(f"spelling.weights.{source}={each}" for source, each in weights.items()),
-                    *overrides,
-                ],
-            )
-            for row, (name, (sources, weights)) in enumerate(arms.items())
-        }
-        figures = measure(dataset, bundles, seed)
+    source = load_dataset(data_config(data, ()))
+    dataset = with_vectors(source, columns)
+    parts = parts_of(dataset, seed)
+    weighing = weigh(dataset, parts, seed)
+    figures = measure(dataset, parts, weighing.weights, codes, seed)
     figures["weights"] = {
         "chosen": weighing.weights,
-        "validation ndcg@10 of the vectors": weighing.ndcg,
-        "the same with equal weights": weighing.equal,
+        "validation ndcg@10": weighing.ndcg,
+        "with equal weights": weighing.equal,
     }
     print_figures(figures)
     if json_path:
-        run = {"data": data, "seed": seed, "overrides": list(overrides)}
+        run = {"data": data, "fingerprint": source.fingerprint, "seed": seed}
         record = {"figures": figures, "tried": weighing.tried, **run}
-        record["fingerprint"] = dataset.fingerprint
         write_text(json_path, to_json(record | machine()))
 
 

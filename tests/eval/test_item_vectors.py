@@ -1,6 +1,5 @@
 """The weights of item vectors, and what models of other vectors score."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +7,18 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from eval.benchmarks import item_vectors
-from eval.benchmarks.item_vectors import measure, print_figures, weigh, with_vectors
+from eval.benchmarks.item_vectors import (
+    ARMS,
+    CHOSEN,
+    measure,
+    parts_of,
+    print_figures,
+    weigh,
+    with_vectors,
+)
 from eval.item_weights import GRID, choose_weights
 from rec_gen.cli import main as recgen
 from rec_gen.data.dataset import Dataset, Example
-from rec_gen.item_encoder import ItemEncoder
-from rec_gen.semantic_ids import ItemVectorConfig
-from rec_gen.testing import random_bundle
 from tests.eval.test_cold import ring
 
 
@@ -49,21 +52,18 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_arms_are_measured_beside_counted_baselines(
-    prepared: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    prepared: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weighing = weigh(prepared, seed=0)
-    assert set(weighing.weights) == set(list(item_vectors.ARMS.values())[-1])
-    histories = [sequence.items for sequence in prepared.sequences()]
-    bundles: dict[str, Path] = {}
-    for name, sources in list(item_vectors.ARMS.items())[:2]:
-        config = ItemVectorConfig(sources=sources)
-        encoder, codes = ItemEncoder.fit(prepared.catalog, histories, config, 2, 4, 0)
-        bundles[name] = tmp_path / str(len(bundles))
-        bundle = random_bundle(prepared.catalog, "semantic", codes=codes)
-        replace(bundle, encoder=encoder).save(bundles[name])
-    found = measure(prepared, bundles, seed=0)
-    assert list(found["systems"]) == ["popularity", "Markov + KNN", *bundles]
+    parts = parts_of(prepared, seed=0)
+    weighing = weigh(prepared, parts, seed=0)
+    found = measure(prepared, parts, weighing.weights, codes=4, seed=0)
+    arms = [*ARMS, CHOSEN]
+    assert list(found["systems"]) == ["popularity", "Markov + KNN", *arms]
     assert found["systems"]["Markov + KNN"]["recall@10"]["mean"] > 0.5
+    assert list(found["codes"]) == arms
+    assert all(each["bits_1"] >= 0 for each in found["codes"].values())
+    if weighing.weights == dict.fromkeys(parts, 1.0):
+        assert found["systems"][arms[-1]] == found["systems"][arms[-2]]
     print_figures({**found, "weights": weighing.weights})
     assert "Markov + KNN" in capsys.readouterr().out
 
