@@ -35,7 +35,8 @@ class Screening:
         Raises:
             DataError: Something that is no prepared data set is at the folder.
         """
-        if folder.exists() and not (folder / MANIFEST).is_file():
+        taken = folder.exists() and (folder.is_file() or any(folder.iterdir()))
+        if taken and not (folder / MANIFEST).is_file():
             raise DataError(f"{folder}: is not a prepared data set; choose another folder to write")
         found = {"suspects": dict(self.suspects), "titles": [asdict(each) for each in self.titles]}
         with new_folder(folder) as partial:
@@ -64,7 +65,7 @@ def screen(
     kept = unlearn(dataset, suspects)
     catalog = mend_titles(dataset.catalog, findings)
     sizes = dict(kept.frame["split"].value_counts().iter_rows())
-    counts = {k: v for k, v in dataset.manifest["counts"].items() if k not in set(SPLITS)}
+    counts = {k: v for k, v in dataset.manifest.get("counts", {}).items() if k not in set(SPLITS)}
     manifest: dict[str, Any] = dict(dataset.manifest)
     manifest["counts"] = counts | {str(name): sizes[name] for name in SPLITS if name in sizes}
     manifest["screened"] = {"users": len(suspects), "titles": len(findings)}

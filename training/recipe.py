@@ -97,8 +97,9 @@ class TrainConfig(Config):
         crops: Random pieces of each user's sequence that are learnt besides.
         item_dropout: How often a token of an item is blanked in what the model reads.
         neftune_alpha: The strength of noise on the input embeddings (NEFTune, Jain et al., 2023).
-        adversarial: Train on embeddings that are changed so as to raise the loss most, each by this
-            share of its length (Miyato et al., 2017). A step takes nearly twice as long.
+        adversarial: Change the embeddings of half of the examples so as to raise the loss most,
+            each by this share of its length (Miyato et al., 2017). A step takes nearly twice as
+            long.
         max_steps: Optimizer steps.
         max_minutes: Stop after this time, counted over resumed runs.
         batch_size: Examples a batch and process: a step learns from this times `accumulation` times

@@ -30,7 +30,7 @@ PARTS = ("profiles", "titles", "instructions")
 @click.option("--steps", default=80, show_default=True, help="Of each training.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--users", default=60, show_default=True, help="Whom the untuned model is asked for.")
-@click.option("--perturbation", default=0.1, show_default=True, help="Of the perturbed models.")
+@click.option("--perturbation", default=0.03, show_default=True, help="Of the perturbed models.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the runs here, to go on later.")
 def main(
     json_path: Path | None,
