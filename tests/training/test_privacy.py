@@ -128,7 +128,8 @@ def test_a_bundle_says_what_it_spent_and_nothing_of_held_out_interactions(
 
 
 def test_a_resumed_run_counts_all_steps_and_draws_other_noise(tmp_path: Path) -> None:
-    recipe = toy_recipe(privacy=PRIVATE)
+    # so few users a step that some steps read none
+    recipe = toy_recipe(privacy=PRIVATE, train={"batch_size": 1})
     trainer = make_trainer(recipe, tmp_path)
     trainer.train()
     first = trainer.spent()
