@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from opacus.accountants import RDPAccountant
 from scipy.stats import norm
 
 from rec_gen.bundle import Bundle, Manifest, read_manifest
-from rec_gen.errors import ConfigError
+from rec_gen.errors import ConfigError, MissingPackageError
 from rec_gen.privacy import Privacy
 from rec_gen.templates import Template
 from tests.toy import tiny_base, toy_dataset, toy_recipe
@@ -191,6 +192,12 @@ def test_refuses_a_budget_that_cannot_be(changes: dict[str, Any], message: str) 
     recipe = toy_recipe(**{**changes, "privacy": {**PRIVATE, **changes.get("privacy", {})}})
     with pytest.raises(ConfigError, match=message):
         plan(recipe, 24)
+
+
+def test_says_which_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opacus.accountants.utils", None)
+    with pytest.raises(MissingPackageError, match=r"'opacus.*rec_gen\[private\]"):
+        plan(toy_recipe(privacy={"epsilon": 3.0}), 24)
 
 
 def test_the_noise_is_the_least_and_fewer_steps_spend_less() -> None:
