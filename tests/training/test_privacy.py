@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from opacus.accountants import RDPAccountant
 from scipy.stats import norm
 
 from rec_gen.bundle import Bundle
-from rec_gen.errors import ConfigError
+from rec_gen.errors import ConfigError, MissingPackageError
 from rec_gen.manifest import Manifest, read_manifest
 from rec_gen.privacy import Privacy
 from rec_gen.templates import Template
@@ -129,7 +130,8 @@ def test_a_bundle_says_what_it_spent_and_nothing_of_held_out_interactions(
 
 
 def test_a_resumed_run_counts_all_steps_and_draws_other_noise(tmp_path: Path) -> None:
-    recipe = toy_recipe(privacy=PRIVATE)
+    # so few users a step that some steps read none
+    recipe = toy_recipe(privacy=PRIVATE, train={"batch_size": 1})
     trainer = make_trainer(recipe, tmp_path)
     trainer.train()
     first = trainer.spent()
@@ -191,6 +193,12 @@ def test_refuses_a_budget_that_cannot_be(changes: dict[str, Any], message: str) 
     recipe = toy_recipe(**{**changes, "privacy": {**PRIVATE, **changes.get("privacy", {})}})
     with pytest.raises(ConfigError, match=message):
         plan(recipe, 24)
+
+
+def test_says_which_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opacus.accountants.utils", None)
+    with pytest.raises(MissingPackageError, match=r"'opacus.*rec_gen\[private\]"):
+        plan(toy_recipe(privacy={"epsilon": 3.0}), 24)
 
 
 def test_the_noise_is_the_least_and_fewer_steps_spend_less() -> None:
