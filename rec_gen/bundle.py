@@ -18,6 +18,7 @@ from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import text_digest, tokenizer_digests, weights_digest
 from rec_gen.errors import BundleError, DataError, DecodingError, MissingPackageError, ModelError
+from rec_gen.federation import Federation
 from rec_gen.files import file_sha256, new_folder
 from rec_gen.models import (
     Dtype,
@@ -79,26 +80,6 @@ class Compression(Config):
     angle: float | None = None
     unhealed: dict[str, float] = Field(default_factory=dict)
     best_step: int = 0
-
-
-class Federation(Config):
-    """How clients that kept their interactions trained an adapter.
-
-    Attributes:
-        settings: The options.
-        clients: How many took part in any round.
-        rounds: The rounds that were made.
-        best_round: The round whose weights are kept.
-        sent: Bytes of messages to clients, over all rounds.
-        received: Bytes of messages from them.
-    """
-
-    settings: dict[str, Any]
-    clients: int
-    rounds: int
-    best_round: int
-    sent: int
-    received: int
 
 
 class Manifest(Config):

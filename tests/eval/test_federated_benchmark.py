@@ -15,9 +15,10 @@ from eval.benchmarks.federated import (
     show,
 )
 from eval.lists import RankedLists
-from rec_gen.bundle import Federation, Manifest
+from rec_gen.bundle import Manifest
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Example
+from rec_gen.federation import Federation
 from rec_gen.testing import random_bundle
 from tests.toy import toy_dataset
 
