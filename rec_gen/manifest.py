@@ -13,11 +13,12 @@ from rec_gen.decoding.score import Score
 from rec_gen.digests import text_digest
 from rec_gen.domains import DomainManifest
 from rec_gen.errors import BundleError
+from rec_gen.federation import Federation
 from rec_gen.models import Dtype, Quantization
 from rec_gen.privacy import Privacy
 from rec_gen.prompting import PromptConfig
 from rec_gen.spelling import Scheme
-from rec_gen.stages import Compression, Federation, Refinement
+from rec_gen.stages import Compression, Refinement
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -8,7 +8,7 @@ from typing import Any
 
 PACKAGES = (
     "rec_gen", "torch", "transformers", "trl", "peft", "bitsandbytes", "vllm", "numpy", "polars",
-    "scipy", "implicit", "opacus",
+    "scipy", "implicit", "opacus", "flwr",
 )  # fmt: skip
 
 

@@ -48,16 +48,14 @@ Settings = Mapping[str, object]
 
 FEDAVG = "FedAvg"
 ARMS: dict[str, Settings] = {
-    "FedProx, mu 0.1": {"federated.strategy": "'fedprox'", "federated.mu": 0.1},
-    "FedAvg, secure aggregation": {"federated.secure": "true", "federated.least": 3},
-    "FedAvg, 30 % drop out": {"federated.faults.drop_out": 0.3},
     "FedAvg, 20 % send garbage": {"federated.faults.garbage": 0.2},
     "clipped trimmed mean, 20 % send garbage": {
         "federated.faults.garbage": 0.2,
         "federated.clip": 1.0,
         "federated.trim": 0.2,
     },
-    "clipped trimmed mean": {"federated.clip": 1.0, "federated.trim": 0.2},
+    "FedAvg, 30 % drop out": {"federated.faults.drop_out": 0.3},
+    "FedProx, mu 0.1": {"federated.strategy": "'fedprox'", "federated.mu": 0.1},
 }
 """What is special about the federated arms beside plain FedAvg, whose learning rate they share."""
 

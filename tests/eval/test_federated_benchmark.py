@@ -17,8 +17,8 @@ from eval.benchmarks.federated import (
 from eval.lists import RankedLists
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Example
+from rec_gen.federation import Federation
 from rec_gen.manifest import Manifest
-from rec_gen.stages import Federation
 from rec_gen.testing import random_bundle
 from tests.toy import toy_dataset
 

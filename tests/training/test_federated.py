@@ -15,9 +15,9 @@ from flwr.supercore.object_ref import load_app
 from rec_gen.cli import main
 from rec_gen.data.dataset import Dataset
 from rec_gen.errors import ConfigError, RecGenError
+from rec_gen.federation import Federation
 from rec_gen.manifest import read_manifest
 from rec_gen.recommender import Recommender
-from rec_gen.stages import Federation
 from tests.toy import tiny_base, toy_dataset
 from tests.training.federation import toy_federation
 from training.federated import app

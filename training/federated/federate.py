@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Dataset
-from rec_gen.stages import Federation
+from rec_gen.federation import Federation
 from training.federated.client import client_app
 from training.federated.config import FederatedRecipe
 from training.federated.grid import CLIENT, LocalGrid

@@ -86,14 +86,17 @@ class _Server:
             if found is None:
                 raise self._too_few(number, averaged, len(clients), "the others dropped out")
             return found, Round(number=number, averaged=averaged)
-        messages = self._strategy.configure_train(
-            number, to_record(weights), ConfigRecord(told), self._grid
+        messages = list(
+            self._strategy.configure_train(
+                number, to_record(weights), ConfigRecord(told), self._grid
+            )
         )
+        asked = [message.metadata.dst_node_id for message in messages]
         replies = self._grid.send_and_receive(messages, timeout=settings.wait)
-        sifted = sift(clients, replies, weights, most, settings.clip)
+        sifted = sift(asked, replies, weights, most, settings.clip)
         if len(sifted.kept) < settings.least:
             reasons = "; ".join(f"client {c} {why}" for c, why in sifted.failed.items())
-            raise self._too_few(number, len(sifted.kept), len(clients), reasons)
+            raise self._too_few(number, len(sifted.kept), len(asked), reasons)
         arrays, metrics = self._strategy.aggregate_train(number, sifted.kept)
         made = Round(
             number=number,
