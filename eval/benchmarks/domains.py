@@ -42,6 +42,8 @@ from rec_gen.versions import machine
 RECIPE = "domains"
 UNSEEN, LEARNT = "ml-latest-small", ("movielens-100k", "minionerec-industrial")
 """A target that is only asked zero-shot, and those that are learnt at each share."""
+TEXT = {"movielens-100k": ["title", "genres"], "minionerec-industrial": ["title", "brand"]}
+"""What says what an item is, where a target is alone: a column that it lacks is refused there."""
 WEIGHTS = {0.0: 1, 0.01: 30, 0.1: 6, 1.0: 2}
 """By share, how often a target's row is learnt for once of the source's; set before any run."""
 UNSEEN_STEPS, STEPS = 900, 300
@@ -87,7 +89,8 @@ def settings(share: float, target: str | None, steps: int) -> list[str]:
     """What a run changes in the recipe; see `train`."""
     changed = [f"train.max_steps={steps}"]
     if target:
-        return [*changed, f"data.share={share}", "domains=[]", *ALONE]
+        text = f"spelling.text={TEXT[target]}"
+        return [*changed, f"data.share={share}", "domains=[]", text, *ALONE]
     domains = ", ".join(
         f'{{name = "{name}", weight = {WEIGHTS[share]}, '
         f'data = {{source = "{name}", share = {share}}}}}'
@@ -120,11 +123,13 @@ def train(folder: Path, share: float, target: str | None, steps: int) -> Path:
     return out / "bundle"
 
 
-def train_all(folder: Path, unseen_steps: int, steps: int) -> dict[tuple[str | None, float], Path]:
+def train_all(
+    folder: Path, shares: Sequence[float], unseen_steps: int, steps: int
+) -> dict[tuple[str | None, float], Path]:
     """Train every run; by target (None for all) and share, the bundle's folder."""
     return {
         (target, share): train(folder, share, target, steps if share else unseen_steps)
-        for share in WEIGHTS
+        for share in shares
         for target in (None, *(targets(share) if share else ()))
     }
 
@@ -217,17 +222,33 @@ def _difference(less: Comparison) -> str:
 
 @click.command(cls=Command)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
+@click.option(
+    "--share",
+    "shares",
+    multiple=True,
+    type=click.Choice([f"{share:g}" for share in WEIGHTS]),
+    default=[f"{share:g}" for share in WEIGHTS],
+    show_default=True,
+    help="Of the targets' users.",
+)
 @click.option("--unseen-steps", default=UNSEEN_STEPS, show_default=True, help="Of zero-shot.")
 @click.option("--steps", default=STEPS, show_default=True, help="Steps of each other run.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the runs here, to go on later.")
-def main(json_path: Path | None, unseen_steps: int, steps: int, out: Path | None) -> None:
+def main(
+    json_path: Path | None,
+    shares: Sequence[str],
+    unseen_steps: int,
+    steps: int,
+    out: Path | None,
+) -> None:
     """Compare what is learnt of a target with and without a source domain."""
     quiet()
     with TemporaryDirectory() as temporary:
-        bundles = train_all(out or Path(temporary), unseen_steps, steps)
+        chosen = [float(share) for share in shares]
+        bundles = train_all(out or Path(temporary), chosen, unseen_steps, steps)
         cells = [
             measure(target, share, every, bundles.get((target, share)), vectors_of(target))
-            for share, every in ((share, bundles[None, share]) for share in WEIGHTS)
+            for share, every in ((share, bundles[None, share]) for share in chosen)
             for target in targets(share)
         ]
     table = Table(

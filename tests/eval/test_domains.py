@@ -42,6 +42,7 @@ def test_the_settings_are_what_a_recipe_takes(target: str | None) -> None:
     assert recipe.train.max_steps == 7
     if target:
         assert (recipe.data.name, recipe.data.share, recipe.domains) == (target, 0.1, ())
+        assert recipe.spelling.text == tuple(domains.TEXT[target])
     else:
         shares = {domain.name: (domain.data.share, domain.weight) for domain in recipe.domains}
         assert shares == dict.fromkeys(domains.LEARNT, (0.1, domains.WEIGHTS[0.1]))
