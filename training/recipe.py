@@ -218,6 +218,16 @@ class Recipe(Config):
     tasks: tuple[TaskConfig, ...] = ()
     track: tuple[Tracker, ...] = ()
 
+    @model_validator(mode="after")
+    def _encodes_its_columns(self) -> Self:
+        sources = {*self.spelling.sources, *self.model.embed}
+        for column in self.spelling.encoders or ():
+            if sources.isdisjoint((f"text:{column}", f"image:{column}")):
+                raise ValueError(
+                    f"spelling.encoders: no source is text:{column} or image:{column}; remove it"
+                )
+        return self
+
 
 def recipe_path(name: str) -> Path:
     """The file of a recipe: a path as it is, or the name of one that comes with the package.
