@@ -117,10 +117,12 @@ def _open(path: str, item: str) -> "Image":
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise MissingPackageError("pillow", "train") from error
+    if not Path(path).is_file():
+        raise DataError(f"item '{item}': there is no image '{path}'; correct the path")
     try:
-        with Image.open(Path(path)) as image:
+        with Image.open(path) as image:
             return image.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"item '{item}': '{path}' cannot be read as an image") from error
 
 

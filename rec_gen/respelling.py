@@ -69,8 +69,9 @@ class Respeller:
         """
         if self._scheme != "semantic" or self._encoder is None:
             return codes
-        given = {item.id for item in put if item.id in catalog.positions or item.id in codes}
-        bare = [item for item in put if item.id not in given]
+        known = {*catalog.positions, *codes}
+        # what is no item is left to the catalog, which says so
+        bare = [item for item in put if not isinstance(item, Item) or item.id not in known]
         if not bare:
             return codes
         new = Catalog(catalog.put(bare).frame[len(catalog) :])
@@ -88,8 +89,8 @@ class Respeller:
         taken = Counter(tuple(_read_codes(text)[:levels]) for text in spellings.texts)
         taken.update(tuple(row) for row in codes.values())
         chosen = dict(codes)
-        for item, vector, known in zip(new.ids, *self._encoder.encode(new), strict=True):
-            near = self._encoder.nearest(vector, known, usable)
+        for item, vector, told in zip(new.ids, *self._encoder.encode(new), strict=True):
+            near = self._encoder.nearest(vector, told, usable)
             row = next((row for row in near if taken[row] < room), None)
             if row is None:
                 raise SpellingError(

@@ -255,6 +255,16 @@ class Recipe(Config):
             raise ValueError("domains go without packing; leave train.packing out")
         return self
 
+    @model_validator(mode="after")
+    def _encodes_its_columns(self) -> Self:
+        sources = {*self.spelling.sources, *self.model.embed}
+        for column in self.spelling.encoders or ():
+            if sources.isdisjoint((f"text:{column}", f"image:{column}")):
+                raise ValueError(
+                    f"spelling.encoders: no source is text:{column} or image:{column}; remove it"
+                )
+        return self
+
 
 def recipe_path(name: str) -> Path:
     """The file of a recipe: a path as it is, or the name of one that comes with the package.

@@ -19,7 +19,9 @@ from eval.benchmarks.item_vectors import (
 from eval.item_weights import GRID, choose_weights
 from rec_gen.cli import main as recgen
 from rec_gen.data.dataset import Dataset, Example
+from rec_gen.errors import ConfigError
 from tests.eval.test_cold import ring
+from tests.toy import toy_recipe
 
 
 def test_a_source_of_noise_weighs_little_and_a_telling_one_much() -> None:
@@ -79,3 +81,10 @@ def test_the_command_prints_a_line_for_the_recipe(prepared: Dataset, tmp_path: P
     assert equal.startswith("equal weights have 0.")
     assert len(tried) == len(GRID)
     assert pl.Series([float(each.split()[2].rstrip(":")) for each in tried]).is_sorted()
+
+
+def test_an_encoder_of_no_source_is_refused() -> None:
+    spelling = {"sources": ["text:note"], "encoders": {"note": "a", "cover": "b"}}
+    with pytest.raises(ConfigError, match="no source is text:cover or image:cover; remove it"):
+        toy_recipe(spelling=spelling)
+    toy_recipe(spelling=spelling, model={"embed": ["image:cover"]})

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -142,6 +143,11 @@ def test_what_cannot_be_encoded_is_refused(
     with pytest.raises(error, match=message):
         recommender.put_items([item])
     assert recommender.version == 0
+
+
+def test_what_is_no_item_is_told_as_ever() -> None:
+    with pytest.raises(DataError, match="'n' stands where an Item belongs"):
+        Recommender(bundle_of()).put_items(cast("list[Item]", ["n"]))
 
 
 def test_a_crowd_without_spellings_is_refused() -> None:
