@@ -23,7 +23,7 @@ from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.transformers_runtime import TransformersRuntime
-from rec_gen.errors import DataError, ModelError, PromptError
+from rec_gen.errors import BundleError, DataError, ModelError, PromptError
 from rec_gen.image_files import find_image, open_image
 from rec_gen.images import FIRST, ImageReader
 from rec_gen.lint import lint
@@ -37,6 +37,7 @@ from rec_gen.testing import (
     tiny_image_model,
     tiny_model,
 )
+from rec_gen.vllm_worker import engine_options
 
 ROOT = Path(__file__).parents[2]
 needs_vllm = pytest.mark.skipif(find_spec("vllm") is None, reason="vllm is not installed")
@@ -235,6 +236,12 @@ def test_vllm_and_transformers_answer_alike(tmp_path: Path) -> None:
     assert (figures["vllm_requests"], figures["vllm_invalid_answers"]) == (4, 0)
     assert figures["vllm_lists_that_differ"] == 0
     assert figures["vllm_largest_difference"] < 1e-3
+
+
+def test_the_search_inside_vllm_is_refused(covers: Path) -> None:
+    manifest = random_image_bundle(catalog(), covers, TEMPLATE).manifest
+    with pytest.raises(BundleError, match="its prompts show images: serve it by transformers"):
+        engine_options(covers, manifest)
 
 
 def test_an_item_may_name_its_file_beside_its_address(covers: Path) -> None:
