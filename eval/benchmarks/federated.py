@@ -272,7 +272,7 @@ def main(json_path: Path | None, steps: int, clients: int, out: Path | None) -> 
     if json_path:
         record: dict[str, Any] = {
             "figures": figures,
-            "arms": [asdict(arm) for arm in arms],
+            "compared": [asdict(arm) for arm in arms],
             "settings": {
                 "clients": clients,
                 "steps": steps,
