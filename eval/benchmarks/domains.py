@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import click
 import polars as pl
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
@@ -27,7 +28,7 @@ from eval.measures import MEASURES, comparisons, metric_intervals
 from eval.ranking import rank_baseline, rank_recommender
 from eval.result_json import to_json
 from eval.significance import Comparison
-from rec_gen.bundle import Bundle
+from rec_gen.bundle import Bundle, read_manifest
 from rec_gen.cli.common import Command, bundle_dataset
 from rec_gen.cli.training import load_recipe
 from rec_gen.data.dataset import Split
@@ -195,6 +196,17 @@ def measure(target: str, share: float, every: Path, alone: Path | None, vectors:
     )
 
 
+def measured(folder: Path, target: str, share: float, every: Path, alone: Path | None) -> Cell:
+    """What was found before, or else what is found now; see `measure`."""
+    kept, kind = folder / "cells" / f"{target}-{share:g}.json", TypeAdapter(Cell)
+    if kept.is_file():
+        return kind.validate_json(kept.read_bytes())
+    cell = measure(target, share, every, alone, vectors_of(target))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_text(kept, kind.dump_json(cell, indent=1).decode())
+    return cell
+
+
 def figures(cells: Sequence[Cell]) -> dict[str, float]:
     """NDCG@10 by target, share and system, and the p-value against the target alone."""
     found = {}
@@ -245,9 +257,11 @@ def main(
     quiet()
     with TemporaryDirectory() as temporary:
         chosen = [float(share) for share in shares]
-        bundles = train_all(out or Path(temporary), chosen, unseen_steps, steps)
+        folder = out or Path(temporary)
+        bundles = train_all(folder, chosen, unseen_steps, steps)
+        source = read_manifest(bundles[None, chosen[0]]).fingerprint
         cells = [
-            measure(target, share, every, bundles.get((target, share)), vectors_of(target))
+            measured(folder, target, share, every, bundles.get((target, share)))
             for share, every in ((share, bundles[None, share]) for share in chosen)
             for target in targets(share)
         ]
@@ -264,6 +278,7 @@ def main(
                 "unseen_steps": unseen_steps,
                 "steps": steps,
                 "weights": WEIGHTS,
+                "source": source,
             },
             "cells": [asdict(cell) for cell in cells],
         }

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from eval.benchmarks import domains
 from eval.benchmarks.domains_counts import TextNeighbours
@@ -23,6 +24,10 @@ def test_models_and_counts_are_compared(several_catalogs: Path, tmp_path: Path) 
     assert cell.systems[domains.WITH] == cell.systems[domains.ALONE_ROW]
     assert cell.differences[domains.ALONE_ROW]["ndcg@10"].p_holm == 1
     unseen = domains.measure("new", 0.0, several_catalogs, None, texts)
+    kept = tmp_path / "cells" / "new-0.json"
+    kept.parent.mkdir()
+    kept.write_bytes(TypeAdapter(domains.Cell).dump_json(unseen))
+    assert domains.measured(tmp_path, "new", 0.0, several_catalogs, None) == unseen
     assert (unseen.users, unseen.shared) == (0, 0)
     assert set(unseen.systems) == {domains.WITH, "chance", "text neighbours"}
     # 4 of 12 items are left to choose from, once the 8 of a ring's walk are seen, or none
