@@ -27,7 +27,7 @@ from eval.benchmarks.privacy_data import Scene, draw_canaries, load, set_scene
 from eval.intervals import Interval, mean_intervals
 from eval.leakage import attack, exposure, read_users
 from eval.lists import RankedLists
-from eval.measures import comparisons, metric_intervals, metric_values
+from eval.measures import K, comparisons, metric_intervals, metric_values
 from eval.ranking import rank_baselines, rank_recommender
 from eval.significance import Comparison
 from rec_gen.bundle import MODEL, TOKENIZER, Bundle
@@ -74,7 +74,13 @@ patience = 10
 """
 _LORA = {"model.adapter": "'lora'", "model.rank": 8, "model.alpha": 16, "model.dropout": 0.0}
 _NOISELESS = {"train.max_steps": 200, "train.batch_size": 64, "validation.every_steps": 50}
-_NOISY = {"train.max_steps": 60, "train.batch_size": 256, "validation.every_steps": 30}
+_NOISY = {
+    "train.max_steps": 20,
+    "train.batch_size": 256,
+    "train.learning_rate": 6e-3,
+    "validation.every_steps": 20,
+}
+"""Few large steps, since each costs budget; as few users are read in all as fit in minutes."""
 SYSTEMS: dict[str, dict[str, Any]] = {
     "all weights, no DP": {**_NOISELESS, "train.learning_rate": 1e-3},
     ADAPTER: {**_LORA, **_NOISELESS},
@@ -145,7 +151,8 @@ def measure(
     catalog, examples = scene.private.catalog, known.examples
     lists: dict[str, RankedLists] = rank_baselines(["markov"], scene.private, examples, True, SEED)
     for name, bundle in bundles.items():
-        lists[name] = rank_recommender(Recommender(bundle), catalog, examples, True, label=name)
+        model = Recommender(bundle)
+        lists[name] = rank_recommender(model, catalog, examples, True, k=K, label=name)
     values = {name: metric_values(each, known).select(METRICS) for name, each in lists.items()}
     metrics = {name: metric_intervals(each, known.users, SEED) for name, each in values.items()}
     rows = {name: Row(None, each) for name, each in metrics.items()}
