@@ -29,8 +29,8 @@ PARTS = ("profiles", "titles", "instructions")
 @click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), default=PARTS)
 @click.option("--steps", default=80, show_default=True, help="Of each training.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--users", default=60, show_default=True, help="Whom the untuned model is asked for.")
-@click.option("--perturbation", default=0.03, show_default=True, help="Of the perturbed models.")
+@click.option("--users", default=24, show_default=True, help="Whom the untuned model is asked for.")
+@click.option("--perturbation", default=0.03, show_default=True, help="Of the perturbed model.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the runs here, to go on later.")
 def main(
     json_path: Path | None,
@@ -48,7 +48,7 @@ def main(
     with TemporaryDirectory() as temporary:
         folder = out or Path(temporary)
         work: dict[str, Callable[[], dict[str, Any]]] = {
-            "profiles": lambda: attacks_profiles.run(dataset, folder, steps, seed, perturbation),
+            "profiles": lambda: attacks_profiles.run(dataset, folder, steps, seed),
             "titles": lambda: attacks_titles.run(dataset, folder, steps, seed, perturbation),
             "instructions": lambda: attacks_instructions.run(dataset, users, seed),
         }

@@ -1,4 +1,4 @@
-"""Fake profiles that push items of the tail: the gain in exposure, the loss, and three defences."""
+"""Fake profiles that push items of the tail: the gain in exposure, the loss, and screening."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from rec_gen.profile_screening import find_suspects, unlearn
 SIZES = (0.01, 0.03, 0.05)
 TARGETS = 4
 STRONG: tuple[Kind, ...] = ("bandwagon", "alternating")
-"""Attacks whose smaller sizes are trained on too, and those that the perturbed model meets."""
+"""Attacks whose smaller sizes are trained on too."""
 COUNTED, MODEL = "Markov + KNN", "model"
 
 
@@ -32,7 +32,7 @@ class Cell:
     Attributes:
         kind: The attack; None for the data as it is.
         size: Fake profiles as a share of real users.
-        defence: `none`, `screening`, `perturbation`, or `other seed` for the noise of training.
+        defence: `none`, `screening`, or `other seed` for the noise of training.
     """
 
     kind: Kind | None = None
@@ -49,8 +49,7 @@ def every_model_cell() -> list[Cell]:
     largest = SIZES[-1]
     cells = [Cell(), *(Cell(kind, largest) for kind in reversed(KINDS))]
     cells += [Cell(kind, largest, "screening") for kind in reversed(KINDS)]
-    cells += [Cell(defence="perturbation"), Cell(defence="other seed")]
-    cells += [Cell(kind, largest, "perturbation") for kind in STRONG]
+    cells.append(Cell(defence="other seed"))
     return cells + [Cell(kind, size) for kind in STRONG for size in SIZES[:-1]]
 
 
@@ -113,7 +112,6 @@ def run(
     folder: Path,
     steps: int,
     seed: int,
-    perturbation: float,
     counted_cells: Sequence[Cell] | None = None,
     model_cells: Sequence[Cell] | None = None,
 ) -> dict[str, Any]:
@@ -124,7 +122,6 @@ def run(
         folder: Where the runs are kept.
         steps: Of each training.
         seed: Of everything that is drawn.
-        perturbation: `train.adversarial` of the perturbed models.
         counted_cells: What the counted baseline is measured for; None is all of the table.
         model_cells: What a model is trained for; None is all of the table.
     """
@@ -134,10 +131,9 @@ def run(
     users = [example.user for example in examples]
 
     def trained(cell: Cell) -> Floats:
-        settings = {"train.adversarial": perturbation} if cell.defence == "perturbation" else {}
         drawn = seed + (cell.defence == "other seed")
         place = folder / str(cell).replace(" ", "-").replace(",", "").replace("%", "")
-        bundle = train(attacked.data(cell), place, steps, drawn, settings)
+        bundle = train(attacked.data(cell), place, steps, drawn, {})
         return measure(rank_bundle(bundle, examples), attacked.targets)
 
     def counted(cell: Cell) -> Floats:
