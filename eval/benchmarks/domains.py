@@ -30,9 +30,7 @@ from eval.result_json import to_json
 from eval.significance import Comparison
 from rec_gen.bundle import Bundle, read_manifest
 from rec_gen.cli.common import Command, bundle_dataset
-from rec_gen.cli.training import load_recipe
 from rec_gen.data.dataset import Split
-from rec_gen.data.prepare import load_dataset
 from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
 from rec_gen.notices import quiet
@@ -136,15 +134,14 @@ def train_all(
 
 
 @cache
-def vectors_of(target: str) -> Vectors:
-    """Sentence embeddings of a target's items, of what the recipe says that they are."""
-    recipe = load_recipe(RECIPE, target, ())
-    catalog = load_dataset(recipe.data).catalog
-    told = [column for column in recipe.spelling.text if column in catalog.frame.columns]
-    return text_vectors(catalog.texts(told))
+def encoded(texts: tuple[str, ...]) -> Vectors:
+    """Sentence embeddings of a catalog's texts, the same at every share."""
+    return text_vectors(texts)
 
 
-def measure(target: str, share: float, every: Path, alone: Path | None, vectors: Vectors) -> Cell:
+def measure(
+    target: str, share: float, every: Path, alone: Path | None, vectors: Vectors | None = None
+) -> Cell:
     """Rank the target's test split by the models and by counting.
 
     Args:
@@ -152,7 +149,7 @@ def measure(target: str, share: float, every: Path, alone: Path | None, vectors:
         share: The share of its users that was learnt.
         every: The bundle of all catalogs.
         alone: The bundle of the target alone, where something of it was learnt.
-        vectors: float32 [items, dimensions], the texts of its items.
+        vectors: float32 [items, dimensions], the texts of its items; None encodes them.
     """
     bundle = Bundle.load(every)
     part = bundle.domain(target)
@@ -176,6 +173,10 @@ def measure(target: str, share: float, every: Path, alone: Path | None, vectors:
                 lists[baseline.name + note] = ranked
             elif key == "popularity":
                 lists["chance"] = ranked  # of an empty count, where all items tie
+    if vectors is None:
+        columns = bundle.manifest.recipe["spelling"]["text"]
+        told = [column for column in columns if column in catalog.frame.columns]
+        vectors = encoded(tuple(catalog.texts(told)))
     near = TextNeighbours(vectors)
     lists[near.name] = rank_baseline(near, catalog, examples, True, seed=SEED)
     values = {
@@ -201,7 +202,7 @@ def measured(folder: Path, target: str, share: float, every: Path, alone: Path |
     kept, kind = folder / "cells" / f"{target}-{share:g}.json", TypeAdapter(Cell)
     if kept.is_file():
         return kind.validate_json(kept.read_bytes())
-    cell = measure(target, share, every, alone, vectors_of(target))
+    cell = measure(target, share, every, alone)
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_text(kept, kind.dump_json(cell, indent=1).decode())
     return cell
