@@ -28,14 +28,15 @@ from eval.measures import MEASURES, comparisons, metric_intervals
 from eval.ranking import rank_baseline, rank_recommender
 from eval.result_json import to_json
 from eval.significance import Comparison
-from rec_gen.bundle import Bundle, read_manifest
+from rec_gen.bundle import Bundle
 from rec_gen.cli.common import Command, bundle_dataset
 from rec_gen.data.dataset import Split
 from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
+from rec_gen.item_columns import Vectors, text_vectors
+from rec_gen.manifest import read_manifest
 from rec_gen.notices import quiet
 from rec_gen.recommender import Recommender
-from rec_gen.semantic_ids import Vectors, text_vectors
 from rec_gen.versions import machine
 
 RECIPE = "domains"

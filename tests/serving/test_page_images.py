@@ -14,8 +14,8 @@ from PIL import Image
 from rec_gen.catalog import Catalog
 from rec_gen.testing import random_bundle
 from tests.browser import NEEDS_CHROMIUM, expect, launched
+from tests.serving.page import add, opened
 from tests.serving.server import Server, served
-from tests.serving.test_page import add, opened
 
 pytestmark = NEEDS_CHROMIUM
 SHAPES = "all => all.map((one) => [one.offsetWidth, one.offsetHeight])"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.browser import CONTRAST, NEEDS_CHROMIUM, launched
+from tests.serving.page import ids, opened, say
 from tests.serving.server import served
-from tests.serving.test_page import ids, opened, say
 
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.slow]
 
