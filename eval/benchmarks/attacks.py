@@ -48,7 +48,7 @@ def main(
     with TemporaryDirectory() as temporary:
         folder = out or Path(temporary)
         work: dict[str, Callable[[], dict[str, Any]]] = {
-            "profiles": lambda: attacks_profiles.run(dataset, folder, steps, seed),
+            "profiles": lambda: attacks_profiles.run(dataset, folder, steps, seed, perturbation),
             "titles": lambda: attacks_titles.run(dataset, folder, steps, seed, perturbation),
             "instructions": lambda: attacks_instructions.run(dataset, users, seed),
         }

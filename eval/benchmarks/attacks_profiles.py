@@ -32,7 +32,7 @@ class Cell:
     Attributes:
         kind: The attack; None for the data as it is.
         size: Fake profiles as a share of real users.
-        defence: `none`, `screening`, or `other seed` for the noise of training.
+        defence: `none`, `screening`, `perturbation`, or `other seed` for the noise of training.
     """
 
     kind: Kind | None = None
@@ -48,9 +48,11 @@ def every_model_cell() -> list[Cell]:
     """What a model is trained for, the most telling first."""
     largest = SIZES[-1]
     cells = [Cell(), *(Cell(kind, largest) for kind in reversed(KINDS))]
-    cells += [Cell(kind, largest, "screening") for kind in reversed(KINDS)]
-    cells.append(Cell(defence="other seed"))
-    return cells + [Cell(kind, size) for kind in STRONG for size in SIZES[:-1]]
+    for defence in ("screening", PERTURBATION):
+        cells += [Cell(kind, largest, defence) for kind in reversed(KINDS)]
+    cells += [Cell(defence=PERTURBATION), Cell(defence="other seed")]
+    smaller = [(kind, size) for kind in STRONG for size in SIZES[:-1]]
+    return cells + [Cell(*attack, defence) for attack in smaller for defence in DEFENCES]
 
 
 def every_counted_cell() -> list[Cell]:
@@ -59,7 +61,7 @@ def every_counted_cell() -> list[Cell]:
     return [Cell(), *attacks]
 
 
-DEFENCES = ("none", "screening")
+DEFENCES, PERTURBATION = ("none", "screening"), "perturbation"
 
 
 class Attacked:
@@ -112,6 +114,7 @@ def run(
     folder: Path,
     steps: int,
     seed: int,
+    perturbation: float,
     counted_cells: Sequence[Cell] | None = None,
     model_cells: Sequence[Cell] | None = None,
 ) -> dict[str, Any]:
@@ -122,6 +125,7 @@ def run(
         folder: Where the runs are kept.
         steps: Of each training.
         seed: Of everything that is drawn.
+        perturbation: `train.adversarial` of the perturbed models.
         counted_cells: What the counted baseline is measured for; None is all of the table.
         model_cells: What a model is trained for; None is all of the table.
     """
@@ -133,7 +137,8 @@ def run(
     def trained(cell: Cell) -> Floats:
         drawn = seed + (cell.defence == "other seed")
         place = folder / str(cell).replace(" ", "-").replace(",", "").replace("%", "")
-        bundle = train(attacked.data(cell), place, steps, drawn, {})
+        settings = {"train.adversarial": perturbation} if cell.defence == PERTURBATION else {}
+        bundle = train(attacked.data(cell), place, steps, drawn, settings)
         return measure(rank_bundle(bundle, examples), attacked.targets)
 
     def counted(cell: Cell) -> Floats:

@@ -75,12 +75,12 @@ patience = 10
 _LORA = {"model.adapter": "'lora'", "model.rank": 8, "model.alpha": 16, "model.dropout": 0.0}
 _NOISELESS = {"train.max_steps": 200, "train.batch_size": 64, "validation.every_steps": 50}
 _NOISY = {
-    "train.max_steps": 20,
+    "train.max_steps": 50,
     "train.batch_size": 256,
     "train.learning_rate": 6e-3,
-    "validation.every_steps": 20,
+    "validation.every_steps": 50,
 }
-"""Few large steps, since each costs budget; as few users are read in all as fit in minutes."""
+"""Few large steps, since each costs budget; as many users are read in all as without noise."""
 SYSTEMS: dict[str, dict[str, Any]] = {
     "all weights, no DP": {**_NOISELESS, "train.learning_rate": 1e-3},
     ADAPTER: {**_LORA, **_NOISELESS},

@@ -75,7 +75,7 @@ def test_poison_is_learnt_and_no_held_out_example_changes(
 def test_the_part_of_profiles_runs_at_a_small_size(tmp_path: Path) -> None:
     crowd = crowd_dataset()
     cells = [Cell(), Cell("alternating", 0.1), Cell("alternating", 0.1, "screening")]
-    found = attacks_profiles.run(crowd, tmp_path, 2, 0, cells, cells[:1])
+    found = attacks_profiles.run(crowd, tmp_path, 2, 0, 0.03, cells, cells[:1])
     assert found["detection"]["no attack, screening"]["suspects"] == 0
     assert found["detection"]["alternating 10%, screening"]["recall"] > 0.5
     counted = found["systems"]["Markov + KNN"]
