@@ -172,13 +172,13 @@ def _column(background: Background, column: str) -> Parts:
         rows = rows.sort("value", nulls_last=True).with_columns(pl.col("value").cast(pl.String))
     except pl.exceptions.PolarsError as error:
         raise ConfigError(
-            f"--slice {column}: holds {values.dtype}, which has no text: choose another column"
+            f"column '{column}': holds {values.dtype}, which has no text: choose another column"
         ) from error
     missing = unused_label("none", set(rows["value"]))
     rows = rows.with_columns(pl.col("value").fill_null(missing))
     if rows["value"].n_unique() > MOST_VALUES:
         raise ConfigError(
-            f"--slice {column}: the examples have {rows['value'].n_unique():,} values; choose a "
+            f"column '{column}': the examples have {rows['value'].n_unique():,} values; choose a "
             f"column with at most {MOST_VALUES}"
         )
     for (value,), part in rows.group_by("value", maintain_order=True):
@@ -191,7 +191,7 @@ def _target_values(background: Background, column: str) -> tuple[pl.Series, pl.S
     """What the examples' targets have in a column, and all that the catalog has there."""
     frame = background.dataset.catalog.frame
     if column not in frame.columns:
-        raise ConfigError(f"--slice {column}: the catalog has {', '.join(frame.columns)}")
+        raise ConfigError(f"column '{column}': the catalog has {', '.join(frame.columns)}")
     return frame[column][background.targets], frame[column]
 
 
@@ -200,12 +200,12 @@ def _user_values(background: Background, column: str) -> tuple[pl.Series, pl.Ser
     frame, name = background.dataset.user_frame, column.removeprefix(USER)
     if frame is None:
         raise ConfigError(
-            f"--slice {column}: nothing is known of the users: give their table as [users] in the "
+            f"column '{column}': nothing is known of the users: give their table as [users] in the "
             "configuration of the data"
         )
     if name not in frame.columns:
         names = ", ".join(frame.columns)
-        raise ConfigError(f"--slice {column}: the table of users has {names}")
+        raise ConfigError(f"column '{column}': the table of users has {names}")
     users = pl.DataFrame({"user": background.users})
     return users.join(frame, on="user", how="left", maintain_order="left")[name], frame[name]
 

@@ -62,14 +62,15 @@ def popularity_for(bundle: Bundle, exposure: float) -> npt.NDArray[np.int64] | N
         BundleError: The bundle holds none.
         DecodingError: The strength is no number from 0 to `STRONGEST`.
     """
-    if not 0 <= exposure <= STRONGEST:
+    if not isinstance(exposure, int | float) or not 0 <= exposure <= STRONGEST:
         raise DecodingError(f"exposure is {exposure}: give a number from 0 to {STRONGEST:.0f}")
     if not exposure:
         return None
     if bundle.prior is None or bundle.prior.popularity is None:
+        mend = "with a [prior] table in its recipe" if bundle.prior is None else "with --restart"
         raise BundleError(
-            f"the bundle '{bundle.manifest.name}' holds no counts of its items: train it with a "
-            "[prior] table in its recipe, or leave exposure at 0"
+            f"the bundle '{bundle.manifest.name}' holds no counts of its items: train it again "
+            f"{mend}, or leave exposure at 0"
         )
     return bundle.prior.popularity
 

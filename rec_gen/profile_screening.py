@@ -51,7 +51,8 @@ def find_suspects(dataset: Dataset, share: float = SHARE, level: float = LEVEL) 
         if not 0 < value <= most:
             raise ConfigError(f"{name}: {value} is not above 0 and up to {most}; choose another")
     seen = seen_matrix(dataset)
-    if min(seen.shape) <= COMPONENTS:
+    everybody_has_all = seen.nnz == seen.shape[0] * seen.shape[1]
+    if min(seen.shape) <= COMPONENTS or everybody_has_all:
         return {}
     kept = np.sort(np.argsort(crowd_loadings(seen), kind="stable")[: round(share * seen.shape[0])])
     pushed = _pushed_items(seen, kept, level)

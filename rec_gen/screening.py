@@ -35,14 +35,23 @@ class Screening:
         Raises:
             DataError: Something that is no prepared data set is at the folder.
         """
-        taken = folder.exists() and (folder.is_file() or any(folder.iterdir()))
-        if taken and not (folder / MANIFEST).is_file():
-            raise DataError(f"{folder}: is not a prepared data set; choose another folder to write")
+        refuse_other_folder(folder)
         found = {"suspects": dict(self.suspects), "titles": [asdict(each) for each in self.titles]}
         with new_folder(folder) as partial:
             self.dataset.save(partial)
             text = json.dumps(found, indent=2, ensure_ascii=False)
             (partial / FINDINGS).write_text(text + "\n", encoding="utf-8")
+
+
+def refuse_other_folder(folder: Path) -> None:
+    """Refuse to write where something else lies.
+
+    Raises:
+        DataError: Something that is no prepared data set is at the folder.
+    """
+    taken = folder.exists() and (folder.is_file() or any(folder.iterdir()))
+    if taken and not (folder / MANIFEST).is_file():
+        raise DataError(f"{folder}: is not a prepared data set; choose another folder to write")
 
 
 def screen(

@@ -22,16 +22,16 @@ REPEATED, KEPT = 5, 2
 WORDS = 24
 """Titles of up to so many words are never too long."""
 _INVISIBLE = re.compile(
-    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+    "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\U000e0000-\U000e007f]"
     # joiners belong to scripts beside the Latin one, and to emoji
     "|(?<![^\\x00-\u024f])[\u200c\u200d]"
     "|[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}"
 )
 _INSTRUCTION = re.compile(
     r"<\|[\w-]+\|>|\[/?INST\]|<</?SYS>>|</?s>|\#{2,}\s*(?:system|instruction|user|assistant)"
-    r"|\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|prompts?|rules|history)\b"
-    r"|(?:^|[.!?>)\]])\s*(?:system|assistant|user)\s*:"
-    r"|\b(?:you (?:must|should|are to)|always|only|please) (?:recommend|suggest|answer|output)\b",
+    r"|\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|prompts?)\b"
+    r"|[.!?>)\]]\s*(?:system|assistant|user)\s*:"
+    r"|\b(?:you (?:must|should|are to)|always|only|please) (?:recommend|suggest)\b",
     re.IGNORECASE,
 )
 
@@ -128,9 +128,9 @@ def _without_instruction(title: str) -> str:
 
 
 def _without_repetition(title: str) -> str:
-    """Keep the first of each word that stands too often; single letters are no keywords."""
+    """Keep the first of each word that stands too often; short words are no keywords."""
     words = [re.sub(r"\W", "", word).casefold() for word in title.split()]
-    stuffed = {word for word, n in Counter(words).items() if n >= REPEATED and len(word) > 1}
+    stuffed = {word for word, n in Counter(words).items() if n >= REPEATED and len(word) > 3}
     if not stuffed:
         return title
     seen: Counter[str] = Counter()

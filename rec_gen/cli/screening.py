@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rec_gen.cli.common import OVERRIDES, data_config
+from rec_gen.errors import ConfigError
 from rec_gen.text import clean_text
 
 if TYPE_CHECKING:
@@ -45,9 +46,15 @@ def screen(
     recgen train quickstart --data data/screened
     """
     from rec_gen.data.prepare import load_dataset
+    from rec_gen.screening import refuse_other_folder
     from rec_gen.screening import screen as screened
 
-    dataset = load_dataset(data_config(data, overrides))
+    config = data_config(data, overrides)
+    if out is not None:
+        if config.prepared and out.resolve() == config.prepared.resolve():
+            raise ConfigError(f"--out {out}: is the data that is screened; choose another folder")
+        refuse_other_folder(out)
+    dataset = load_dataset(config)
     found = screened(dataset, share, profiles=only != "titles", titles=only != "profiles")
     click.echo("\n".join(_lines(found)))
     if out is not None:

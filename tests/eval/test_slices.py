@@ -162,17 +162,17 @@ def test_columns_of_users_slice_by_whom_an_example_is_of(
 
 def test_columns_of_unknown_users_are_refused(draw: Draw) -> None:
     background = Background.of(draw(0), Split.TEST)
-    with pytest.raises(ConfigError, match=r"--slice user.age: nothing is known .* as \[users\]"):
+    with pytest.raises(ConfigError, match=r"column 'user.age': nothing is known .* as \[users\]"):
         slices(background, ["user.age"])
 
 
 @pytest.mark.parametrize(
     ("column", "problem"),
     [
-        ("genre", r"--slice genre: the catalog has item, title, genres"),
-        ("title", r"--slice title: the examples have \d+ values; .* at most 10"),
-        ("user.job", r"--slice user.job: the table of users has user, city, age"),
-        ("raw", r"--slice raw: holds Binary, which has no text"),
+        ("genre", r"column 'genre': the catalog has item, title, genres"),
+        ("title", r"column 'title': the examples have \d+ values; .* at most 10"),
+        ("user.job", r"column 'user.job': the table of users has user, city, age"),
+        ("raw", r"column 'raw': holds Binary, which has no text"),
     ],
 )
 def test_a_column_that_cannot_slice_is_refused(

@@ -243,7 +243,7 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (1, "prior_weight is -1.0: give a number", ["evaluate", bundle, "--prior-weight", -1]),
         (2, "(Krichene & Rendle 2020)", [*evaluate, "--sampled-negatives", 100]),
         (2, "'eas' is not one of popularity", [*evaluate, "--baselines", "eas"]),
-        (2, "--slice shelves: the catalog has", [*evaluate, "--slice", "shelves"]),
+        (2, "column 'shelves': the catalog has", [*evaluate, "--slice", "shelves"]),
         (2, "--categories shelves: the catalog", [*evaluate, "--categories", "shelves"]),
         (1, "did not learn the task 'rating': train", [*evaluate, "--ratings"]),
         (2, "--allow-leak x: is not one of", [*evaluate, "--allow-leak", "x"]),

@@ -3,6 +3,7 @@ import polars as pl
 import pytest
 
 from eval.attack_profiles import KINDS, Kind, fake_profiles, poison, tail_items
+from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Dataset, Split
 from rec_gen.errors import ConfigError
 from rec_gen.profile_screening import find_suspects, unlearn
@@ -16,6 +17,16 @@ def crowd() -> Dataset:
 
 def test_a_crowd_without_an_attack_has_no_suspects(crowd: Dataset) -> None:
     assert find_suspects(crowd) == {}
+
+
+def test_users_who_all_chose_everything_are_not_told_apart(crowd: Dataset) -> None:
+    items = pl.Series("item", [place for _ in range(30) for place in range(20)], pl.UInt32)
+    users = pl.Series("user", [f"u{row // 20}" for row in range(600)])
+    split = pl.Series("split", [Split.TRAIN.value] * 600, crowd.frame.schema["split"])
+    times = pl.Series("time", [0] * 600, pl.Int64)
+    frame = pl.DataFrame([users, items, times, split])
+    same = Dataset(Catalog(crowd.catalog.frame[:20]), frame, crowd.manifest)
+    assert find_suspects(same) == {}
 
 
 @pytest.mark.parametrize("kind", KINDS)

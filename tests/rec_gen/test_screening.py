@@ -70,3 +70,11 @@ def test_a_share_that_means_nothing_is_one_line() -> None:
     code, line = error("screen", "movielens-100k", "--share", "0.9")
     assert code == 2
     assert "share: 0.9 is not above 0 and up to 0.5" in line
+
+
+def test_the_data_that_is_screened_is_never_written_over(attacked: Dataset, tmp_path: Path) -> None:
+    attacked.save(tmp_path)
+    before = (tmp_path / "items.parquet").read_bytes()
+    code, line = error("screen", tmp_path, "--out", tmp_path)
+    assert (code, "is the data that is screened; choose another folder" in line) == (2, True)
+    assert (tmp_path / "items.parquet").read_bytes() == before
