@@ -13,6 +13,7 @@ import numpy as np
 from eval.content import ContentSimilarity
 from rec_gen.counts import Histories, Scores
 from rec_gen.data.dataset import Example
+from rec_gen.errors import ConfigError
 from rec_gen.metrics import Ranks, ndcg
 from rec_gen.semantic_ids import Vectors
 
@@ -51,7 +52,12 @@ def choose_weights(
         parts: By source, float32 [items, dimensions].
         examples: Validation examples; at most `EXAMPLES` are drawn of them.
         seed: Of the draw.
+
+    Raises:
+        ConfigError: There is no example.
     """
+    if not examples:
+        raise ConfigError("weights are chosen on the validation split, and it holds no interaction")
     drawn = np.random.default_rng(seed).permutation(len(examples))[:EXAMPLES]
     asked = [examples[row] for row in np.sort(drawn)]
     histories = [example.history for example in asked]

@@ -94,6 +94,7 @@ class Bundle:
             self.tokenizer,
             self.model,
             part.prior,
+            encoder=self.encoder,
         )
 
     def task_template(self, task: str) -> Template:

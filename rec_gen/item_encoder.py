@@ -117,13 +117,16 @@ class ItemEncoder:
         return join(parts, list(map(self.config.weight, self.config.sources))), whole
 
     def _part(self, source: str, width: int, catalog: Catalog) -> Vectors:
+        # one catalog of several may lack columns that another has
+        text = tuple(each for each in self.config.text if each in catalog.frame.columns)
+        config = self.config.model_copy(update={"text": text or self.config.text})
         if source == "words" and self.words is not None:
-            return self.words.encode(catalog.texts(self.config.text))
+            return self.words.encode(catalog.texts(config.text))
         column = source.partition(":")[2]
         silent = source == "cooccurrence" or (column and catalog.frame[column].is_null().all())
         if silent:
             return np.zeros((len(catalog), width), np.float32)
-        part = source_vectors(source, catalog, (), self.config, seed=0)
+        part = source_vectors(source, catalog, (), config, seed=0)
         if not part.shape[1]:
             return np.zeros((len(catalog), width), np.float32)
         if part.shape[1] != width:

@@ -156,7 +156,7 @@ class MixedRecommender:
                 if len(answer) < count:
                     raise DecodingError(
                         f"request {user}: '{name}' has {len(answer)} items left of the {count} "
-                        "that were promised; promise fewer"
+                        "that were promised; promise fewer, or name it first"
                     )
                 chosen[name] = list(answer)
         return [[Placed(*entry) for entry in interleave(chosen)] for chosen in lists]

@@ -170,6 +170,12 @@ class Respeller:
                         "use codes that its items have, or train it again"
                     )
         rows = [_read_codes(text)[: self._levels] for text in spellings.texts]
+        alone = ["".join(names) for names in spell_codes(np.array(rows, dtype=np.int64))]
+        if alone != spellings.texts:
+            raise SpellingError(
+                f"item '{next(iter(codes))}': the items of this catalog were told apart beside "
+                "those of other domains, and its codes stay: train it again with the new items"
+            )
         rows += [[]] * (len(catalog) - len(rows))
         for item, row in codes.items():
             rows[catalog.position(item)] = list(row)

@@ -57,15 +57,18 @@ def find_traces(
         traces |= found
     digests = {bundles[folder].digest for folder in traces if folder in bundles}
     for folder, manifest in bundles.items():
-        known = without.get(manifest.dataset, [manifest.fingerprint])
-        if folder not in traces and manifest.fingerprint not in known:
-            reason = f"it was trained on '{manifest.dataset}' in another state, which may have held"
+        others = [
+            name for name, seen in _read_by(manifest) if seen not in without.get(name, [seen])
+        ]
+        if folder not in traces and others:
+            reason = f"it was trained on '{others[0]}' in another state, which may have held"
             traces[folder] = Trace(
                 folder, f"{reason} the user", "train it again on the data of now"
             )
     runs = sorted({file for folder in folders for file in folder.rglob(RUN)})
     for file in runs:
-        identity = {str(value) for value in flat(_read(file)).values()}
+        values = flat(_read(file)).values()
+        identity = {str(v) for each in values for v in (each if isinstance(each, list) else [each])}
         if (file.parent / CHECKPOINTS).is_dir() and identity & {*held, *digests}:
             reason = "its checkpoints were trained on data that held the user"
             traces[file.parent] = Trace(file.parent, reason, "delete them, or train with --restart")
@@ -97,12 +100,18 @@ def _traced(
         base = Path(manifest.base).resolve() if manifest.base else None
         if base is not None:
             parents += [each for each in digests.values() if base.is_relative_to(each.resolve())]
-        if manifest.fingerprint in held:
+        if any(fingerprint in held for _, fingerprint in _read_by(manifest)):
             reason = "it was trained on data that held the user"
             yield folder, Trace(folder, reason, "train it again on the data of now")
         elif parents:
             reason = f"it goes back to {parents[0]}"
             yield folder, Trace(folder, reason, "make it again of a bundle without the user")
+
+
+def _read_by(manifest: Manifest) -> list[tuple[str, str]]:
+    """Name and fingerprint of all data that a bundle was trained on."""
+    further = [(each.dataset, each.fingerprint) for each in manifest.domains.values()]
+    return [(manifest.dataset, manifest.fingerprint), *further]
 
 
 def _is_ours(file: Path) -> bool:

@@ -39,6 +39,7 @@ def refuse_uncounted(recipe: Recipe) -> None:
     clustered = spelling.sources if spelling.scheme == "semantic" else ()
     problems = {
         "tasks": (recipe.tasks, "further tasks make more rows of a user; leave them out"),
+        "domains": (recipe.domains, "rows of a domain repeat its users; leave them out"),
         "prior": (recipe.prior, "its counts have no noise; leave the table out"),
         "spelling.sources": (
             COOCCURRENCE in clustered,

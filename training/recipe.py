@@ -209,7 +209,7 @@ class DomainConfig(Config):
         weight: How often each of its training rows is learnt for once of the first domain's.
     """
 
-    name: str = Field(pattern=r"^[\w.-]+$", max_length=100)
+    name: str = Field(pattern=r"^\w[\w.-]*$", max_length=100)
     data: DataConfig
     template: str | None = None
     weight: float = Field(default=1.0, gt=0, le=100)
@@ -246,11 +246,15 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _domains_fit(self) -> Self:
         names = [domain.name for domain in self.domains]
+        folders = [name.casefold() for name in names]
         for name in names:
-            if names.count(name) > 1:
+            if folders.count(name.casefold()) > 1:
                 raise ValueError(f"domains: '{name}' names two of them; give another name to one")
         if self.domains and self.tasks:
             raise ValueError("domains share the task of the next item; leave [[tasks]] out")
+        columns = [each for each in (*self.spelling.sources, *self.model.embed) if ":" in each]
+        if self.domains and columns:
+            raise ValueError(f"domains share no columns of vectors; leave '{columns[0]}' out")
         if self.domains and self.train.packing:
             raise ValueError("domains go without packing; leave train.packing out")
         return self

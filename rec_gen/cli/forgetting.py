@@ -93,9 +93,10 @@ def forget(
     states = [_from_data(place, user, ids, told, dry_run) for place in data]
     states += _from_copies(states, ids, told, dry_run)
     if store is not None:
-        told.removed(store, _from_store(store, tenant, user, dry_run), "events")
+        events = sum(_from_store(store, tenant, each, dry_run) for each in sorted(ids))
+        told.removed(store, events, "events")
     if keys is not None:
-        told.removed(keys, _from_keys(keys, tenant, user, dry_run), "API keys")
+        told.removed(keys, _from_keys(keys, tenant, ids, dry_run), "API keys")
     for folder in batch:
         _from_batch(folder, ids, told, dry_run)
     if bundles:
@@ -164,11 +165,11 @@ def _from_store(url: str, tenant: str, user: str, dry_run: bool) -> int:
     return asyncio.run(forget_user(url, tenant, user, dry_run=dry_run))
 
 
-def _from_keys(path: Path, tenant: str, user: str, dry_run: bool) -> int:
+def _from_keys(path: Path, tenant: str, ids: Collection[str], dry_run: bool) -> int:
     from serving.keys import KeyFile, revoke_key
 
     every = KeyFile(path).keys().values()
-    theirs = [key.id for key in every if (key.tenant, key.user) == (tenant, user)]
+    theirs = [key.id for key in every if key.tenant == tenant and key.user in ids]
     for key in () if dry_run else theirs:
         revoke_key(path, key)
     return len(theirs)

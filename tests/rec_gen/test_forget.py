@@ -8,6 +8,7 @@ import pytest
 
 from rec_gen.data.dataset import Dataset
 from rec_gen.data.prepare import cached_folder, prepare
+from rec_gen.domains import DomainManifest
 from rec_gen.errors import BundleError
 from rec_gen.manifest import Manifest
 from rec_gen.pseudonyms import pseudonym
@@ -46,6 +47,11 @@ def test_bundles_are_told_by_their_data_their_parents_and_their_base(
     write(tmp_path / "d", manifest, fingerprint="y", dataset="y", base=base)
     write(tmp_path / "e", manifest, fingerprint="older")
     write(tmp_path / "new", manifest, fingerprint="new")
+    own = {"prompt": manifest.prompt, "template_text": "", "data": {}}
+    further = DomainManifest(**own, dataset="x", fingerprint="old")
+    write(tmp_path / "f" / "bundle", manifest, fingerprint="new", domains={"read": further})
+    (tmp_path / "f" / "checkpoints").mkdir()
+    (tmp_path / "f" / "run.json").write_text(json.dumps({"the domains' content": ["old"]}))
     write(tmp_path / "other", manifest, fingerprint="z", dataset="z", base="hub/model")
     write(tmp_path / "torn", manifest, fingerprint="old")
     (tmp_path / "torn" / "manifest.json").write_text("{")
@@ -61,6 +67,8 @@ def test_bundles_are_told_by_their_data_their_parents_and_their_base(
         "c": f"it goes back to {tmp_path}/b",
         "d": f"it goes back to {tmp_path}/c",
         "e": "it was trained on 'toy' in another state, which may have held the user",
+        "f": "its checkpoints were trained on data that held the user",
+        "f/bundle": "it was trained on data that held the user",
         "torn": "its manifest is damaged",
     }
     with pytest.raises(BundleError, match="there is no such folder to look for bundles in"):
@@ -144,6 +152,12 @@ def test_keys_of_the_user_are_revoked(tmp_path: Path) -> None:
     assert (done.exit_code, done.output) == (0, f"removed: {file}: 1 API key\n")
     assert len(KeyFile(file).keys()) == 1
     assert b"ann-0815" not in file.read_bytes()
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(32))
+    hashed = pseudonym("ann", bytes(32))
+    create_key(file, "default", ["recommend"], hashed)
+    done = run("forget", "ann", "--keys", file, "--user-key", secret)
+    assert (done.exit_code, done.output) == (0, f"removed: {file}: 1 API key\n")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from rec_gen.bundle import Bundle
+from rec_gen.catalog import Item
 from rec_gen.config import parse_config
-from rec_gen.errors import BundleError, ConfigError
+from rec_gen.errors import BundleError, ConfigError, SpellingError
 from rec_gen.recommender import Recommender
 from rec_gen.spelling import spell
 from rec_gen.testing import tiny_tokenizer
@@ -109,10 +110,12 @@ def test_a_domain_that_does_not_fit_is_refused(
         ({"tasks": [{"template": "search"}]}, "leave .* out"),
         ({"train": {"packing": True}}, "packing"),
         ({"domains": 2}, "'read' names two"),
+        ({"domains": 1, "name": ".."}, "domains.0.name"),
+        ({"model": {"embed": ["vectors:sound"]}}, "leave 'vectors:sound' out"),
     ],
 )
 def test_a_recipe_of_domains_says_what_it_goes_without(more: dict[str, Any], message: str) -> None:
-    domain = {"name": "read", "data": {"source": "movielens-1m"}}
+    domain = {"name": more.pop("name", "read"), "data": {"source": "movielens-1m"}}
     table = {**more, "domains": [domain] * more.get("domains", 1)}
     with pytest.raises(ConfigError, match=message):
         toy_recipe(**table)
@@ -156,3 +159,14 @@ def test_each_row_is_normalised_over_its_own_catalog() -> None:
     expected = losses[0](hidden[1:2], head, labels[1:2]) + losses[1](hidden[::2], head, labels[::2])
     assert torch.allclose(got, expected)
     assert not torch.allclose(got, summed(losses, hidden, head, labels, None, None))
+
+
+def test_codes_that_were_told_apart_beside_another_catalog_stay(tmp_path: Path) -> None:
+    recipe = several(tmp_path / "data", scheme="semantic")
+    config = {"scheme": "semantic", "levels": 1, "codes": 4, "sources": ("text",)}
+    changed = recipe.spelling.model_copy(update=config)
+    bundle = train(recipe.model_copy(update={"spelling": changed}), named("films"), tmp_path / "r")
+    recommender = Recommender.load(bundle, domain="read")
+    with pytest.raises(SpellingError, match="told apart beside those of other domains"):
+        recommender.put_items([Item("n", "Another book", {})], codes={"n": [0]})
+    assert "n" not in recommender.catalog.positions

@@ -169,6 +169,9 @@ def test_as_many_clients_send_garbage_as_are_asked_for() -> None:
         ({"spelling": {"scheme": "semantic"}}, 'sources = ["text"]'),
         ({"train": {"max_steps": 4, "packing": True}}, "without train.packing"),
         ({"federated": {"secure": True, "least": 3, "clip": 1.0}}, "neither clip nor trim"),
+        ({"train": {"max_steps": 4, "adversarial": 0.1}}, "without train.adversarial"),
+        ({"privacy": {"epsilon": 1.0}}, "federated training knows no privacy"),
+        ({"domains": [{"name": "x", "data": {"source": "movielens-1m"}}]}, "knows no domains"),
         ({"federated": {"secure": True}}, "set least = 3"),
     ],
 )

@@ -161,6 +161,7 @@ def test_one_row_a_user_whatever_the_length() -> None:
     [
         ({"tasks": [{"template": "item_from_title"}]}, "tasks"),
         ({"prior": {}}, "prior"),
+        ({"domains": [{"name": "x", "data": {"source": "movielens-1m"}}]}, "domains"),
         ({"spelling": {"scheme": "semantic"}}, r"spelling\.sources"),
         ({"model": {"embed": ["text", "cooccurrence"]}}, r"model\.embed"),
         ({"model": {"adapter": "qlora"}}, r"model\.adapter"),

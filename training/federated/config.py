@@ -12,7 +12,7 @@ from training.recipe import Recipe, TrainConfig, recipe_path
 Attack = Literal["nan", "shape", "huge", "sign-flip"]
 UNKNOWN_TO_CLIENTS = (
     "packing", "accumulation", "item_dropout", "neftune_alpha", "group_by_length",
-    "gradient_checkpointing", "max_minutes",
+    "gradient_checkpointing", "max_minutes", "adversarial",
 )  # fmt: skip
 """Keys of `train` that the loop of a client does not know."""
 
@@ -104,8 +104,9 @@ class FederatedRecipe(Recipe):
             )
         if self.prior is not None:
             raise ValueError("prior counts interactions, which stay with the clients: leave it out")
-        if self.tasks or self.track:
-            raise ValueError("federated training knows neither tasks nor track: leave them out")
+        for key in ("tasks", "track", "domains", "privacy"):
+            if getattr(self, key):
+                raise ValueError(f"federated training knows no {key}: leave them out")
         for key in UNKNOWN_TO_CLIENTS:
             if getattr(train, key) != TrainConfig.model_fields[key].default:
                 raise ValueError(f"federated training does without train.{key}: leave it out")

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import numpy as np
 from flwr.app import ConfigRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, FedProx, FedTrimmedAvg
@@ -98,6 +99,9 @@ class _Server:
             reasons = "; ".join(f"client {c} {why}" for c, why in sifted.failed.items())
             raise self._too_few(number, len(sifted.kept), len(asked), reasons)
         arrays, metrics = self._strategy.aggregate_train(number, sifted.kept)
+        weights = from_record(arrays)
+        if not all(np.isfinite(each).all() for each in weights.values()):
+            raise RecGenError(f"round {number}: the average overflows; set federated.clip")
         made = Round(
             number=number,
             averaged=len(sifted.kept),
@@ -105,7 +109,7 @@ class _Server:
             clipped=tuple(sifted.clipped),
             loss=float(metrics[LOSS]),
         )
-        return from_record(arrays), made
+        return weights, made
 
     def validates_after(self, number: int) -> bool:
         """Whether a multiple of `validation.every_steps` is reached in a round, or the end."""
