@@ -98,7 +98,7 @@ def _counts(dataset: Dataset, frame: pl.DataFrame) -> dict[str, int]:
 
 def cached_copies(name: str) -> Iterator[Path]:
     """The folders of the cache that hold a data set of a name, in any state."""
-    for file in sorted((cache_folder() / "prepared").glob(f"*/{MANIFEST}")):
+    for file in sorted((cache_folder() / "prepared").glob(f"{name}-*/{MANIFEST}")):
         if _read(file).get("name") == name:
             yield file.parent
 

@@ -47,7 +47,7 @@ def test_bundles_are_told_by_their_data_their_parents_and_their_base(
     write(tmp_path / "d", manifest, fingerprint="y", dataset="y", base=base)
     write(tmp_path / "e", manifest, fingerprint="older")
     write(tmp_path / "new", manifest, fingerprint="new")
-    own = {"prompt": manifest.prompt, "template_text": "", "data": {}}
+    own: dict[str, Any] = {"prompt": manifest.prompt, "template_text": "", "data": {}}
     further = DomainManifest(**own, dataset="x", fingerprint="old")
     write(tmp_path / "f" / "bundle", manifest, fingerprint="new", domains={"read": further})
     (tmp_path / "f" / "checkpoints").mkdir()
