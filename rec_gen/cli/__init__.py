@@ -40,6 +40,7 @@ def main() -> None:
     recgen train quickstart                    fine-tune a model
     recgen weigh industrial                    choose weights of item vectors
     recgen curves runs/quickstart              see how the training went
+    recgen federate my.toml                    train where the data lives
     recgen refine runs/quickstart/bundle --method dpo
     recgen compress runs/quickstart/bundle --weights int8
     recgen recommend runs/quickstart/bundle --history 50,172
