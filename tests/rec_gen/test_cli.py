@@ -272,7 +272,7 @@ def test_errors_are_one_line_with_an_exit_code(shop: Path, tmp_path: Path) -> No
         (2, "there is nothing to do: give", ["compress", bundle]),
         (1, "is not a bundle", ["compress", tmp_path, "--weights", "int8"]),
         (2, "is not a JSON list", ["recommend", bundle, "--history", "[p1"]),
-        (2, "choose one of beauty, industrial, ", ["train", "quikstart"]),
+        (2, "choose one of beauty, domains, ", ["train", "quikstart"]),
         (2, "key 'data.sauce'", ["train", "quickstart", "--set", "data.sauce=1"]),
         (1, "no template 'nothing'", ["prompts", "show", "nothing"]),
         (1, "trained on another template", other),
