@@ -49,9 +49,15 @@ def test_make_targets_run_in_ci() -> None:
 
 
 @pytest.fixture(scope="module")
-def place(movielens: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
-    """A folder as the README's reader has it: a trained quickstart, recipes, own tables."""
+def place(movielens: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the README's reader has it: a trained quickstart, recipes, own tables.
+
+    The quickstart learnt of a tenth of the users, so that commands on all of them are short.
+    """
     folder = tmp_path_factory.mktemp("reader")
+    tenth = movielens.frame.filter(pl.col("user").cast(pl.Int64) <= 94)
+    (folder / "tenth").mkdir()
+    Dataset(movielens.catalog, tenth, movielens.manifest).save(folder / "tenth")
     for name in ("training", "eval"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "shop.toml").write_text(blocks("toml")[0])
@@ -61,7 +67,8 @@ def place(movielens: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "products.csv").write_text("\n".join(["sku,name,category", *products]))
     users = pl.DataFrame({"user": [1, 2, 3], "history": [["50"], ["172", "181"], ["1"]]})
     users.write_parquet(folder / "users.parquet")
-    execute(folder, ["recgen", "train", "quickstart", *SHORTER["train"]])
+    data = ["--data", str(folder / "tenth")]
+    execute(folder, ["recgen", "train", "quickstart", *data, *SHORTER["train"]])
     return folder
 
 
