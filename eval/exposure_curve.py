@@ -1,6 +1,6 @@
 """What NDCG the exposure of rare items costs, by each way to control it, as a curve."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,14 +11,12 @@ from eval.fairness_measures import NDCG, FairnessMeasures
 from eval.intervals import Interval
 from eval.lists import RankedLists
 from eval.measures import SUMMARIES, K, metric_intervals
-from eval.ranking import rank_recommender
+from eval.ranking import Asked, rank_recommender
 from eval.reranking import raise_listed, xquad
 from rec_gen.counts import training_popularity
-from rec_gen.data.dataset import Dialogue
 from rec_gen.exposure import rarity
 
 if TYPE_CHECKING:
-    from rec_gen.answers import Answer
     from rec_gen.recommender import Recommender
 
 SEARCH, LISTED, XQUAD = "in the search", "of the first 50", "xQuAD of the first 50"
@@ -51,34 +49,6 @@ class Point:
     summaries: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Raised:
-    """A model whose rarer items are raised in the search, by counts of the data."""
-
-    recommender: "Recommender"
-    scores: Mapping[str, float]
-    strength: float
-
-    def recommend(
-        self,
-        histories: Sequence[Sequence[str]],
-        /,
-        *,
-        k: int,
-        exclude_seen: bool,
-        dialogues: Sequence[Dialogue | None],
-    ) -> Sequence["Answer"]:
-        """Recommend up to `k` items, best first, for each history; see `Lister`."""
-        return self.recommender.recommend(
-            histories,
-            k,
-            exclude_seen=exclude_seen,
-            item_scores=self.scores,
-            item_weight=self.strength,
-            dialogues=dialogues,
-        )
-
-
 def ways_of(
     recommender: "Recommender", measures: FairnessMeasures, exclude_seen: bool
 ) -> dict[str, Way]:
@@ -98,7 +68,7 @@ def ways_of(
     alone = rank_recommender(recommender, catalog, examples, exclude_seen, CANDIDATES)
 
     def search(strength: float) -> RankedLists:
-        lister = Raised(recommender, scores, strength)
+        lister = Asked(recommender, {"item_scores": scores, "item_weight": strength})
         label = f"strength {strength}"
         return rank_recommender(lister, catalog, examples, exclude_seen, CANDIDATES, label)
 

@@ -1,9 +1,9 @@
 """Asking models and baselines for their lists, batch by batch."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from rich.console import Console
@@ -49,23 +49,16 @@ class Lister(Protocol):
 
 
 @dataclass(frozen=True)
-class Hybrid:
-    """A model joined with the counted prior of its bundle.
+class Asked:
+    """A model that is always asked with the same further options.
 
     Attributes:
         recommender: The model.
-        weight: The prior's.
-
-    Raises:
-        BundleError: The bundle holds no prior.
-        DecodingError: The weight is no number of at least 0.
+        options: Of `Recommender.recommend`, by name.
     """
 
     recommender: "Recommender"
-    weight: float
-
-    def __post_init__(self) -> None:
-        self.recommender.recommend([], prior_weight=self.weight)
+    options: Mapping[str, Any]
 
     def recommend(
         self,
@@ -78,12 +71,26 @@ class Hybrid:
     ) -> Sequence["Answer"]:
         """Recommend up to `k` items, best first, for each history; see `Lister`."""
         return self.recommender.recommend(
-            histories,
-            k,
-            exclude_seen=exclude_seen,
-            prior_weight=self.weight,
-            dialogues=dialogues,
+            histories, k, exclude_seen=exclude_seen, dialogues=dialogues, **self.options
         )
+
+
+class Hybrid(Asked):
+    """A model joined with the counted prior of its bundle."""
+
+    def __init__(self, recommender: "Recommender", weight: float) -> None:
+        """Join them.
+
+        Args:
+            recommender: The model.
+            weight: The prior's.
+
+        Raises:
+            BundleError: The bundle holds no prior.
+            DecodingError: The weight is no number of at least 0.
+        """
+        super().__init__(recommender, {"prior_weight": weight})
+        recommender.recommend([], prior_weight=weight)
 
 
 def rank_baselines(

@@ -23,14 +23,13 @@ from eval.cold_items import ColdWorld
 from eval.content import ContentSimilarity
 from eval.intervals import Interval, mean_intervals
 from eval.lists import RankedLists
-from eval.ranking import Lister, rank_baseline, rank_recommender
+from eval.ranking import Asked, Lister, rank_baseline, rank_recommender
 from eval.report import format_interval
 from eval.result_json import to_json
 from eval.significance import compare
-from rec_gen.answers import Answer
 from rec_gen.cli.common import Command, data_config
 from rec_gen.counts import Histories, MarkovKNN, Scores
-from rec_gen.data.dataset import Dataset, Dialogue, Example, Split
+from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.data.prepare import load_dataset
 from rec_gen.errors import BundleError
 from rec_gen.files import new_folder, write_text
@@ -66,27 +65,6 @@ class _New:
         return scores
 
 
-@dataclass(frozen=True)
-class _NewLister:
-    """A model that may answer with new items alone."""
-
-    recommender: Recommender
-    allow: Sequence[str]
-
-    def recommend(
-        self,
-        histories: Sequence[Sequence[str]],
-        /,
-        *,
-        k: int,
-        exclude_seen: bool,
-        dialogues: Sequence[Dialogue | None],
-    ) -> list[Answer]:
-        return self.recommender.recommend(
-            histories, k, exclude_seen=exclude_seen, dialogues=dialogues, allow=self.allow
-        )
-
-
 def values_of(everything: RankedLists, new: RankedLists) -> Floats:
     """The measures of each example, float64 [n, 4], see `MEASURES`.
 
@@ -115,7 +93,7 @@ def model_values(recommender: Recommender, world: ColdWorld, examples: list[Exam
     """What a model scores that knows the new items, see `values_of`."""
     catalog = world.whole.catalog
     ids = [item.id for item in world.items]
-    listers: tuple[Lister, Lister] = (recommender, _NewLister(recommender, ids))
+    listers: tuple[Lister, Lister] = (recommender, Asked(recommender, {"allow": ids}))
     ranked = (rank_recommender(each, catalog, examples, False, LISTED) for each in listers)
     return values_of(*ranked)
 
