@@ -1,12 +1,13 @@
 """What a training run is made of; every recipe is one TOML file of this shape."""
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from rec_gen.config import Config
+from rec_gen.config import Config, parse_config, read_toml
 from rec_gen.data.config import DataConfig
 from rec_gen.decoding.score import Score
 from rec_gen.errors import ConfigError
@@ -270,6 +271,9 @@ class Recipe(Config):
         return self
 
 
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
 def recipe_path(name: str) -> Path:
     """The file of a recipe: a path as it is, or the name of one that comes with the package.
 
@@ -284,3 +288,18 @@ def recipe_path(name: str) -> Path:
         choices = ", ".join(names)
         raise ConfigError(f"no recipe '{name}': choose one of {choices}, or give a TOML file")
     return Path(name)
+
+
+def read_recipe(
+    kind: type[AnyRecipe], name: str, data: DataConfig | None, overrides: Sequence[str]
+) -> AnyRecipe:
+    """Read a recipe by its name or file, with another data set where one is given.
+
+    Raises:
+        ConfigError: There is no such recipe, or it is wrong.
+    """
+    path = recipe_path(name)
+    table = read_toml(path)
+    if data is not None:
+        table["data"] = data.model_dump(exclude_unset=True)
+    return parse_config(kind, table, overrides, str(path))

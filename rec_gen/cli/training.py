@@ -167,14 +167,10 @@ def load_recipe(name: str, data: str | None, overrides: Sequence[str]) -> "Recip
     Raises:
         ConfigError: There is no such recipe, or it is wrong.
     """
-    from rec_gen.config import parse_config, read_toml
-    from training.recipe import Recipe, recipe_path
+    from training.recipe import Recipe, read_recipe
 
-    path = recipe_path(name)
-    table = read_toml(path)
-    if data is not None:
-        table["data"] = data_config(data, ()).model_dump(exclude_unset=True)
-    return parse_config(Recipe, table, overrides, str(path))
+    other = None if data is None else data_config(data, ())
+    return read_recipe(Recipe, name, other, overrides)
 
 
 def run_training(recipe: "Recipe", dataset: "Dataset", out: Path, restart: bool) -> Path:

@@ -6,8 +6,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rec_gen.cli.common import data_config
-from rec_gen.config import Config, parse_config, read_toml
-from training.recipe import Recipe, TrainConfig, recipe_path
+from rec_gen.config import Config
+from training.recipe import Recipe, TrainConfig, read_recipe
 
 Attack = Literal["nan", "shape", "huge", "sign-flip"]
 UNKNOWN_TO_CLIENTS = (
@@ -130,8 +130,5 @@ def load_federated_recipe(
     Raises:
         ConfigError: There is no such recipe, or it is wrong.
     """
-    path = recipe_path(name)
-    table = read_toml(path)
-    if data is not None:
-        table["data"] = data_config(data, ()).model_dump(exclude_unset=True)
-    return parse_config(FederatedRecipe, table, overrides, str(path))
+    other = None if data is None else data_config(data, ())
+    return read_recipe(FederatedRecipe, name, other, overrides)
