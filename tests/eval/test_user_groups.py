@@ -63,5 +63,5 @@ def test_users_are_divided_by_history_and_by_their_own_columns() -> None:
     ]  # fmt: skip
     with pytest.raises(ConfigError, match=r"--by title: name a column of the users, as in user\."):
         user_groups(background, ["title"])
-    with pytest.raises(ConfigError, match=r"user\.age: the table of users has user, kind"):
+    with pytest.raises(ConfigError, match=r"column 'user\.age': the table of users has user, kind"):
         user_groups(background, ["user.age"])
