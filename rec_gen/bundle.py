@@ -84,7 +84,14 @@ class Bundle:
             known = ", ".join([self.manifest.dataset, *self.domains])
             raise BundleError(f"domain '{name}': the bundle knows {known}; name one of these")
         part, own = self.domains[name], self.manifest.domains[name]
-        manifest = self.manifest.model_copy(update=own.changes(self.manifest.recipe))
+        folder, files = f"{DOMAINS}/{name}/", self.manifest.files
+        of_its_own = {
+            file.removeprefix(folder): digest
+            for file, digest in files.items()
+            if file.startswith(folder)
+        }
+        changes = own.changes(self.manifest.recipe) | {"files": files | of_its_own}
+        manifest = self.manifest.model_copy(update=changes)
         return Bundle(
             manifest,
             part.catalog,

@@ -1,6 +1,6 @@
 """One list of several catalogs, with as many items of each as was promised."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,10 +13,9 @@ from rec_gen.errors import BundleError, DecodingError
 from rec_gen.index import Filters
 from rec_gen.models import move_to
 from rec_gen.recommender import Recommender
+from rec_gen.shared_items import Histories, SharedItems
 
 Entry = TypeVar("Entry")
-Histories = Mapping[str, Sequence[str]]
-"""Item ids by domain, oldest first."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,106 @@ def interleave(lists: Mapping[str, Sequence[Entry]]) -> list[tuple[str, Entry]]:
     return [(name, entry) for _, _, name, entry in sorted(places, key=lambda place: place[:2])]
 
 
+def check_quota(quota: Mapping[str, int], domains: Collection[str]) -> None:
+    """Refuse a quota that cannot be meant.
+
+    Args:
+        quota: How many items of each domain.
+        domains: The domains that there are.
+
+    Raises:
+        BundleError: There is no such domain.
+        DecodingError: A number is not at least 1, or there is none.
+    """
+    for name, count in quota.items():
+        check_domain(name, domains)
+        if count < 1:
+            raise DecodingError(f"quota of '{name}' is {count}: promise at least 1, or none")
+    if not quota:
+        raise DecodingError("quota: promise items of at least one domain")
+
+
+def check_domain(name: str, domains: Collection[str]) -> None:
+    """Refuse a name that no domain has.
+
+    Raises:
+        BundleError: There is no such domain.
+    """
+    if name not in domains:
+        known = ", ".join(domains)
+        raise BundleError(f"domain '{name}': the bundle knows {known}; name one of these")
+
+
+def check_promise(name: str, promised: int, found: int, request: int = 0) -> None:
+    """Refuse a list that is shorter than its quota.
+
+    Args:
+        name: The domain.
+        promised: How many items the quota says.
+        found: How many there are.
+        request: The number of the request.
+
+    Raises:
+        DecodingError: A domain has fewer items left than were promised.
+    """
+    if found < promised:
+        raise DecodingError(
+            f"request {request}: '{name}' has {found} items left of the {promised} that were "
+            "promised; promise fewer, or name it first"
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one domain is asked, for its part of a mixed list.
+
+    Attributes:
+        history: Item ids of the domain, oldest first.
+        block: Items of the domain that the list has elsewhere, or that were seen elsewhere.
+    """
+
+    history: list[str]
+    block: list[str]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        history: Histories,
+        chosen: Mapping[str, Sequence[Recommendation]],
+        shared: SharedItems,
+        *,
+        exclude_seen: bool,
+    ) -> "Part":
+        """What a domain is asked after the domains that the quota names before it.
+
+        Args:
+            name: The domain.
+            history: What the user did in each domain.
+            chosen: What the list has by now of each domain.
+            shared: What the domains have in common.
+            exclude_seen: Never return an item with the title of one that was seen elsewhere.
+        """
+        elsewhere = shared.carried(history, name)
+        given = {domain: [one.item.id for one in answer] for domain, answer in chosen.items()}
+        return cls(
+            list(history.get(name, ())) or elsewhere,
+            [*(elsewhere if exclude_seen else ()), *shared.carried(given, name)],
+        )
+
+
+def recommenders_of(bundle: Bundle, runtime: Runtime | None = None) -> dict[str, Recommender]:
+    """A recommender for each catalog of a bundle, the first one first, on one model.
+
+    Args:
+        bundle: What was trained, with its domains.
+        runtime: What runs the bundle's model, where that is not transformers.
+    """
+    runtime = runtime or runtime_for(bundle.model)
+    names = (bundle.manifest.dataset, *bundle.domains)
+    return {name: Recommender(bundle.domain(name), runtime) for name in names}
+
+
 class MixedRecommender:
     """Recommends from all catalogs of a bundle, on one model.
 
@@ -71,21 +170,8 @@ class MixedRecommender:
     """
 
     def __init__(self, bundle: Bundle, runtime: Runtime | None = None) -> None:
-        runtime = runtime or runtime_for(bundle.model)
-        names = (bundle.manifest.dataset, *bundle.domains)
-        parts = {name: bundle.domain(name) for name in names}
-        self.recommenders = {name: Recommender(part, runtime) for name, part in parts.items()}
-        self._tokens = {
-            name: {
-                item: tokens.tobytes()
-                for item, tokens in zip(part.catalog.ids, part.spellings.tokens, strict=True)
-            }
-            for name, part in parts.items()
-        }
-        self._ids = {
-            name: {tokens: item for item, tokens in spelled.items()}
-            for name, spelled in self._tokens.items()
-        }
+        self.recommenders = recommenders_of(bundle, runtime)
+        self._shared = SharedItems({name: one.bundle for name, one in self.recommenders.items()})
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | None = None) -> "MixedRecommender":
@@ -131,55 +217,29 @@ class MixedRecommender:
             DecodingError: A quota is not at least 1, there is none, or a domain has fewer items
                 left than were promised.
         """
-        for name in {*quota, *(name for history in histories for name in history)}:
-            self._recommender(name)
-        for name, count in quota.items():
-            if count < 1:
-                raise DecodingError(f"quota of '{name}' is {count}: promise at least 1, or none")
-        if not quota:
-            raise DecodingError("quota: promise items of at least one domain")
+        check_quota(quota, self.recommenders)
+        for history in histories:
+            self._check(history)
         lists: list[dict[str, list[Recommendation]]] = [{} for _ in histories]
         for name, count in quota.items():
-            asked, filters = [], []
-            for history, chosen in zip(histories, lists, strict=True):
-                elsewhere = self._carried(history, name)
-                asked.append(list(history.get(name, ())) or elsewhere)
-                given = {
-                    domain: [one.item.id for one in answer] for domain, answer in chosen.items()
-                }
-                seen = elsewhere if exclude_seen else []
-                filters.append(Filters(block=[*seen, *self._carried(given, name)]))
-            answers = self._recommender(name).recommend(
-                asked, count, exclude_seen=exclude_seen, filters=filters, beam_width=beam_width
+            parts = [
+                Part.of(name, history, chosen, self._shared, exclude_seen=exclude_seen)
+                for history, chosen in zip(histories, lists, strict=True)
+            ]
+            answers = self.recommenders[name].recommend(
+                [part.history for part in parts],
+                count,
+                exclude_seen=exclude_seen,
+                filters=[Filters(block=part.block) for part in parts],
+                beam_width=beam_width,
             )
             for user, (chosen, answer) in enumerate(zip(lists, answers, strict=True)):
-                if len(answer) < count:
-                    raise DecodingError(
-                        f"request {user}: '{name}' has {len(answer)} items left of the {count} "
-                        "that were promised; promise fewer, or name it first"
-                    )
+                check_promise(name, count, len(answer), user)
                 chosen[name] = list(answer)
         return [[Placed(*entry) for entry in interleave(chosen)] for chosen in lists]
 
-    def _recommender(self, name: str) -> Recommender:
-        if name not in self.recommenders:
-            known = ", ".join(self.recommenders)
-            raise BundleError(f"domain '{name}': the bundle knows {known}; name one of these")
-        return self.recommenders[name]
-
-    def _carried(self, histories: Histories, name: str) -> list[str]:
-        """The items of other domains that a domain has too, by its own ids."""
-        found: list[str] = []
-        for domain, items in histories.items():
-            if domain != name:
-                found += self._same(items, domain, name)
-        return found
-
-    def _same(self, items: Iterable[str], domain: str, name: str) -> list[str]:
-        catalog, tokens, ids = (
-            self.recommenders[domain].catalog,
-            self._tokens[domain],
-            self._ids[name],
-        )
-        known = [tokens.get(catalog.ids[catalog.position(item)]) for item in items]
-        return [ids[key] for key in known if key in ids]
+    def _check(self, history: Histories) -> None:
+        for name, items in history.items():
+            check_domain(name, self.recommenders)
+            for item in items:
+                self.recommenders[name].catalog.position(item)

@@ -5,7 +5,7 @@ What goes between the processes are plain values alone, as vLLM sends nothing el
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -21,18 +21,48 @@ from rec_gen.replying import Mentioned, Reply, Turn
 from rec_gen.respelling import Codes
 from rec_gen.wishes import Wish
 
-Call = Callable[[str, list[Any], dict[str, Any]], Any]
-"""Sends the name of a method, its arguments and its options to where `answer_call` has them."""
+
+class Call(Protocol):
+    """Sends a call to where `answer_call` has it."""
+
+    def __call__(
+        self,
+        method: str,
+        arguments: list[Any],
+        options: dict[str, Any],
+        *,
+        domain: str | None = None,
+    ) -> Any:
+        """What `answer_call` returns there.
+
+        Args:
+            method: The name of a method.
+            arguments: Its arguments.
+            options: Its options.
+            domain: The catalog whose recommender it is; None is the first.
+        """
 
 
 def answer_call(
-    recommender: Recommender, method: str, arguments: list[Any], options: dict[str, Any]
+    recommenders: Mapping[str, Recommender],
+    method: str,
+    arguments: list[Any],
+    options: dict[str, Any],
+    domain: str | None = None,
 ) -> dict[str, Any]:
     """Recommend, search, explain, reply or update, as `Recommender` does.
+
+    Args:
+        recommenders: By domain, that of the first catalog first.
+        method: What to do.
+        arguments: What is given.
+        options: What else is asked for.
+        domain: Whose recommender does it; None is the first.
 
     Returns:
         What `found` reads.
     """
+    recommender = recommenders[domain or next(iter(recommenders))]
     try:
         if method == "update":
             put, remove, codes = arguments
@@ -85,11 +115,12 @@ class RemoteRecommender(LiveBundle):
     Args:
         bundle: The bundle that the other process has loaded; its weights are not needed here.
         call: Reaches the other process.
+        domain: Which of its catalogs, where the bundle has several; None is the first.
     """
 
-    def __init__(self, bundle: Bundle, call: Call) -> None:
-        super().__init__(bundle, torch.device("cpu"))
-        self._call = call
+    def __init__(self, bundle: Bundle, call: Call, domain: str | None = None) -> None:
+        super().__init__(bundle if domain is None else bundle.domain(domain), torch.device("cpu"))
+        self._call, self._domain = call, domain
 
     def recommend(
         self, histories: Sequence[Sequence[str]], k: int = 10, **options: Any
@@ -173,7 +204,7 @@ class RemoteRecommender(LiveBundle):
         return rows
 
     def _found(self, method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
-        return found(self._call(method, arguments, options))
+        return found(self._call(method, arguments, options, domain=self._domain))
 
 
 def _told(answer: Answer) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from rec_gen.bundle import MODEL, TOKENIZER, Bundle
 from rec_gen.errors import BundleError, RecGenError
 from rec_gen.manifest import Manifest
-from rec_gen.recommender import Recommender
+from rec_gen.mixed import recommenders_of
 from rec_gen.remote import answer_call, refusal
 from rec_gen.shared_weights import shared_model
 
@@ -69,11 +69,15 @@ class SearchWorker:
             bundle.model.to(worker.device)
         else:
             bundle = replace(bundle, model=model)
-        worker.recgen_recommender = Recommender(bundle)
+        worker.recgen_recommenders = recommenders_of(bundle)
         return model is not None
 
     def recgen_call(
-        self, method: str, arguments: list[Any], options: dict[str, Any]
+        self,
+        method: str,
+        arguments: list[Any],
+        options: dict[str, Any],
+        domain: str | None = None,
     ) -> dict[str, Any]:
         """Load, as `recgen_load` does, or what `answer_call` does.
 
@@ -85,7 +89,8 @@ class SearchWorker:
                 return {"found": self.recgen_load(*arguments)}
         except RecGenError as error:
             return refusal(error)
-        return answer_call(_worker(self).recgen_recommender, method, arguments, options)
+        recommenders = _worker(self).recgen_recommenders
+        return answer_call(recommenders, method, arguments, options, domain)
 
 
 def _worker(extension: SearchWorker) -> Any:

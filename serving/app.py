@@ -16,7 +16,18 @@ from serving.bodies import Bodies
 from serving.errors import ApiError, StoreError
 from serving.observing import Observing
 from serving.responses import JsonAnswer, error_response
-from serving.routes import chat, health, info, items, page, recommendations, replies, tools, users
+from serving.routes import (
+    chat,
+    health,
+    info,
+    items,
+    mixed,
+    page,
+    recommendations,
+    replies,
+    tools,
+    users,
+)
 from serving.service import Service
 from serving.shedding import Shedding
 
@@ -56,7 +67,7 @@ def create_app(service: Service) -> FastAPI:
         },
     )
     app.state.service = service
-    for part in (recommendations, replies, chat, users, items, info, tools, health, page):
+    for part in (recommendations, mixed, replies, chat, users, items, info, tools, health, page):
         app.include_router(part.router)
     return app
 

@@ -19,6 +19,7 @@ from serving.request_steps import (
     Asked,
     check,
     count,
+    count_items,
     filters_of,
     in_time,
     read_history,
@@ -40,8 +41,9 @@ async def ask(
     words: str | None = None,
     adapter: str | None = None,
     exposure: float = 0.0,
+    domain: str | None = None,
 ) -> Asked[Answer]:
-    """Have the engine answer with a list.
+    """Have the engine answer with a list of a catalog.
 
     Raises:
         ApiError: The request is wrong, too much, or too late.
@@ -49,8 +51,10 @@ async def ask(
     """
     began = time.perf_counter()
     refuse_more(service, "k", body.k)
-    check(service, body)
-    history = await read_history(service, request, caller, body, needed=words is None)
+    check(service, body, domain)
+    history = await read_history(
+        service, request, caller, body, needed=words is None, domain=domain
+    )
     store_seconds = time.perf_counter() - began
     seen = history if body.exclude_seen else ()
     if words is not None:
@@ -61,12 +65,14 @@ async def ask(
         filters_of(body, seen),
         Options(body.k, _sampling(body), _cap(body), exposure),
         adapter,
+        domain,
     )
-    left = time_left(service, body, began)
+    left = time_left(service, body.deadline_ms, began)
     timed = await unless_left(request, service.batcher.submit(query, left))
     asked = Asked(timed, history, store_seconds)
+    count(service, asked, time.perf_counter() - began)
     items = [found.item for found in timed.answer]
-    count(service, asked, items, time.perf_counter() - began)
+    count_items(service, items, timed.answer.version, domain)
     return asked
 
 
@@ -95,13 +101,14 @@ async def ask_reply(
         message = f"max_tokens is {fields.max_tokens}: ask for at most {limit}"
         raise ApiError(400, message, "too_many_tokens", "max_tokens")
     check(service, body)
-    refuse_unknown(service, "messages", (item for one in messages for item in one.items or ()))
+    catalog = service.catalog_of(None)
+    refuse_unknown(catalog, "messages", (item for one in messages for item in one.items or ()))
     if messages[-1].role != "user" or not clean_text(messages[-1].text):
         message = "the last message must be the user's, and have a text"
         raise ApiError(400, message, "missing", "messages")
     history = await read_history(service, request, caller, body, needed=False)
     store_seconds = time.perf_counter() - began
-    most = min(time_left(service, body, began), service.config.batching.deadline_ms)
+    most = min(time_left(service, body.deadline_ms, began), service.config.batching.deadline_ms)
     due = in_time(time.perf_counter(), most, messages)
     query = ReplyQuery(
         await asyncio.to_thread(turns_of, service.engine.names, due, service.masker),
@@ -111,13 +118,13 @@ async def ask_reply(
         ReplyOptions(fields.items, fields.max_tokens, body.temperature or 0.0, body.seed or 0),
         adapter,
     )
-    left = time_left(service, body, began)
+    left = time_left(service, body.deadline_ms, began)
     timed = await unless_left(request, service.batcher.submit(query, left))
     asked = Asked(timed, history, store_seconds)
     # where no model was asked, the user's own items are compared or explained, removed ones too
     recommended = timed.answer.items if timed.answer.prompt_tokens else ()
-    items = [mentioned.item for mentioned in recommended]
-    count(service, asked, items, time.perf_counter() - began)
+    count(service, asked, time.perf_counter() - began)
+    count_items(service, [one.item for one in recommended], timed.answer.version)
     return asked
 
 

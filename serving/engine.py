@@ -1,7 +1,7 @@
 """The seam between the server and what runs the model."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -20,6 +20,7 @@ from serving.queries import Query, ReplyQuery
 
 P = ParamSpec("P")
 R = TypeVar("R")
+AnyRecommender = Recommender | RemoteRecommender
 Commit = Callable[[], Coroutine[Any, Any, None]]
 """Keeps a change that is known to fit, before any request sees it."""
 
@@ -32,12 +33,15 @@ class Engine(Protocol):
         models: All names that a request may ask for, the first of which is `name`.
         template: The name of the prompt's template.
         tasks: The tasks that the model has learnt.
+        domains: Its catalogs by name, as they were when it started: the first one, which alone
+            changes, and the further ones.
     """
 
     name: str
     models: tuple[str, ...]
     template: str
     tasks: frozenset[str]
+    domains: Mapping[str, Bundle]
 
     @property
     def catalog(self) -> Catalog:
@@ -89,15 +93,26 @@ def learnt_tasks(bundle: Bundle) -> frozenset[str]:
 
 
 class RecommenderEngine:
-    """Has a recommender search, one batch after the other, in a thread of their own."""
+    """Has a recommender search, one batch after the other, in a thread of their own.
 
-    def __init__(self, recommender: Recommender | RemoteRecommender) -> None:
+    Args:
+        recommender: Recommends from the first catalog.
+        further: Recommend from the further ones, by domain.
+    """
+
+    def __init__(
+        self, recommender: AnyRecommender, further: Mapping[str, AnyRecommender] | None = None
+    ) -> None:
         manifest = recommender.bundle.manifest
         self.name = manifest.name
         self.models: tuple[str, ...] = (manifest.name,)
         self.template = manifest.prompt.template
         self.tasks = learnt_tasks(recommender.bundle)
-        self._recommender = recommender
+        self._recommender, self._further = recommender, dict(further or {})
+        own = {manifest.dataset: recommender.bundle}
+        self.domains: Mapping[str, Bundle] = own | {
+            name: one.bundle for name, one in self._further.items()
+        }
         self._searcher = ThreadPoolExecutor(1, "search")
         self._changer = ThreadPoolExecutor(1, "catalog")
 
@@ -124,7 +139,10 @@ class RecommenderEngine:
     async def answer(self, queries: Sequence[Query]) -> list[Answer | RecGenError]:
         """Answer a batch, one search for all queries with equal options."""
         return await self._in_turn(
-            answer_alike, self._search, queries, lambda one: (one.words is not None, one.options)
+            answer_alike,
+            self._search,
+            queries,
+            lambda one: (one.words is not None, one.domain, one.options),
         )
 
     async def reply(self, queries: Sequence[ReplyQuery]) -> list[Reply | RecGenError]:
@@ -159,14 +177,15 @@ class RecommenderEngine:
         return await loop.run_in_executor(self._searcher, partial(call, *args, **kwargs))
 
     def _search(self, queries: Sequence[Query]) -> list[Answer]:
-        """Answer queries with equal options."""
-        options = queries[0].options
+        """Answer queries of one domain with equal options."""
+        options, domain = queries[0].options, queries[0].domain
+        recommender = self._recommender if domain is None else self._further[domain]
         filters = [query.filters for query in queries]
         size = len(queries)
         if queries[0].words is not None:
             words = [query.words or "" for query in queries]
-            return self._recommender.search(words, options.k, filters=filters, batch_size=size)
-        return self._recommender.recommend(
+            return recommender.search(words, options.k, filters=filters, batch_size=size)
+        return recommender.recommend(
             [query.history for query in queries],
             options.k,
             exclude_seen=False,

@@ -6,7 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from rec_gen.catalog import Catalog
+from rec_gen.rules import eligible_items
 from serving.responses import item_json
+
+
+def passing(catalog: Catalog, where: str | None) -> npt.NDArray[np.bool_]:
+    """The items that a rule lets through, or all where there is none; bool [items].
+
+    Raises:
+        RuleError: The rule is wrong.
+    """
+    return np.ones(len(catalog), bool) if where is None else eligible_items(catalog, where)
 
 
 def find_items(

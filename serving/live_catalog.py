@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rec_gen.catalog import Catalog, Item
-from rec_gen.rules import eligible_items
 from serving.engine import Commit, Engine
 from serving.errors import ApiError, EngineDownError, StoreError
+from serving.item_search import passing
 from serving.metrics import Metrics
 from serving.store import Change, Store
 
@@ -45,8 +45,7 @@ class LiveCatalog:
         """
         catalog, removed = self.catalog, list(self._removed)
         known = [catalog.positions[item] for item in removed if item in catalog.positions]
-        passed = np.ones(len(catalog), bool) if where is None else eligible_items(catalog, where)
-        passed = passed.copy()  # a column's own memory cannot be written
+        passed = passing(catalog, where).copy()  # a column's own memory cannot be written
         passed[known] = False
         return catalog, passed
 

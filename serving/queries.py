@@ -34,6 +34,7 @@ class Query:
         filters: What may be returned; what was seen is blocked there.
         options: What else was asked for.
         adapter: The adapter that answers, one of the engine's models.
+        domain: The catalog that is asked, one of the engine's further ones; None is the first.
     """
 
     history: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class Query:
     filters: Filters = field(default_factory=Filters)
     options: Options = field(default_factory=Options)
     adapter: str | None = None
+    domain: str | None = None
 
 
 @dataclass(frozen=True)

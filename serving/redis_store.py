@@ -60,14 +60,26 @@ class RedisStore:
         return not kept
 
     async def history(
-        self, tenant: str, user: str, last: int, session: str | None = None
+        self,
+        tenant: str,
+        user: str,
+        last: int,
+        session: str | None = None,
+        domain: str | None = None,
     ) -> list[Event]:
-        """The last events of a user, oldest first; of one session only where it is given."""
-        start = -last if session is None else 0
-        async with self._errors():
-            rows = await self._redis.lrange(_events(tenant, user), start, -1)
-        events = [Event(**json.loads(row)) for row in rows]
-        return [one for one in events if session is None or one.session == session][-last:]
+        """The last events of a user, oldest first; of one session or domain where it is given."""
+        for start in (-last, 0) if session is None else (0,):
+            async with self._errors():
+                rows = await self._redis.lrange(_events(tenant, user), start, -1)
+            events = [Event(**json.loads(row)) for row in rows]
+            found = [
+                one
+                for one in events
+                if session in (None, one.session) and domain in (None, one.domain)
+            ]
+            if len(found) == len(events):  # else there may be older ones
+                break
+        return found[-last:]
 
     async def erase(self, tenant: str, user: str) -> int:
         """Forget a user; how many events there were."""

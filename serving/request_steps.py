@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from fastapi import Request
 
 from rec_gen.answers import Answer
-from rec_gen.catalog import Item
+from rec_gen.catalog import Catalog, Item
 from rec_gen.index import Filters
 from rec_gen.replying import Reply
 from serving.access import Caller
@@ -51,36 +51,54 @@ def refuse_more(service: Service, name: str, items: int) -> None:
         raise ApiError(400, f"{name} is {items}: ask for at most {most}", f"{name}_too_large", name)
 
 
-def check(service: Service, body: AskBase) -> None:
-    """Refuse a history that is too long, and items that are not known."""
-    limits = service.config.limits
-    if body.history is not None and len(body.history) > limits.history:
-        raise ApiError(
-            400,
-            f"history has {len(body.history)} items: give at most {limits.history}",
-            "history_too_long",
-            "history",
-        )
-    for name in ("history", "allow", "block"):
-        refuse_unknown(service, name, getattr(body, name) or ())
+def check(service: Service, body: AskBase, domain: str | None = None) -> None:
+    """Refuse a history that is too long, and items that a catalog does not know."""
+    catalog = service.catalog_of(domain)
+    check_history(service, catalog, body.history or ())
+    for name in ("allow", "block"):
+        refuse_unknown(catalog, name, getattr(body, name) or ())
 
 
-def refuse_unknown(service: Service, name: str, items: Iterable[str]) -> None:
-    """Refuse items of a field that are not in the catalog."""
-    known = service.engine.catalog.positions
+def check_history(
+    service: Service, catalog: Catalog, history: Sequence[str], name: str = "history"
+) -> None:
+    """Refuse a history that is too long, and items that a catalog does not know.
+
+    Args:
+        service: The server.
+        catalog: The catalog.
+        history: Item ids, oldest first.
+        name: The field.
+    """
+    most = service.config.limits.history
+    if len(history) > most:
+        message = f"{name} has {len(history)} items: give at most {most}"
+        raise ApiError(400, message, "history_too_long", name)
+    refuse_unknown(catalog, name, history)
+
+
+def refuse_unknown(catalog: Catalog, name: str, items: Iterable[str]) -> None:
+    """Refuse items of a field that are not in a catalog."""
+    known = catalog.positions
     for item in items:
         if item not in known:
             raise ApiError(422, f"item '{item}' is not in the catalog", "unknown_item", name)
 
 
 async def read_history(
-    service: Service, request: Request, caller: Caller, body: AskBase, *, needed: bool
+    service: Service,
+    request: Request,
+    caller: Caller,
+    body: AskBase,
+    *,
+    needed: bool,
+    domain: str | None = None,
 ) -> tuple[str, ...]:
-    """What was given, or else what is kept of the user; kept items of other catalogs are unread."""
-    user = body.user or (caller.user if body.history is None else None)
-    if user is not None:
-        caller.acts_for(user)
-        request.state.user = user
+    """What was given, or else what is kept of the user in a catalog.
+
+    Items that it does not know any more are left out.
+    """
+    user = user_of(request, caller, body.user, given=body.history is not None)
     if body.history is not None:
         if body.session is not None:
             raise ApiError(400, "a session stands beside a history: give one", "both", "session")
@@ -89,9 +107,24 @@ async def read_history(
         return ()
     if user is None:
         raise ApiError(400, "give a history, or a user whose history is kept", "missing", "history")
-    last = service.config.limits.history
-    events = await service.store.history(caller.tenant, user, last, body.session)
-    known = service.engine.catalog.positions
+    return await kept_history(service, caller, user, body.session, domain)
+
+
+def user_of(request: Request, caller: Caller, user: str | None, *, given: bool) -> str | None:
+    """The user that a request names, or else its key's own where no history is given."""
+    user = user or (None if given else caller.user)
+    if user is not None:
+        caller.acts_for(user)
+        request.state.user = user
+    return user
+
+
+async def kept_history(
+    service: Service, caller: Caller, user: str, session: str | None, domain: str | None
+) -> tuple[str, ...]:
+    """What is kept of a user in a catalog, as far as it knows the items."""
+    last, known = service.config.limits.history, service.catalog_of(domain).positions
+    events = await service.store.history(caller.tenant, user, last, session, domain or "")
     return tuple(event.item for event in events if event.item in known)
 
 
@@ -101,9 +134,9 @@ def filters_of(body: AskBase, seen: Sequence[str] = ()) -> Filters:
     return Filters((*seen, *body.block), allow, body.where)
 
 
-def time_left(service: Service, body: AskBase, began: float) -> int:
+def time_left(service: Service, deadline_ms: int | None, began: float) -> int:
     """Milliseconds until the answer is of no use any more, to a request that began at a time."""
-    deadline_ms = body.deadline_ms or service.config.batching.deadline_ms
+    deadline_ms = deadline_ms or service.config.batching.deadline_ms
     return max(1, deadline_ms - round(1000 * (time.perf_counter() - began)))
 
 
@@ -139,15 +172,8 @@ async def _left(request: Request) -> None:
         pass
 
 
-def count(service: Service, asked: Asked[A], items: Sequence[Item], total: float) -> None:
-    """Count an answer, and refuse it where it recommends what was not offered.
-
-    Args:
-        service: The server.
-        asked: The answer.
-        items: What it recommends.
-        total: Seconds from the request to the answer.
-    """
+def count(service: Service, asked: Asked[A], total: float) -> None:
+    """Count an answer, and the seconds from the request to it."""
     metrics, timed = service.metrics, asked.timed
     answer = timed.answer
     stages = {"store": asked.store_seconds, "queue": timed.queue, "search": timed.search}
@@ -155,11 +181,31 @@ def count(service: Service, asked: Asked[A], items: Sequence[Item], total: float
     for stage, seconds in (stages | {"total": total}).items():
         metrics.latency.labels(stage).observe(seconds)
     metrics.answers.inc()
-    metrics.items.inc(len(items))
     metrics.tokens.labels("prompt").inc(answer.prompt_tokens)
     metrics.tokens.labels("answer").inc(answer.answer_tokens)
-    if invalid := service.catalog.invalid(items, answer.version):
+
+
+def count_items(
+    service: Service, items: Sequence[Item], version: int, domain: str | None = None
+) -> None:
+    """Count what an answer recommends, and refuse it where that was not offered.
+
+    Args:
+        service: The server.
+        items: What it recommends.
+        version: The version of the catalog that it is of.
+        domain: The catalog.
+    """
+    metrics = service.metrics
+    metrics.items.inc(len(items))
+    if domain is None:
+        invalid = service.catalog.invalid(items, version)
+    else:
+        known = service.catalog_of(domain).positions
+        invalid = sum(item.id not in known for item in items)
+    if invalid:
         metrics.invalid.inc(invalid)
         logger.error("an answer held items that are not offered", extra={"fields": {"n": invalid}})
         raise ApiError(500, "the model left the catalog", "invalid_item")
-    service.drift.observe(item.id for item in items)
+    if domain is None:
+        service.drift.observe(item.id for item in items)

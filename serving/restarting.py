@@ -39,6 +39,7 @@ class RestartingEngine:
         self._engine, self._start = engine, start
         self.name, self.models = engine.name, engine.models
         self.template, self.tasks = engine.template, engine.tasks
+        self.domains = engine.domains
         self._changes = _Changes()
         self._before = 0  # versions that the engine does not count
         self._usual_seconds, self._since = 1.0, time.monotonic()

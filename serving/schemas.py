@@ -64,7 +64,10 @@ class RecommendationRequest(Ask):
             ]
         }
     )
-    template: Text | None = Field(None, description="Refuse unless this is the bundle's template.")
+    domain: Identity | None = Field(
+        None, description="The catalog, where the model has several; by default its first."
+    )
+    template: Text | None = Field(None, description="Refuse unless this is the catalog's template.")
     adapter: Text | None = Field(None, description="The adapter that answers, one of the models.")
     explain: bool = Field(False, description="Say why each item fits, where the model can.")
     exposure: float = Field(
@@ -94,6 +97,38 @@ class RecommendedItem(ScoredItem):
     )
 
 
+class MixedRequest(Body):
+    """A request for one list of several catalogs."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "quota": {"movielens-1m": 6, "minionerec-industrial": 4},
+                    "histories": {"movielens-1m": ["1", "260"]},
+                },
+                {"quota": {"movielens-1m": 6, "minionerec-industrial": 4}, "user": "u42"},
+            ]
+        }
+    )
+    quota: dict[Identity, int] = Field(
+        min_length=1, max_length=256, description="How many items of each catalog."
+    )
+    histories: dict[Identity, list[Identity]] | None = Field(
+        None, max_length=256, description="Item ids by catalog, oldest first; instead of `user`."
+    )
+    user: Identity | None = Field(None, description="Whose kept histories are read.")
+    session: Identity | None = Field(None, description="Read this session of the user only.")
+    exclude_seen: bool = Field(True, description="No item of the histories, and none of its title.")
+    deadline_ms: int | None = Field(None, ge=1, le=3_600_000, description="Give up after so long.")
+
+
+class MixedItem(ScoredItem):
+    """A recommended item and its catalog; scores of different catalogs are not compared."""
+
+    domain: str
+
+
 class Usage(BaseModel):
     """Tokens that were read and written."""
 
@@ -109,7 +144,17 @@ class Recommendations(BaseModel):
     model: str
     items: list[RecommendedItem]
     certified: bool = Field(description="No other item would rank higher than the last one.")
-    catalog_version: int
+    catalog_version: int = Field(description="Of the first catalog; 0 for further ones.")
+    usage: Usage
+
+
+class MixedRecommendations(BaseModel):
+    """Items of several catalogs, each beginning shared out as the whole is."""
+
+    id: str
+    model: str
+    items: list[MixedItem]
+    certified: bool = Field(description="So is the part of each catalog.")
     usage: Usage
 
 
@@ -123,6 +168,9 @@ class EventRequest(Body):
     item: Identity
     kind: Literal["click", "view", "purchase", "rating", "other"] = "click"
     session: Identity | None = None
+    domain: Identity | None = Field(
+        None, description="The catalog of the item, where the model has several."
+    )
 
 
 class EventAnswer(BaseModel):
@@ -174,6 +222,15 @@ class AskLimits(BaseModel):
     history: int
 
 
+class DomainInfo(BaseModel):
+    """A catalog, where the model has several."""
+
+    name: str
+    template: str = Field(description="The template of its prompt.")
+    columns: list[str] = Field(description="The columns that `where` may name.")
+    items: int
+
+
 class Info(BaseModel):
     """What is served."""
 
@@ -184,6 +241,7 @@ class Info(BaseModel):
     columns: list[str] = Field(description="The columns that `where` may name.")
     items: int = Field(description="Items that histories may name.")
     offered: int = Field(description="Items that may be recommended.")
+    domains: list[DomainInfo] = Field(description="All catalogs, the first of which changes.")
     limits: AskLimits
 
 
@@ -194,6 +252,7 @@ class HistoryEvent(BaseModel):
     kind: str
     time: float = Field(description="Seconds since 1970.")
     session: str | None
+    domain: str | None = Field(description="The catalog; null for the first.")
 
 
 class History(BaseModel):

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
+from rec_gen.catalog import Catalog
 from rec_gen.masking import Masker
+from rec_gen.shared_items import SharedItems
 from serving.batching import Batcher
 from serving.config import ServeConfig
 from serving.drift import PopularityDrift
 from serving.engine import Engine
 from serving.engines import start_engine
+from serving.errors import ApiError
 from serving.keys import KeyFile
 from serving.live_catalog import LiveCatalog
 from serving.metrics import Metrics
@@ -31,6 +34,7 @@ class Service:
         store: Keeps histories and changes.
         metrics: Counts.
         drift: Watches how popular recommended items are.
+        shared: What the catalogs have in common, where there are several.
         keys: The API keys; None where none are asked for.
         masker: Takes personal data out of what users say; None where nobody asked for it.
         draining: The server is about to end.
@@ -44,10 +48,31 @@ class Service:
     store: Store
     metrics: Metrics
     drift: PopularityDrift
+    shared: SharedItems
     keys: KeyFile | None
     masker: Masker | None = field(default=None)
     draining: bool = field(default=False)
     counted: Callable[[], Awaitable[CollectorRegistry]] | None = None
+
+    def further(self, domain: str | None, field: str = "domain") -> str | None:
+        """A further catalog by the name that a request gave it; None is the first.
+
+        Args:
+            domain: The name; None is the first, too.
+            field: The field that named it.
+
+        Raises:
+            ApiError: There is no such domain.
+        """
+        known = tuple(self.engine.domains)
+        if domain is not None and domain not in known:
+            message = f"domain '{domain}': the model knows {', '.join(known)}; name one of these"
+            raise ApiError(422, message, "unknown_domain", field)
+        return None if domain == known[0] else domain
+
+    def catalog_of(self, domain: str | None) -> Catalog:
+        """The items of a catalog as they are now; None is the first."""
+        return self.engine.catalog if domain is None else self.engine.domains[domain].catalog
 
 
 @asynccontextmanager
@@ -82,7 +107,9 @@ async def open_service(
         follower = asyncio.create_task(catalog.follow())
         stack.push_async_callback(_end, follower)
         drift = PopularityDrift(metrics.popularity)
-        yield Service(config, engine, batcher, catalog, store, metrics, drift, keys, masker)
+        several = engine.domains if len(engine.domains) > 1 else {}
+        shared = await asyncio.to_thread(SharedItems, several)
+        yield Service(config, engine, batcher, catalog, store, metrics, drift, shared, keys, masker)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

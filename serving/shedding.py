@@ -6,7 +6,9 @@ from serving.errors import ApiError
 from serving.responses import error_response
 from serving.service import Service
 
-ASKING = frozenset({"/v1/recommendations", "/v1/replies", "/v1/chat/completions"})
+ASKING = frozenset(
+    {"/v1/recommendations", "/v1/recommendations/mixed", "/v1/replies", "/v1/chat/completions"}
+)
 
 
 class Shedding:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Double,
     Integer,
     MetaData,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     delete,
     event,
     func,
+    inspect,
     select,
     text,
 )
@@ -42,6 +44,7 @@ _EVENTS = Table(
     Column("kind", Text, nullable=False),
     Column("time", Double, nullable=False),
     Column("key", Text),  # null is never equal to null
+    Column("domain", Text, nullable=False, server_default=""),
     UniqueConstraint("tenant", "key"),
 )
 _CHANGES = Table(
@@ -94,7 +97,9 @@ class SqlStore:
             )
         store = cls(engine)
         async with store._transaction() as connection:
-            await connection.run_sync(_TABLES.create_all)
+            if store._sqlite:
+                await connection.execute(text("BEGIN IMMEDIATE"))  # one server makes the tables
+            await connection.run_sync(_make_tables)
             await connection.execute(text(_INDEX))
         return store
 
@@ -108,6 +113,7 @@ class SqlStore:
             "kind": event.kind,
             "time": event.time,
             "key": event.key or None,
+            "domain": event.domain,
         }
         async with self._transaction() as connection:
             if (await connection.execute(self._insert_event, row)).first() is not None:
@@ -121,12 +127,19 @@ class SqlStore:
         return False
 
     async def history(
-        self, tenant: str, user: str, last: int, session: str | None = None
+        self,
+        tenant: str,
+        user: str,
+        last: int,
+        session: str | None = None,
+        domain: str | None = None,
     ) -> list[Event]:
-        """The last events of a user, oldest first; of one session only where it is given."""
+        """The last events of a user, oldest first; of one session or domain where it is given."""
         query = select(_EVENTS).where(_EVENTS.c.tenant == tenant, _EVENTS.c.user == user)
         if session is not None:
             query = query.where(_EVENTS.c.session == session)
+        if domain is not None:
+            query = query.where(_EVENTS.c.domain == domain)
         query = query.order_by(_EVENTS.c.number.desc()).limit(last)
         async with self._transaction() as connection:
             rows = (await connection.execute(query)).all()
@@ -202,6 +215,14 @@ class SqlStore:
             raise StoreError(f"{place}: cannot be used: {' '.join(reason)}") from error
 
 
+def _make_tables(connection: Connection) -> None:
+    """Make the tables, and add the column that an older version did not make."""
+    _TABLES.create_all(connection)
+    if all(column["name"] != "domain" for column in inspect(connection).get_columns("events")):
+        added = "ALTER TABLE events ADD COLUMN domain TEXT DEFAULT '' NOT NULL"
+        connection.execute(text(added))
+
+
 def _make_durable(connection: Any, _: object) -> None:
     """A commit is on disk before it returns, and readers do not wait for a writer.
 
@@ -215,4 +236,5 @@ def _make_durable(connection: Any, _: object) -> None:
 
 
 def _as_event(row: Any) -> Event:
-    return Event(row.tenant, row.user, row.item, row.kind, row.time, row.session, row.key or "")
+    told = (row.tenant, row.user, row.item, row.kind, row.time, row.session)
+    return Event(*told, row.key or "", row.domain)

@@ -19,6 +19,7 @@ class Event:
         time: When, in seconds since 1970.
         session: The session in which it was done; empty for none.
         key: Names the event, so that a retry is not counted twice; empty for none.
+        domain: The catalog that has the item, where the bundle has several; empty for the first.
     """
 
     tenant: str
@@ -28,11 +29,12 @@ class Event:
     time: float
     session: str = ""
     key: str = ""
+    domain: str = ""
 
     def same(self, other: "Event") -> bool:
         """Whether another event with this one's key is a retry of it, whatever its time."""
-        return (self.user, self.item, self.kind, self.session) == (
-            other.user, other.item, other.kind, other.session,
+        return (self.user, self.domain, self.item, self.kind, self.session) == (
+            other.user, other.domain, other.item, other.kind, other.session,
         )  # fmt: skip
 
 
@@ -63,9 +65,14 @@ class Store(Protocol):
         """
 
     async def history(
-        self, tenant: str, user: str, last: int, session: str | None = None
+        self,
+        tenant: str,
+        user: str,
+        last: int,
+        session: str | None = None,
+        domain: str | None = None,
     ) -> list[Event]:
-        """The last events of a user, oldest first; of one session only where it is given."""
+        """The last events of a user, oldest first; of one session or domain where it is given."""
 
     async def erase(self, tenant: str, user: str) -> int:
         """Forget a user; how many events there were."""

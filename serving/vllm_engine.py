@@ -11,8 +11,8 @@ from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.vllm_runtime import VLLMRuntime
 from rec_gen.errors import MissingPackageError, ModelError, RecGenError
+from rec_gen.mixed import recommenders_of
 from rec_gen.names import Names
-from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender, found
 from rec_gen.replying import Reply
 from rec_gen.respelling import Codes
@@ -40,17 +40,16 @@ class VLLMEngine:
         models: All names that a request may ask for: the model's own and those of its adapters.
         template: The name of the prompt's template.
         tasks: The tasks that the model has learnt.
+        domains: Its catalogs as they were when it started, by name.
         llm: vLLM itself.
     """
 
-    def __init__(
-        self, life: "_Life", recommenders: Mapping[str, Recommender | RemoteRecommender]
-    ) -> None:
-        self.llm, self._life = life.llm, life
-        self._engines = {name: RecommenderEngine(one) for name, one in recommenders.items()}
-        self._first = next(iter(self._engines.values()))
+    def __init__(self, life: "_Life", engines: Mapping[str, RecommenderEngine]) -> None:
+        self.llm, self._life, self._engines = life.llm, life, engines
+        self._first = next(iter(engines.values()))
         self.name, self.template = self._first.name, self._first.template
-        self.models, self.tasks = tuple(recommenders), self._first.tasks
+        self.models, self.tasks = tuple(engines), self._first.tasks
+        self.domains = self._first.domains
 
     @classmethod
     async def start(
@@ -92,22 +91,28 @@ class VLLMEngine:
         llm = await asyncio.to_thread(AsyncLLM.from_engine_args, AsyncEngineArgs(**told))
         loop, life = asyncio.get_running_loop(), _Life(llm)
 
-        def call(method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
-            asked = life.call(method, arguments, options)
+        def call(
+            method: str,
+            arguments: list[Any],
+            options: dict[str, Any],
+            *,
+            domain: str | None = None,
+        ) -> Any:
+            asked = life.call(method, arguments, options, domain)
             return asyncio.run_coroutine_threadsafe(asked, loop).result()
 
         try:
             found(await life.call("load", [str(path)], {}))
-            recommenders: dict[str, Recommender | RemoteRecommender] = {
-                name: RemoteRecommender(bundle, call)
-            }
+            further = {each: RemoteRecommender(bundle, call, each) for each in bundle.domains}
+            engines = {name: RecommenderEngine(RemoteRecommender(bundle, call), further)}
             for number, (adapter, folder) in enumerate(adapters.items(), 1):
-                lora = LoRARequest(adapter, number, str(folder))
-                recommenders[adapter] = Recommender(bundle, VLLMRuntime.online(llm, loop, lora))
+                runtime = VLLMRuntime.online(llm, loop, LoRARequest(adapter, number, str(folder)))
+                own = recommenders_of(bundle, runtime)
+                engines[adapter] = RecommenderEngine(own.pop(bundle.manifest.dataset), own)
         except BaseException:
             life.end()
             raise
-        return cls(life, recommenders)
+        return cls(life, engines)
 
     @property
     def catalog(self) -> Catalog:
@@ -201,13 +206,19 @@ class _Life:
         self.llm, self.down = llm, asyncio.Event()
         self._watching = asyncio.create_task(self._watch())
 
-    async def call(self, method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
+    async def call(
+        self,
+        method: str,
+        arguments: list[Any],
+        options: dict[str, Any],
+        domain: str | None = None,
+    ) -> Any:
         """What `SearchWorker.recgen_call` returns.
 
         Raises:
             EngineDownError: The engine has ended.
         """
-        asked = self.llm.collective_rpc("recgen_call", args=(method, arguments, options))
+        asked = self.llm.collective_rpc("recgen_call", args=(method, arguments, options, domain))
         answering = asyncio.ensure_future(asked)
         ending = asyncio.create_task(self.down.wait())
         try:

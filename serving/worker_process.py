@@ -16,9 +16,11 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
+from rec_gen.bundle import Bundle
 from rec_gen.errors import ModelError, RecGenError
+from rec_gen.mixed import recommenders_of
+from rec_gen.models import move_to
 from rec_gen.notices import quiet
-from rec_gen.recommender import Recommender
 from rec_gen.remote import answer_call, found, refusal
 from serving.errors import EngineDownError
 from serving.garbage import spare_what_is_loaded
@@ -74,7 +76,14 @@ class WorkerProcess:
         Thread(target=self._receive, name="engine-answers", daemon=True).start()
         return digest
 
-    def call(self, method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
+    def call(
+        self,
+        method: str,
+        arguments: list[Any],
+        options: dict[str, Any],
+        *,
+        domain: str | None = None,
+    ) -> Any:
         """Have `answer_call` called there; what it returns.
 
         A process that says nothing for `PATIENCE_SECONDS` is taken to hang, and killed; a reply may
@@ -90,7 +99,7 @@ class WorkerProcess:
             number = next(self._numbers)
             self._waiting[number] = answer
             try:
-                self._connection.send((number, method, arguments, options))
+                self._connection.send((number, method, arguments, options, domain))
             except OSError:
                 raise EngineDownError from None
         try:
@@ -134,20 +143,22 @@ def _work(connection: Connection, path: Path, device: str | None, log_level: str
     set_up_logs(log_level)
     quiet()
     try:
-        recommender = Recommender.load(path, device=device)
+        bundle = Bundle.load(path)
+        move_to(bundle.model, device)
+        recommenders = recommenders_of(bundle)
     except RecGenError as error:
         connection.send(refusal(error))
         return
     spare_what_is_loaded()
-    connection.send({"found": recommender.bundle.manifest.digest})
+    connection.send({"found": bundle.manifest.digest})
     sending = Lock()
 
-    def answer(number: int, method: str, arguments: list[Any], options: dict[str, Any]) -> None:
+    def answer(number: int, method: str, *asked: Any) -> None:
         try:
-            said = answer_call(recommender, method, arguments, options)
+            said = answer_call(recommenders, method, *asked)
         except Exception:  # who asked is told, and the process goes on
             logger.exception("the call failed", extra={"fields": {"method": method}})
-            said = refusal(ModelError(f"{recommender.bundle.manifest.name}: {method} failed"))
+            said = refusal(ModelError(f"{bundle.manifest.name}: {method} failed"))
         with sending:
             connection.send((number, said))
 

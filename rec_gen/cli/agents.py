@@ -11,6 +11,7 @@ from rec_gen.notices import quiet
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--device", help="Where the model runs, such as cpu or cuda.")
+@click.option("--domain", help="Which catalog, where the bundle has several; default: its first.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -19,7 +20,7 @@ from rec_gen.notices import quiet
     help="What is logged to stderr.",
 )
 @click.option("--mask", is_flag=True, help="Mask personal data in what users say.")
-def mcp(bundle: Path, device: str | None, log_level: str, mask: bool) -> None:
+def mcp(bundle: Path, device: str | None, domain: str | None, log_level: str, mask: bool) -> None:
     """Give a BUNDLE to agents as tools, by the Model Context Protocol over stdin and stdout.
 
     An agent starts this command itself. Its tools are `recommend`, `search_items` and, where the
@@ -41,7 +42,7 @@ def mcp(bundle: Path, device: str | None, log_level: str, mask: bool) -> None:
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name or "mcp", "serve") from error
     quiet()
-    run(bundle, device, log_level, mask=mask)
+    run(bundle, device, log_level, mask=mask, domain=domain)
 
 
 @click.command()

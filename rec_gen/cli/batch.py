@@ -18,6 +18,7 @@ from rec_gen.cli.common import OVERRIDES
     type=click.Path(path_type=Path),
     help="A TOML file; the flags go before what it says.",
 )
+@click.option("--domain", help="Which catalog, where the bundle has several; default: its first.")
 @click.option("-k", type=int, help="Items to recommend; default: 10, or all candidates.")
 @click.option("--include-seen", is_flag=True, help="Items of the history may be returned.")
 @click.option("--where", help="A rule over item columns: 'year > 1990 and \"Drama\" in genres'.")

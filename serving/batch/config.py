@@ -47,6 +47,7 @@ class BatchConfig(Config):
         bundle: The bundle's folder.
         users: A Parquet file with one row a user, or a folder of such files.
         output: The folder of the answers.
+        domain: The catalog, where the bundle has several; by default its first.
         k: Items of an answer; by default 10, or all candidates.
         exclude_seen: Never return an item of the history; by default so, but for candidates, which
             are all ranked.
@@ -70,6 +71,7 @@ class BatchConfig(Config):
     bundle: Path
     users: Path
     output: Path
+    domain: str | None = None
     k: int | None = Field(default=None, ge=1)
     exclude_seen: bool | None = None
     where: str | None = None
@@ -110,5 +112,5 @@ class BatchConfig(Config):
         """
         elsewhere = {"bundle", "users", "output", "batch_size", "device", "workers", "vllm", "ray"}
         # a key that came later counts only where it says something, so that older jobs go on
-        later = set() if self.exposure else {"exposure"}
+        later = {name for name in ("domain", "exposure") if not getattr(self, name)}
         return self.model_dump(mode="json", exclude=elsewhere | later)

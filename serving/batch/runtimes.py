@@ -14,12 +14,13 @@ def load_recommender(config: BatchConfig) -> Recommender | RemoteRecommender:
     """Load a bundle into transformers, or start vLLM with it and search inside its worker.
 
     Raises:
-        BundleError: The bundle is incomplete, was changed, or, for vLLM, holds an adapter.
+        BundleError: The bundle is incomplete, was changed, has no such domain, or, for vLLM, holds
+            an adapter.
         ModelError: vLLM holds another model or cannot start, or torch cannot use the device.
         MissingPackageError: vLLM is not installed.
     """
     if config.runtime == "transformers":
-        return Recommender.load(config.bundle, device=config.device)
+        return Recommender.load(config.bundle, device=config.device, domain=config.domain)
     try:
         from vllm import LLM
     except ImportError as error:
@@ -30,8 +31,10 @@ def load_recommender(config: BatchConfig) -> Recommender | RemoteRecommender:
     except (RuntimeError, ValueError, TypeError) as error:
         raise ModelError(f"{config.bundle}: vLLM cannot start: {first_line(error)}") from error
 
-    def call(method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
-        return llm.collective_rpc("recgen_call", args=(method, arguments, options))[0]
+    def call(
+        method: str, arguments: list[Any], options: dict[str, Any], *, domain: str | None = None
+    ) -> Any:
+        return llm.collective_rpc("recgen_call", args=(method, arguments, options, domain))[0]
 
     found(call("load", [str(config.bundle)], {}))
-    return RemoteRecommender(bundle, call)
+    return RemoteRecommender(bundle, call, config.domain)

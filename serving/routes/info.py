@@ -1,7 +1,11 @@
 """`GET /v1/info`."""
 
+from typing import Any
+
 from fastapi import APIRouter, Depends
 
+from rec_gen.bundle import Bundle
+from rec_gen.catalog import Catalog
 from serving.access import allowed
 from serving.responses import JsonAnswer
 from serving.routes.common import ERRORS, Parts
@@ -23,6 +27,19 @@ async def info(service: Parts) -> JsonAnswer:
         "columns": catalog.frame.columns,
         "items": len(catalog),
         "offered": int(offered.sum()),
+        "domains": [
+            _domain(name, service.catalog_of(service.further(name)), bundle)
+            for name, bundle in engine.domains.items()
+        ],
         "limits": {"k": limits.k, "history": limits.history},
     }
     return JsonAnswer(content)
+
+
+def _domain(name: str, catalog: Catalog, bundle: Bundle) -> dict[str, Any]:
+    return {
+        "name": name,
+        "template": bundle.manifest.prompt.template,
+        "columns": catalog.frame.columns,
+        "items": len(catalog),
+    }

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Query
 from rec_gen.catalog import Item
 from serving.access import allowed
 from serving.errors import ApiError
-from serving.item_search import find_items
-from serving.live_catalog import LiveCatalog
+from serving.item_search import find_items, passing
 from serving.responses import JsonAnswer
 from serving.routes.common import ERRORS, Parts, PathId
-from serving.schemas import CatalogAnswer, CatalogItems, PutItems, Text
+from serving.schemas import CatalogAnswer, CatalogItems, Identity, PutItems, Text
+from serving.service import Service
 
 router = APIRouter(tags=["catalog"], responses=ERRORS)
 CHANGERS = [Depends(allowed("catalog"))]
@@ -24,13 +24,21 @@ async def search_items(
     query: Annotated[str, Query(max_length=256, description="A part of the title.")] = "",
     where: Annotated[Text | None, Query(description="A rule such as `price < 20`.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    domain: Annotated[Identity | None, Query(description="The catalog, of several.")] = None,
 ) -> JsonAnswer:
     """Items whose title holds a text and that a rule lets through, in the catalog's order."""
-    return JsonAnswer(await asyncio.to_thread(_found, service.catalog, query, where, limit))
+    further = service.further(domain)
+    return JsonAnswer(await asyncio.to_thread(_found, service, further, query, where, limit))
 
 
-def _found(live: LiveCatalog, query: str, where: str | None, limit: int) -> dict[str, Any]:
-    catalog, passed = live.offered(where)
+def _found(
+    service: Service, domain: str | None, query: str, where: str | None, limit: int
+) -> dict[str, Any]:
+    if domain is None:
+        catalog, passed = service.catalog.offered(where)
+    else:
+        catalog = service.catalog_of(domain)
+        passed = passing(catalog, where)
     return find_items(catalog, passed, query, limit)
 
 

@@ -22,17 +22,20 @@ async def recommend(
     caller: Annotated[Caller, Depends(allowed("recommend"))],
 ) -> JsonAnswer:
     """Recommend items of the catalog after a history, or after what is kept of a user."""
-    engine = service.engine
-    if body.template is not None and body.template != engine.template:
-        raise ApiError(
-            400, f"the model was trained on the template '{engine.template}'", "other_template",
-            "template",
-        )  # fmt: skip
+    engine, domain = service.engine, service.further(body.domain)
+    template = (
+        engine.template if domain is None else engine.domains[domain].manifest.prompt.template
+    )
+    if body.template not in (None, template):
+        message = f"the model was trained on the template '{template}'"
+        raise ApiError(400, message, "other_template", "template")
     if body.adapter is not None and body.adapter not in engine.models:
         raise ApiError(404, f"there is no adapter '{body.adapter}'", "model_not_found", "adapter")
     if body.explain and "explanation" not in engine.tasks:
         raise ApiError(400, "the model has not learnt to explain", "unsupported", "explain")
-    asked = await ask(service, request, caller, body, adapter=body.adapter, exposure=body.exposure)
+    asked = await ask(
+        service, request, caller, body, adapter=body.adapter, exposure=body.exposure, domain=domain
+    )
     answer = asked.timed.answer
     items = items_json(answer)
     if body.explain:
@@ -44,7 +47,7 @@ async def recommend(
         "model": body.adapter or engine.name,
         "items": items,
         "certified": answer.certified,
-        "catalog_version": answer.version,
+        "catalog_version": answer.version if domain is None else 0,
         "usage": usage_json(answer),
     }
     return JsonAnswer(content, headers={"Server-Timing": asked.server_timing})

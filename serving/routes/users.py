@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request
 
 from serving.access import Caller, allowed
-from serving.errors import ApiError
+from serving.request_steps import refuse_unknown
 from serving.responses import JsonAnswer
 from serving.routes.common import ERRORS, Parts, PathId
 from serving.schemas import Erased, EventAnswer, EventRequest, History, Identity
@@ -28,8 +28,8 @@ async def add_event(
     """Keep what a user did. It is on disk before this answers, and the next answer knows it."""
     caller.acts_for(body.user)
     request.state.user = body.user
-    if body.item not in service.engine.catalog.positions:
-        raise ApiError(422, f"item '{body.item}' is not in the catalog", "unknown_item", "item")
+    domain = service.further(body.domain)
+    refuse_unknown(service.catalog_of(domain), "item", [body.item])
     event = Event(
         caller.tenant,
         body.user,
@@ -38,6 +38,7 @@ async def add_event(
         time.time(),
         body.session or "",
         idempotency_key or "",
+        domain or "",
     )
     kept = await service.store.add_event(event)
     service.metrics.events.inc(kept)
@@ -58,7 +59,13 @@ async def history(
     last = service.config.limits.history
     events = await service.store.history(caller.tenant, user, last, session)
     rows = [
-        {"item": one.item, "kind": one.kind, "time": one.time, "session": one.session or None}
+        {
+            "item": one.item,
+            "kind": one.kind,
+            "time": one.time,
+            "session": one.session or None,
+            "domain": one.domain or None,
+        }
         for one in events
     ]
     return JsonAnswer({"user": user, "events": rows})

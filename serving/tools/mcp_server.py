@@ -26,7 +26,12 @@ logger = logging.getLogger(__name__)
 
 
 def run(
-    bundle: Path, device: str | None = None, log_level: str = "info", *, mask: bool = False
+    bundle: Path,
+    device: str | None = None,
+    log_level: str = "info",
+    *,
+    mask: bool = False,
+    domain: str | None = None,
 ) -> None:
     """Serve until the client leaves; only the protocol is written to standard output.
 
@@ -35,15 +40,16 @@ def run(
         device: Where the model runs; CUDA if there is one.
         log_level: What is logged to standard error.
         mask: Mask personal data in what users say.
+        domain: Which of its catalogs, where the bundle has several; None is the first.
 
     Raises:
-        BundleError: The bundle is incomplete or was changed.
+        BundleError: The bundle is incomplete or was changed, or has no such domain.
         MissingPackageError: What masks personal data is not installed.
     """
     set_up_logs(log_level)
     with contextlib.redirect_stdout(sys.stderr):  # the protocol itself keeps a copy of it
         masker = Masker(Masking()) if mask else None
-        recommender = Recommender.load(bundle, device=device)
+        recommender = Recommender.load(bundle, device=device, domain=domain)
     asyncio.run(_serve(RecommenderEngine(recommender), masker))
 
 

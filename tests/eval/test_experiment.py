@@ -100,7 +100,9 @@ def test_slices_say_for_whom_an_arm_is_better(
 def test_a_column_that_cannot_slice_is_told_before_anything_is_measured(
     place: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"^key 'slices': column 'colour': the catalog has item, title"):
+    with pytest.raises(
+        ConfigError, match=r"^key 'slices': column 'colour': the catalog has item, title"
+    ):
         run_experiment(config(place, slices=["colour"]), tmp_path / "none")
     assert not (tmp_path / "none").exists()
 

@@ -1,6 +1,7 @@
 """New items of a semantic bundle get their codes from what is known of them."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -123,7 +124,7 @@ def test_codes_that_are_given_stay() -> None:
 def test_the_other_process_is_told_the_codes() -> None:
     bundle = bundle_of(codes=8)
     there = Recommender(replace(bundle, encoder=None))
-    here = RemoteRecommender(bundle, lambda *call: answer_call(there, *call))
+    here = RemoteRecommender(bundle, partial(answer_call, {"films": there}))
     here.put_items([Item("n", "New", {"look": [0.5] * 5})])
     assert there._index.spellings.texts == here._index.spellings.texts
 

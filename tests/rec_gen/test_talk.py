@@ -67,9 +67,11 @@ def test_a_message_that_fails_is_not_remembered(recommender: Recommender) -> Non
 def test_another_process_replies_the_same(
     recommender: Recommender, filters: Sequence[Filters] | None
 ) -> None:
-    def call(method: str, arguments: list[Any], options: dict[str, Any]) -> Any:
-        sent = json.loads(json.dumps([method, arguments, options]))
-        return json.loads(json.dumps(answer_call(recommender, *sent)))
+    def call(
+        method: str, arguments: list[Any], options: dict[str, Any], *, domain: str | None = None
+    ) -> Any:
+        sent = json.loads(json.dumps([method, arguments, options, domain]))
+        return json.loads(json.dumps(answer_call({"films": recommender}, *sent)))
 
     remote = RemoteRecommender(recommender.bundle, call)
     turns = [Turn("user", "hi"), Turn("assistant", "Up", ("m3",)), Turn("user", "not Up, cheaper")]

@@ -57,7 +57,7 @@ def _bytes_outside(worker: Any) -> int:
     """The bytes of the searching model's weights that are not vLLM's memory."""
     held = [weight.untyped_storage() for weight in worker.get_model().parameters()]
     spans = [(each.data_ptr(), each.data_ptr() + each.nbytes()) for each in held]
-    weights = worker.recgen_recommender.bundle.model.parameters()
+    weights = next(iter(worker.recgen_recommenders.values())).bundle.model.parameters()
     return sum(
         weight.nbytes
         for weight in weights

@@ -8,9 +8,10 @@ import httpx
 import polars as pl
 import pytest
 
+from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog
 from rec_gen.config import parse_config
-from rec_gen.recommender import Recommender
+from rec_gen.mixed import recommenders_of
 from rec_gen.testing import random_bundle
 from serving.app import create_app
 from serving.config import ServeConfig
@@ -65,7 +66,9 @@ async def in_process(
     config = parse_config(ServeConfig, table)
 
     async def start(_: ServeConfig) -> RecommenderEngine:
-        return RecommenderEngine(await asyncio.to_thread(Recommender.load, bundle))
+        loaded = await asyncio.to_thread(Bundle.load, bundle)
+        recommenders = recommenders_of(loaded)
+        return RecommenderEngine(recommenders.pop(loaded.manifest.dataset), recommenders)
 
     async with open_service(config, start) as service:
         transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)

@@ -40,9 +40,9 @@ def command(bundle: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def agent(bundle: Path) -> AsyncIterator[Client]:
+async def agent(bundle: Path, *more: str) -> AsyncIterator[Client]:
     server = StdioServerParameters(
-        command=sys.executable, args=command(bundle), env=ENVIRONMENT, cwd=ROOT
+        command=sys.executable, args=[*command(bundle), *more], env=ENVIRONMENT, cwd=ROOT
     )
     async with Client(server, read_timeout_seconds=120) as client:
         yield client

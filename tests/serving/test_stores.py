@@ -54,6 +54,20 @@ async def test_histories_are_in_order_and_of_one_user(url: str) -> None:
     await store.close()
 
 
+async def test_histories_are_of_one_domain_where_it_is_named(url: str) -> None:
+    store = await open_store(url)
+    for place in range(6):
+        event = Event("d", "ann", f"i{place}", "view", place, "st"[place % 2])
+        assert await store.add_event(replace(event, domain="books" if place in (1, 2, 4) else ""))
+    for domain, items in ((None, ["i4", "i5"]), ("", ["i3", "i5"]), ("books", ["i2", "i4"])):
+        events = await store.history("d", "ann", 2, domain=domain)
+        assert [event.item for event in events] == items
+    (event,) = await store.history("d", "ann", 9, "t", "books")
+    assert (event.item, event.domain) == ("i1", "books")
+    assert await store.erase("d", "ann") == 6
+    await store.close()
+
+
 async def test_order_is_that_of_acknowledgement_whatever_the_clock_says(url: str) -> None:
     stores = [await open_store(url), await open_store(url)]  # two servers, each with its own clock
     times = [50.0, 10.0, 90.0, -3600.0, 90.0, 20.0]
