@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.baselines import Baseline, Popularity
-from eval.benchmarks.small_models import train_semantic
+from eval.benchmarks.small_models import SHORT, kept, train_semantic
 from eval.cold_items import ColdWorld
 from eval.content import ContentSimilarity
 from eval.intervals import Interval, mean_intervals
@@ -32,7 +32,7 @@ from rec_gen.counts import Histories, MarkovKNN, Scores
 from rec_gen.data.dataset import Dataset, Example, Split
 from rec_gen.data.prepare import load_dataset
 from rec_gen.errors import BundleError
-from rec_gen.files import new_folder, write_text
+from rec_gen.files import write_text
 from rec_gen.item_columns import text_vectors
 from rec_gen.metrics import Floats, ndcg, recall
 from rec_gen.notices import quiet
@@ -46,7 +46,6 @@ RECENTS = (1, 2, 3, 5, 10)
 MEASURES = ("recall@10", "recall@50", "recall@10 of new", "ndcg@10 of new")
 LISTED = 50
 REFERENCE = "content"
-DATA = "data"
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ def print_figures(figures: Mapping[str, Any]) -> None:
 @click.option("--column", "columns", multiple=True, default=["title", "brand", "description"],
               show_default=True, help="Columns of text for the content baseline.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, help="Override a key of the recipe.",
-              default=["train.max_steps=450", "validation.every_steps=150"])  # fmt: skip
+              default=SHORT)  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Draws the new items.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the runs here, to go on later.")
 def main(
@@ -231,12 +230,10 @@ def main(
     world = ColdWorld.of(load_dataset(data_config(data, ())), seed)
     with TemporaryDirectory() as temporary:
         folder = out or Path(temporary)
-        if not (folder / DATA).is_dir():
-            with new_folder(folder / DATA) as partial:
-                world.warm.save(partial)
+        data_folder = kept(world.warm, folder)
         bundles = {
             name: train_semantic(
-                folder / name, folder / DATA, [f"spelling.sources={sources}", *overrides]
+                folder / name, data_folder, [f"spelling.sources={sources}", *overrides]
             )
             for name, sources in SOURCES.items()
         }

@@ -5,11 +5,25 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rec_gen.data.dataset import Dataset
 from rec_gen.errors import RecGenError
+from rec_gen.files import new_folder
 
 SETTINGS = (
     "spelling.scheme=semantic", "model.embed=[]", "prompt.max_tokens=64", "validation.users=1000",
 )  # fmt: skip
+SHORT = ("train.max_steps=450", "validation.every_steps=150")
+"""Steps for comparing models, in minutes."""
+DATA = "data"
+
+
+def kept(dataset: Dataset, folder: Path) -> Path:
+    """Keep what runs learn from beside them, once; its folder."""
+    place = folder / DATA
+    if not place.is_dir():
+        with new_folder(place) as partial:
+            dataset.save(partial)
+    return place
 
 
 def train_semantic(folder: Path, data: Path, settings: Sequence[str]) -> Path:

@@ -34,6 +34,13 @@ async function call(path, { body, signal } = {}) {
   throw new ApiError(answer.status, told?.error ?? { message: `The server says ${answer.status}.` });
 }
 
+let catalog = null;
+
+/** Ask one of several catalogs from now on; null is the first. */
+export function chooseCatalog(name) {
+  catalog = name;
+}
+
 export const getInfo = async () => (await call("v1/info")).json();
 
 export const getModels = async () => (await call("v1/models")).json();
@@ -42,6 +49,7 @@ export const getModels = async () => (await call("v1/models")).json();
 export async function findItems({ query = "", where = "", limit = 20 }, signal) {
   const asked = new URLSearchParams({ query, limit });
   if (where) asked.set("where", where);
+  if (catalog) asked.set("domain", catalog);
   return (await call(`v1/items?${asked}`, { signal })).json();
 }
 
@@ -49,7 +57,8 @@ export async function findItems({ query = "", where = "", limit = 20 }, signal) 
 export async function recommend(body, signal) {
   const began = performance.now();
   try {
-    const answer = await call("v1/recommendations", { body, signal });
+    const asked = catalog ? { ...body, domain: catalog } : body;
+    const answer = await call("v1/recommendations", { body: asked, signal });
     const found = await answer.json();
     const stages = (answer.headers.get("Server-Timing") ?? "").matchAll(/(\w+);dur=([\d.]+)/g);
     const timing = [...stages].map(([, stage, spent]) => [stage, Number(spent)]);

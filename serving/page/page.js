@@ -1,6 +1,6 @@
 /** The page of a running server. */
 
-import { findItems, getInfo, getModels, hasKey, keepKey } from "./api.js";
+import { chooseCatalog, findItems, getInfo, getModels, hasKey, keepKey } from "./api.js";
 import { listenToChat } from "./chat.js";
 import { byId, columns, element } from "./dom.js";
 import { History } from "./history.js";
@@ -89,35 +89,51 @@ function exampleRules(item) {
   }).slice(0, 3);
 }
 
-function tellInfo(models, item) {
+const choices = (names) => names.map((name) => element("option", { value: name }, name));
+
+function tellInfo(models) {
   const count = new Intl.NumberFormat("en").format(info.offered);
   byId("about").textContent = `${info.name} · ${count} items · learnt ${info.tasks.join(", ")}`;
   byId("k").max = info.limits.k;
-  const choices = (names) => names.map((name) => element("option", { value: name }, name));
   byId("model").replaceChildren(...choices(models.data.map(({ id }) => id)));
-  byId("template").replaceChildren(...choices([info.template]));
-  byId("filter-hint").textContent = `A rule over the columns ${info.columns.join(", ")}.`;
-  byId("filter-examples").replaceChildren(...(item ? exampleRules(item) : []).map((rule) => element("button", {
-    type: "button", class: "rule",
-    onclick: () => { byId("filter").value = rule; refreshSoon(); },
-  }, rule)));
+  byId("catalog").replaceChildren(...choices(info.domains.map(({ name }) => name)));
+  byId("catalog-choice").hidden = info.domains.length < 2;
   byId("reasons-label").hidden = !info.tasks.includes("explanation");
   byId("chat-hint").textContent = info.tasks.includes("search")
     ? "This model finds items for what you say; the filter holds here too."
     : "This model has not learnt to read requests: whatever you say, it answers with what follows the history.";
 }
 
+/** Show what the chosen catalog has, and begin with an empty history; only the first one chats. */
+async function openCatalog() {
+  const place = Math.max(0, byId("catalog").selectedIndex);
+  const domain = info.domains[place];
+  asking?.abort();
+  chooseCatalog(place ? domain.name : null);
+  byId("chat-panel").hidden = place > 0;
+  byId("filter").value = "";
+  byId("template").replaceChildren(...choices([domain.template]));
+  byId("filter-hint").textContent = `A rule over the columns ${domain.columns.join(", ")}.`;
+  byId("filter-examples").replaceChildren();
+  history.replace([]);
+  const { items: [item] } = await findItems({ limit: 1 });
+  byId("filter-examples").replaceChildren(...(item ? exampleRules(item) : []).map((rule) => element("button", {
+    type: "button", class: "rule",
+    onclick: () => { byId("filter").value = rule; refreshSoon(); },
+  }, rule)));
+}
+
 async function start() {
   byId("failure").textContent = "";
   try {
     const told = await getInfo();  // alone, since each wrong key is counted
-    const [models, first] = await Promise.all([getModels(), findItems({ limit: 1 })]);
+    const models = await getModels();
     info = told;
-    tellInfo(models, first.items[0]);
+    tellInfo(models);
+    await openCatalog();
     byId("key-form").hidden = true;
     byId("main").hidden = false;
     byId("more").open = !matchMedia("(max-width: 52rem)").matches;
-    history.replace([]);
   } catch (error) {
     fail(error, byId("failure"));
   }
@@ -133,6 +149,7 @@ byId("key-form").addEventListener("submit", (event) => {
     refresh();
   }
 });
+byId("catalog").addEventListener("change", () => openCatalog().catch((error) => fail(error, byId("failure"))));
 byId("options").addEventListener("input", refreshSoon);
 byId("options").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
 byId("example").addEventListener("click", () => example().catch((error) => fail(error, byId("failure"))));

@@ -17,10 +17,12 @@ POLICY = (
 async def page_file(request: Request, service: Parts) -> Response:
     """A file of the page, which runs no inline script and loads nothing from elsewhere.
 
-    Images alone it may load from anywhere, and only where the catalog has a column `image`.
+    Images alone it may load from anywhere, and only where a catalog has a column `image`.
     """
     content, kind = FILES[request.scope["path"]]
-    images = "'self' http: https:" if "image" in service.catalog.catalog.metadata else "'self'"
+    further = (bundle.catalog for bundle in service.engine.domains.values())
+    shown = any("image" in one.metadata for one in (service.catalog.catalog, *further))
+    images = "'self' http: https:" if shown else "'self'"
     headers = {"Content-Security-Policy": POLICY.format(images)}
     return Response(content, media_type=kind, headers=headers)
 

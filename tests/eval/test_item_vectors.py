@@ -10,9 +10,12 @@ from click.testing import CliRunner
 from eval.benchmarks.item_vectors import (
     ARMS,
     CHOSEN,
+    REFERENCE,
+    arms_of,
     measure,
     parts_of,
     print_figures,
+    train_arms,
     weigh,
     with_vectors,
 )
@@ -20,6 +23,7 @@ from eval.item_weights import GRID, choose_weights
 from rec_gen.cli import main as recgen
 from rec_gen.data.dataset import Dataset, Example
 from rec_gen.errors import ConfigError
+from rec_gen.recommender import Recommender
 from tests.eval.test_cold import ring
 from tests.toy import toy_recipe
 
@@ -54,13 +58,20 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_arms_are_measured_beside_counted_baselines(
-    prepared: Dataset, capsys: pytest.CaptureFixture[str]
+    prepared: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = parts_of(prepared, seed=0)
     weighing = weigh(prepared, parts, seed=0)
-    found = measure(prepared, parts, weighing.weights, codes=4, seed=0)
-    arms = [*ARMS, CHOSEN]
-    assert list(found["systems"]) == ["popularity", "Markov + KNN", *arms]
+    weights = arms_of(weighing.weights)
+    steps = ["train.max_steps=2", "validation.every_steps=2", "spelling.codes=4"]
+    (bundle,) = train_arms(prepared, {CHOSEN: weights[CHOSEN]}, tmp_path, steps).values()
+    spelled = Recommender.load(bundle).bundle.manifest.recipe["spelling"]
+    assert spelled["weights"] == weights[CHOSEN]
+    bundles = {REFERENCE: bundle, CHOSEN: bundle}
+    found = measure(prepared, parts, weights, bundles, codes=4, seed=0)
+    arms, models = [*ARMS, CHOSEN], [f"model, {REFERENCE}", f"model, {CHOSEN}"]
+    assert list(found["systems"]) == ["popularity", "Markov + KNN", *arms, *models]
+    assert found[f"less {REFERENCE}"][models[1]]["ndcg@10"]["mean"] == 0
     assert found["systems"]["Markov + KNN"]["recall@10"]["mean"] > 0.5
     assert list(found["codes"]) == arms
     assert all(each["bits_1"] >= 0 for each in found["codes"].values())

@@ -147,6 +147,12 @@ async def test_what_is_served_is_told(client: httpx.AsyncClient) -> None:
         "name": "toy", "template": "sequence", "tasks": ["next_item"],
         "columns": ["item", "title", "brand"], "items": 12, "offered": 12,
         "limits": {"k": 50, "history": 20},
+        "domains": [
+            {
+                "name": "toy", "template": "sequence", "items": 12,
+                "columns": ["item", "title", "brand"],
+            },
+        ],
     }  # fmt: skip
     (await client.delete("/v1/items/i9")).raise_for_status()
     less = (await client.get("/v1/info")).json()
@@ -224,13 +230,13 @@ FIELDS = st.sampled_from(
         "history", "user", "session", "k", "where", "allow", "block", "exclude_seen", "max_per",
         "temperature", "seed", "deadline_ms", "template", "adapter", "item", "kind", "items",
         "model", "messages", "stream", "stream_options", "n", "column", "most", "id", "title",
-        "fields", "codes", "role", "content", "exposure",
+        "fields", "codes", "role", "content", "exposure", "domain", "quota", "histories",
     ]
 )  # fmt: skip
 ROUTES = st.sampled_from(
     [
         ("POST", ASK), ("POST", "/v1/chat/completions"), ("POST", "/v1/events"),
-        ("PUT", "/v1/items"),
+        ("PUT", "/v1/items"), ("POST", "/v1/recommendations/mixed"),
     ]
 )  # fmt: skip
 

@@ -11,8 +11,11 @@ import pytest
 from rec_gen.mixed import MixedRecommender
 from rec_gen.recommender import Recommender
 from serving.batch.config import BatchConfig
+from tests.browser import NEEDS_CHROMIUM, expect, launched
 from tests.rec_gen.command import error, run
 from tests.serving.conftest import in_process
+from tests.serving.page import add, opened, wait_for
+from tests.serving.page import ids as page_ids
 from tests.serving.server import Server, served
 from tests.serving.test_batch import HISTORIES, answers, table
 from tests.serving.test_mcp import agent
@@ -119,6 +122,27 @@ def test_the_catalogs_are_told_and_searched(mixing: Server) -> None:
         where = {"domain": "read", "where": 'title == "films 4"'}
         assert client.get("/v1/items", params=where).json()["total"] == 1
         assert client.get("/v1/items", params={"domain": "toys"}).status_code == 422
+
+
+@NEEDS_CHROMIUM
+def test_the_page_chooses_a_catalog(mixing: Server, several_catalogs: Path) -> None:
+    with launched() as chromium, opened(chromium, mixing) as page:
+        expect(page.locator("#catalog")).to_be_visible()
+        add(page, "films 3", "films 5")
+        wait_for(page, "#status", "after a history of 2 items")
+        own = expected(several_catalogs, "films", ["i3", "i5"])
+        assert page_ids(page, "#lists .card") == own
+        page.select_option("#catalog", "read")
+        wait_for(page, "#status", "for an empty history")
+        assert page_ids(page, "#lists .card") == expected(several_catalogs, "read", [])
+        expect(page.locator("#chat-panel")).to_be_hidden()
+        assert page.locator("#template").input_value() == "next_item_direct"
+        add(page, "books 3")
+        wait_for(page, "#status", "after a history of 1 item")
+        assert page_ids(page, "#lists .card") == expected(several_catalogs, "read", ["i3"])
+        page.select_option("#catalog", "films")
+        wait_for(page, "#status", "for an empty history")
+        expect(page.locator("#chat-panel")).to_be_visible()
 
 
 @pytest.mark.parametrize(
