@@ -219,7 +219,8 @@ def _make_tables(connection: Connection) -> None:
     """Make the tables, and add the column that an older version did not make."""
     _TABLES.create_all(connection)
     if all(column["name"] != "domain" for column in inspect(connection).get_columns("events")):
-        added = "ALTER TABLE events ADD COLUMN domain TEXT DEFAULT '' NOT NULL"
+        unless = "" if connection.dialect.name == "sqlite" else "IF NOT EXISTS"
+        added = f"ALTER TABLE events ADD COLUMN {unless} domain TEXT DEFAULT '' NOT NULL"
         connection.execute(text(added))
 
 

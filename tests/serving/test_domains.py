@@ -1,6 +1,5 @@
 """Requests that name one of several catalogs, or ask for a list of several."""
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,32 +202,6 @@ async def test_the_first_catalog_changes_and_is_mixed_as_it_is(
         assert gone not in [item["id"] for item in after if item["domain"] == "films"]
         body = {"history": ["i1"], "domain": "read", "k": 12}
         assert gone in ids(await client.post(ASK, json=body | {"exclude_seen": False}))
-
-
-@pytest.mark.anyio
-async def test_a_store_of_an_older_version_is_gone_on_with(
-    several_catalogs: Path, tmp_path: Path
-) -> None:
-    old = sqlite3.connect(tmp_path / "old.db")
-    old.execute(
-        "CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, "
-        '"user" TEXT NOT NULL, session TEXT NOT NULL, item TEXT NOT NULL, kind TEXT NOT NULL, '
-        "time DOUBLE NOT NULL, key TEXT, UNIQUE (tenant, key))"
-    )
-    row = ("default", "ann", "", "i3", "click", 1.0)
-    old.execute(
-        'INSERT INTO events (tenant, "user", session, item, kind, time) VALUES (?, ?, ?, ?, ?, ?)',
-        row,
-    )
-    old.commit()
-    old.close()
-    for _ in range(2):
-        async with in_process(several_catalogs, tmp_path / "old.db") as (service, client):
-            (event,) = await service.store.history("default", "ann", 9)
-            assert (event.item, event.domain) == ("i3", "")
-            body = {"user": "ann", "domain": "films", "k": 3}
-            found = ids(await client.post(ASK, json=body))
-            assert found == expected(several_catalogs, "films", ["i3"], k=3)
 
 
 def test_a_batch_asks_one_catalog(several_catalogs: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Every store keeps what it has acknowledged, and says so when it cannot."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.event import listen
 
 from serving.errors import ConflictError, StoreError
+from serving.redis_store import RedisStore
 from serving.sql_store import SqlStore
 from serving.store import Change, Event, open_store
 from tests.serving.stores import postgres, redis
@@ -66,6 +68,24 @@ async def test_histories_are_of_one_domain_where_it_is_named(url: str) -> None:
     assert (event.item, event.domain) == ("i1", "books")
     assert await store.erase("d", "ann") == 6
     await store.close()
+
+
+async def test_what_an_older_version_kept_is_of_the_first_domain(url: str) -> None:
+    store = await open_store(url)
+    event = Event("old", "ann", "i1", "view", 1.5)
+    assert await store.add_event(event)
+    if isinstance(store, SqlStore):
+        async with store._transaction() as connection:
+            await connection.execute(text("ALTER TABLE events DROP COLUMN domain"))
+    elif isinstance(store, RedisStore):
+        (place,) = await store._redis.keys("*old*events*")
+        row = json.loads(await store._redis.lpop(place))
+        del row["domain"]
+        await store._redis.rpush(place, json.dumps(row))
+    await store.close()
+    for store in await asyncio.gather(*(open_store(url) for _ in range(4))):
+        assert await store.history("old", "ann", 9, domain="") == [event]
+        await store.close()
 
 
 async def test_order_is_that_of_acknowledgement_whatever_the_clock_says(url: str) -> None:
