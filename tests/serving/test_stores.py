@@ -79,7 +79,7 @@ async def test_what_an_older_version_kept_is_of_the_first_domain(url: str) -> No
             await connection.execute(text("ALTER TABLE events DROP COLUMN domain"))
     elif isinstance(store, RedisStore):
         (place,) = await store._redis.keys("*old*events*")
-        row = json.loads(await store._redis.lpop(place))
+        row = json.loads(str(await store._redis.lpop(place)))
         del row["domain"]
         await store._redis.rpush(place, json.dumps(row))
     await store.close()
