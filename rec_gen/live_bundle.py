@@ -38,6 +38,11 @@ class LiveBundle:
         self._replies = any(template.header["task"] == REPLY for template in bundle.tasks)
 
     @property
+    def index(self) -> Index:
+        """All that a request needs to know of the catalog as it is now."""
+        return self._index
+
+    @property
     def catalog(self) -> Catalog:
         """The items as they are now, with the removed ones, which histories may still name."""
         return self._index.catalog

@@ -9,11 +9,11 @@ from rec_gen.answers import Recommendation
 from rec_gen.bundle import Bundle
 from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.runtimes import runtime_for
-from rec_gen.errors import BundleError, DecodingError
+from rec_gen.errors import BundleError, DecodingError, NoEligibleItemError
 from rec_gen.index import Filters
 from rec_gen.models import move_to
 from rec_gen.recommender import Recommender
-from rec_gen.shared_items import Histories, SharedItems
+from rec_gen.shared_items import Histories, SharedItems, Sharing
 
 Entry = TypeVar("Entry")
 
@@ -82,23 +82,18 @@ def check_domain(name: str, domains: Collection[str]) -> None:
         raise BundleError(f"domain '{name}': the bundle knows {known}; name one of these")
 
 
-def check_promise(name: str, promised: int, found: int, request: int = 0) -> None:
-    """Refuse a list that is shorter than its quota.
+def shortage(name: str, quota: Mapping[str, int], found: int) -> str | None:
+    """What is said of a list that is shorter than its quota; None of one that is not.
 
     Args:
         name: The domain.
-        promised: How many items the quota says.
+        quota: How many items of each domain.
         found: How many there are.
-        request: The number of the request.
-
-    Raises:
-        DecodingError: A domain has fewer items left than were promised.
     """
-    if found < promised:
-        raise DecodingError(
-            f"request {request}: '{name}' has {found} items left of the {promised} that were "
-            "promised; promise fewer, or name it first"
-        )
+    if found == quota[name]:
+        return None
+    advice = "promise fewer" + ("" if name == next(iter(quota)) else ", or name it first")
+    return f"'{name}' has {found} left of the {quota[name]} items that were promised: {advice}"
 
 
 @dataclass(frozen=True)
@@ -171,7 +166,7 @@ class MixedRecommender:
 
     def __init__(self, bundle: Bundle, runtime: Runtime | None = None) -> None:
         self.recommenders = recommenders_of(bundle, runtime)
-        self._shared = SharedItems({name: one.bundle for name, one in self.recommenders.items()})
+        self._sharing = Sharing()
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | None = None) -> "MixedRecommender":
@@ -221,20 +216,26 @@ class MixedRecommender:
         for history in histories:
             self._check(history)
         lists: list[dict[str, list[Recommendation]]] = [{} for _ in histories]
+        shared = self._sharing.among(self.recommenders)
         for name, count in quota.items():
             parts = [
-                Part.of(name, history, chosen, self._shared, exclude_seen=exclude_seen)
+                Part.of(name, history, chosen, shared, exclude_seen=exclude_seen)
                 for history, chosen in zip(histories, lists, strict=True)
             ]
-            answers = self.recommenders[name].recommend(
-                [part.history for part in parts],
-                count,
-                exclude_seen=exclude_seen,
-                filters=[Filters(block=part.block) for part in parts],
-                beam_width=beam_width,
-            )
+            try:
+                answers = self.recommenders[name].recommend(
+                    [part.history for part in parts],
+                    count,
+                    exclude_seen=exclude_seen,
+                    filters=[Filters(block=part.block) for part in parts],
+                    beam_width=beam_width,
+                )
+            except NoEligibleItemError as error:
+                said = f"request {error.request}: {shortage(name, quota, 0)}"
+                raise DecodingError(said) from error
             for user, (chosen, answer) in enumerate(zip(lists, answers, strict=True)):
-                check_promise(name, count, len(answer), user)
+                if short := shortage(name, quota, len(answer)):
+                    raise DecodingError(f"request {user}: {short}")
                 chosen[name] = list(answer)
         return [[Placed(*entry) for entry in interleave(chosen)] for chosen in lists]
 

@@ -113,13 +113,14 @@ class RemoteRecommender(LiveBundle):
     """Has lists and reasons found by a recommender in another process.
 
     Args:
-        bundle: The bundle that the other process has loaded; its weights are not needed here.
+        bundle: The bundle that the other process has loaded, or one of its domains; the weights are
+            not needed here.
         call: Reaches the other process.
-        domain: Which of its catalogs, where the bundle has several; None is the first.
+        domain: The name of the domain there; None is the first.
     """
 
     def __init__(self, bundle: Bundle, call: Call, domain: str | None = None) -> None:
-        super().__init__(bundle if domain is None else bundle.domain(domain), torch.device("cpu"))
+        super().__init__(bundle, torch.device("cpu"))
         self._call, self._domain = call, domain
 
     def recommend(

@@ -41,7 +41,6 @@ async def ask(
     words: str | None = None,
     adapter: str | None = None,
     exposure: float = 0.0,
-    domain: str | None = None,
 ) -> Asked[Answer]:
     """Have the engine answer with a list of a catalog.
 
@@ -50,6 +49,7 @@ async def ask(
         RecGenError: The engine refuses it.
     """
     began = time.perf_counter()
+    domain = service.further(body.domain)
     refuse_more(service, "k", body.k)
     check(service, body, domain)
     history = await read_history(

@@ -10,6 +10,7 @@ from rec_gen.answers import Answer
 from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog, Item
 from rec_gen.errors import RecGenError
+from rec_gen.live_bundle import LiveBundle
 from rec_gen.names import Names
 from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender
@@ -33,19 +34,20 @@ class Engine(Protocol):
         models: All names that a request may ask for, the first of which is `name`.
         template: The name of the prompt's template.
         tasks: The tasks that the model has learnt.
-        domains: Its catalogs by name, as they were when it started: the first one, which alone
-            changes, and the further ones.
     """
 
     name: str
     models: tuple[str, ...]
     template: str
     tasks: frozenset[str]
-    domains: Mapping[str, Bundle]
 
     @property
     def catalog(self) -> Catalog:
-        """The items as they are now, with the removed ones."""
+        """The items of the first catalog as they are now, with the removed ones."""
+
+    @property
+    def domains(self) -> Mapping[str, LiveBundle]:
+        """All catalogs as they are now, by name; the first one alone changes."""
 
     @property
     def names(self) -> Names:
@@ -109,17 +111,18 @@ class RecommenderEngine:
         self.template = manifest.prompt.template
         self.tasks = learnt_tasks(recommender.bundle)
         self._recommender, self._further = recommender, dict(further or {})
-        own = {manifest.dataset: recommender.bundle}
-        self.domains: Mapping[str, Bundle] = own | {
-            name: one.bundle for name, one in self._further.items()
-        }
         self._searcher = ThreadPoolExecutor(1, "search")
         self._changer = ThreadPoolExecutor(1, "catalog")
 
     @property
     def catalog(self) -> Catalog:
-        """The items as they are now, with the removed ones."""
+        """The items of the first catalog as they are now, with the removed ones."""
         return self._recommender.catalog
+
+    @property
+    def domains(self) -> Mapping[str, LiveBundle]:
+        """All catalogs as they are now, the first one first."""
+        return {self._recommender.bundle.manifest.dataset: self._recommender, **self._further}
 
     @property
     def names(self) -> Names:

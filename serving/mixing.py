@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from rec_gen.answers import Answer
+from rec_gen.errors import NoEligibleItemError
 from rec_gen.index import Filters
-from rec_gen.mixed import Part, Placed, check_promise, check_quota, interleave
-from rec_gen.shared_items import Histories
+from rec_gen.mixed import Part, Placed, interleave, shortage
 from serving.access import Caller
 from serving.batching import Timed
 from serving.errors import ApiError
@@ -56,16 +56,23 @@ async def ask_mixed(
         raise ApiError(400, "the model has one catalog: there is nothing to mix", "unsupported")
     for name in body.quota:
         service.further(name, "quota")
-    check_quota(body.quota, service.engine.domains)
     refuse_more(service, "quota", sum(body.quota.values()))
     histories = await _histories(service, request, caller, body)
     store_seconds = time.perf_counter() - began
     found: dict[str, Timed[Answer]] = {}
-    for name, promised in body.quota.items():
-        query = _query(service, name, promised, histories, found, body.exclude_seen)
+    shared = await asyncio.to_thread(service.sharing.among, service.engine.domains)
+    for name in body.quota:
+        chosen = {domain: timed.answer for domain, timed in found.items()}
+        part = Part.of(name, histories, chosen, shared, exclude_seen=body.exclude_seen)
         left = time_left(service, body.deadline_ms, began)
-        found[name] = await unless_left(request, service.batcher.submit(query, left))
-        check_promise(name, promised, len(found[name].answer))
+        query = _query(service, name, body, part)
+        try:
+            found[name] = await unless_left(request, service.batcher.submit(query, left))
+            short = shortage(name, body.quota, len(found[name].answer))
+        except NoEligibleItemError:
+            short = shortage(name, body.quota, 0)
+        if short:
+            raise ApiError(422, short, "quota_too_large", "quota")
     mixed = [Placed(*entry) for entry in interleave({n: one.answer for n, one in found.items()})]
     asked = Asked(_joined(mixed, found), (), store_seconds)
     count(service, asked, time.perf_counter() - began)
@@ -97,21 +104,12 @@ async def _histories(
     return dict(zip(names, await asyncio.gather(*kept), strict=True))
 
 
-def _query(
-    service: Service,
-    name: str,
-    promised: int,
-    histories: Histories,
-    found: dict[str, Timed[Answer]],
-    exclude_seen: bool,
-) -> Query:
-    chosen = {domain: timed.answer for domain, timed in found.items()}
-    part = Part.of(name, histories, chosen, service.shared, exclude_seen=exclude_seen)
-    seen = part.history if exclude_seen else ()
+def _query(service: Service, name: str, body: MixedRequest, part: Part) -> Query:
+    seen = part.history if body.exclude_seen else ()
     return Query(
         tuple(part.history),
         filters=Filters((*seen, *part.block)),
-        options=Options(promised),
+        options=Options(body.quota[name]),
         domain=service.further(name),
     )
 

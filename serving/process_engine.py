@@ -14,7 +14,10 @@ class ProcessEngine(RecommenderEngine):
     """Has the recommender of another process search; the catalog is known in both."""
 
     def __init__(self, bundle: Bundle, process: WorkerProcess) -> None:
-        further = {name: RemoteRecommender(bundle, process.call, name) for name in bundle.domains}
+        further = {
+            name: RemoteRecommender(bundle.domain(name), process.call, name)
+            for name in bundle.domains
+        }
         super().__init__(RemoteRecommender(bundle, process.call), further)
         self._process = process
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 
@@ -54,7 +54,7 @@ class RedisStore:
         """Keep an event; False where one with its key was kept before."""
         keys = [_events(event.tenant, event.user), _keys(event.tenant)]
         async with self._errors():
-            kept = await self._add(keys, [event.key, json.dumps(asdict(event))])
+            kept = await self._add(keys, [event.key, _row(event)])
         if kept and not event.same(Event(**json.loads(kept))):
             raise ConflictError("this idempotency key names another event: give a new one")
         return not kept
@@ -65,21 +65,21 @@ class RedisStore:
         user: str,
         last: int,
         session: str | None = None,
-        domain: str | None = None,
+        domains: Collection[str] | None = None,
     ) -> list[Event]:
-        """The last events of a user, oldest first; of one session or domain where it is given."""
-        for start in (-last, 0) if session is None else (0,):
+        """The last events of a user, oldest first; of one session, and of domains, if given."""
+        read = last
+        while True:
             async with self._errors():
-                rows = await self._redis.lrange(_events(tenant, user), start, -1)
-            events = [Event(**json.loads(row)) for row in rows]
+                rows = await self._redis.lrange(_events(tenant, user), -read, -1)
             found = [
                 one
-                for one in events
-                if session in (None, one.session) and domain in (None, one.domain)
+                for one in (Event(**json.loads(row)) for row in rows)
+                if session in (None, one.session) and (domains is None or one.domain in domains)
             ]
-            if len(found) == len(events):  # else there may be older ones
-                break
-        return found[-last:]
+            if len(found) >= last or len(rows) < read:
+                return found[-last:]
+            read *= 4  # the others may be older
 
     async def erase(self, tenant: str, user: str) -> int:
         """Forget a user; how many events there were."""
@@ -154,6 +154,12 @@ class RedisStore:
             yield
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreError(f"redis: cannot be used: {error}") from error
+
+
+def _row(event: Event) -> str:
+    """An event as it is kept, so that servers of before domains read it where it has none."""
+    told = asdict(event)
+    return json.dumps(told if event.domain else {k: v for k, v in told.items() if k != "domain"})
 
 
 def _events(tenant: str, user: str) -> str:

@@ -124,7 +124,8 @@ async def kept_history(
 ) -> tuple[str, ...]:
     """What is kept of a user in a catalog, as far as it knows the items."""
     last, known = service.config.limits.history, service.catalog_of(domain).positions
-    events = await service.store.history(caller.tenant, user, last, session, domain or "")
+    names = service.kept_as(domain)
+    events = await service.store.history(caller.tenant, user, last, session, names)
     return tuple(event.item for event in events if event.item in known)
 
 

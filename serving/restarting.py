@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from rec_gen.answers import Answer
 from rec_gen.catalog import Catalog, Item
 from rec_gen.errors import RecGenError
+from rec_gen.live_bundle import LiveBundle
 from rec_gen.names import Names
 from rec_gen.replying import Reply
 from rec_gen.respelling import Codes
@@ -39,7 +40,6 @@ class RestartingEngine:
         self._engine, self._start = engine, start
         self.name, self.models = engine.name, engine.models
         self.template, self.tasks = engine.template, engine.tasks
-        self.domains = engine.domains
         self._changes = _Changes()
         self._before = 0  # versions that the engine does not count
         self._usual_seconds, self._since = 1.0, time.monotonic()
@@ -55,6 +55,11 @@ class RestartingEngine:
     def catalog(self) -> Catalog:
         """The items as they are now, with the removed ones."""
         return self._engine.catalog
+
+    @property
+    def domains(self) -> Mapping[str, LiveBundle]:
+        """All catalogs as they are now, the first one first."""
+        return self._engine.domains
 
     @property
     def names(self) -> Names:

@@ -51,6 +51,9 @@ class Ask(AskBase):
     k: int = Field(10, ge=1, le=1000, description="Items to return.")
     exclude_seen: bool = Field(True, description="No item of the history.")
     max_per: MaxPer | None = None
+    domain: Identity | None = Field(
+        None, description="The catalog, where the model has several; by default its first."
+    )
 
 
 class RecommendationRequest(Ask):
@@ -63,9 +66,6 @@ class RecommendationRequest(Ask):
                 {"user": "u42", "session": "s7", "where": 'price < 20 and "Drama" in genres'},
             ]
         }
-    )
-    domain: Identity | None = Field(
-        None, description="The catalog, where the model has several; by default its first."
     )
     template: Text | None = Field(None, description="Refuse unless this is the catalog's template.")
     adapter: Text | None = Field(None, description="The adapter that answers, one of the models.")
@@ -111,7 +111,7 @@ class MixedRequest(Body):
             ]
         }
     )
-    quota: dict[Identity, int] = Field(
+    quota: dict[Identity, Annotated[int, Field(ge=1, le=1000)]] = Field(
         min_length=1, max_length=256, description="How many items of each catalog."
     )
     histories: dict[Identity, list[Identity]] | None = Field(
@@ -119,7 +119,9 @@ class MixedRequest(Body):
     )
     user: Identity | None = Field(None, description="Whose kept histories are read.")
     session: Identity | None = Field(None, description="Read this session of the user only.")
-    exclude_seen: bool = Field(True, description="No item of the histories, and none of its title.")
+    exclude_seen: bool = Field(
+        True, description="No item of the histories, nor its like elsewhere."
+    )
     deadline_ms: int | None = Field(None, ge=1, le=3_600_000, description="Give up after so long.")
 
 
@@ -252,7 +254,7 @@ class HistoryEvent(BaseModel):
     kind: str
     time: float = Field(description="Seconds since 1970.")
     session: str | None
-    domain: str | None = Field(description="The catalog; null for the first.")
+    domain: str | None = Field(description="The catalog; null where the model had one.")
 
 
 class History(BaseModel):

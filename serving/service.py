@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from rec_gen.catalog import Catalog
 from rec_gen.masking import Masker
-from rec_gen.shared_items import SharedItems
+from rec_gen.shared_items import Sharing
 from serving.batching import Batcher
 from serving.config import ServeConfig
 from serving.drift import PopularityDrift
@@ -34,9 +34,9 @@ class Service:
         store: Keeps histories and changes.
         metrics: Counts.
         drift: Watches how popular recommended items are.
-        shared: What the catalogs have in common, where there are several.
         keys: The API keys; None where none are asked for.
         masker: Takes personal data out of what users say; None where nobody asked for it.
+        sharing: Knows what several catalogs have in common.
         draining: The server is about to end.
         counted: What `/metrics` tells; the metrics of this server, unless it is one of several.
     """
@@ -48,9 +48,9 @@ class Service:
     store: Store
     metrics: Metrics
     drift: PopularityDrift
-    shared: SharedItems
     keys: KeyFile | None
     masker: Masker | None = field(default=None)
+    sharing: Sharing = field(default_factory=Sharing)
     draining: bool = field(default=False)
     counted: Callable[[], Awaitable[CollectorRegistry]] | None = None
 
@@ -70,9 +70,33 @@ class Service:
             raise ApiError(422, message, "unknown_domain", field)
         return None if domain == known[0] else domain
 
+    def first_only(self, domain: str | None, what: str) -> None:
+        """Refuse the name of a further catalog where only the first one can be meant.
+
+        Raises:
+            ApiError: It is a further one, or there is no such domain.
+        """
+        if self.further(domain) is not None:
+            message = f"{what}: leave out 'domain', or name the first catalog"
+            raise ApiError(400, message, "unsupported", "domain")
+
     def catalog_of(self, domain: str | None) -> Catalog:
         """The items of a catalog as they are now; None is the first."""
         return self.engine.catalog if domain is None else self.engine.domains[domain].catalog
+
+    def kept_as(self, domain: str | None) -> tuple[str, ...]:
+        """The names by which the store knows a catalog, that of new events first.
+
+        The first catalog of several is named, too, so that a bundle of one of the others does not
+        take its events for its own. A single catalog has no name there, whatever it is called.
+
+        Args:
+            domain: The catalog; None is the first.
+        """
+        if domain is not None:
+            return (domain,)
+        known = tuple(self.engine.domains)
+        return ("",) if len(known) == 1 else (known[0], "")
 
 
 @asynccontextmanager
@@ -107,9 +131,7 @@ async def open_service(
         follower = asyncio.create_task(catalog.follow())
         stack.push_async_callback(_end, follower)
         drift = PopularityDrift(metrics.popularity)
-        several = engine.domains if len(engine.domains) > 1 else {}
-        shared = await asyncio.to_thread(SharedItems, several)
-        yield Service(config, engine, batcher, catalog, store, metrics, drift, shared, keys, masker)
+        yield Service(config, engine, batcher, catalog, store, metrics, drift, keys, masker)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

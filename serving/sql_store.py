@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,13 @@ class SqlStore:
             )
         store = cls(engine)
         async with store._transaction() as connection:
-            if store._sqlite:
-                await connection.execute(text("BEGIN IMMEDIATE"))  # one server makes the tables
-            await connection.run_sync(_make_tables)
-            await connection.execute(text(_INDEX))
+            current = await connection.run_sync(_is_current)
+        if not current:
+            async with store._transaction() as connection:
+                if store._sqlite:
+                    await connection.execute(text("BEGIN IMMEDIATE"))  # one server makes the tables
+                await connection.run_sync(_make_tables)
+                await connection.execute(text(_INDEX))
         return store
 
     async def add_event(self, event: Event) -> bool:
@@ -132,14 +135,14 @@ class SqlStore:
         user: str,
         last: int,
         session: str | None = None,
-        domain: str | None = None,
+        domains: Collection[str] | None = None,
     ) -> list[Event]:
-        """The last events of a user, oldest first; of one session or domain where it is given."""
+        """The last events of a user, oldest first; of one session, and of domains, if given."""
         query = select(_EVENTS).where(_EVENTS.c.tenant == tenant, _EVENTS.c.user == user)
         if session is not None:
             query = query.where(_EVENTS.c.session == session)
-        if domain is not None:
-            query = query.where(_EVENTS.c.domain == domain)
+        if domains is not None:
+            query = query.where(_EVENTS.c.domain.in_(domains))
         query = query.order_by(_EVENTS.c.number.desc()).limit(last)
         async with self._transaction() as connection:
             rows = (await connection.execute(query)).all()
@@ -215,10 +218,18 @@ class SqlStore:
             raise StoreError(f"{place}: cannot be used: {' '.join(reason)}") from error
 
 
+def _is_current(connection: Connection) -> bool:
+    """Whether there are all tables, and no older version made them."""
+    found = inspect(connection)
+    if not all(found.has_table(name) for name in _TABLES.tables):
+        return False
+    return any(column["name"] == "domain" for column in found.get_columns("events"))
+
+
 def _make_tables(connection: Connection) -> None:
     """Make the tables, and add the column that an older version did not make."""
     _TABLES.create_all(connection)
-    if all(column["name"] != "domain" for column in inspect(connection).get_columns("events")):
+    if not _is_current(connection):
         unless = "" if connection.dialect.name == "sqlite" else "IF NOT EXISTS"
         added = f"ALTER TABLE events ADD COLUMN {unless} domain TEXT DEFAULT '' NOT NULL"
         connection.execute(text(added))

@@ -1,6 +1,6 @@
 """What the server remembers: the protocol of a store, and what is kept in it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ class Event:
         time: When, in seconds since 1970.
         session: The session in which it was done; empty for none.
         key: Names the event, so that a retry is not counted twice; empty for none.
-        domain: The catalog that has the item, where the bundle has several; empty for the first.
+        domain: The catalog that has the item, where the bundle has several; empty where it has one.
     """
 
     tenant: str
@@ -70,9 +70,9 @@ class Store(Protocol):
         user: str,
         last: int,
         session: str | None = None,
-        domain: str | None = None,
+        domains: Collection[str] | None = None,
     ) -> list[Event]:
-        """The last events of a user, oldest first; of one session or domain where it is given."""
+        """The last events of a user, oldest first; of one session, and of domains, if given."""
 
     async def erase(self, tenant: str, user: str) -> int:
         """Forget a user; how many events there were."""

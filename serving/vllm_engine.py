@@ -11,6 +11,7 @@ from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog, Item
 from rec_gen.decoding.vllm_runtime import VLLMRuntime
 from rec_gen.errors import MissingPackageError, ModelError, RecGenError
+from rec_gen.live_bundle import LiveBundle
 from rec_gen.mixed import recommenders_of
 from rec_gen.names import Names
 from rec_gen.remote import RemoteRecommender, found
@@ -40,7 +41,6 @@ class VLLMEngine:
         models: All names that a request may ask for: the model's own and those of its adapters.
         template: The name of the prompt's template.
         tasks: The tasks that the model has learnt.
-        domains: Its catalogs as they were when it started, by name.
         llm: vLLM itself.
     """
 
@@ -49,7 +49,6 @@ class VLLMEngine:
         self._first = next(iter(engines.values()))
         self.name, self.template = self._first.name, self._first.template
         self.models, self.tasks = tuple(engines), self._first.tasks
-        self.domains = self._first.domains
 
     @classmethod
     async def start(
@@ -103,7 +102,9 @@ class VLLMEngine:
 
         try:
             found(await life.call("load", [str(path)], {}))
-            further = {each: RemoteRecommender(bundle, call, each) for each in bundle.domains}
+            further = {
+                each: RemoteRecommender(bundle.domain(each), call, each) for each in bundle.domains
+            }
             engines = {name: RecommenderEngine(RemoteRecommender(bundle, call), further)}
             for number, (adapter, folder) in enumerate(adapters.items(), 1):
                 runtime = VLLMRuntime.online(llm, loop, LoRARequest(adapter, number, str(folder)))
@@ -118,6 +119,11 @@ class VLLMEngine:
     def catalog(self) -> Catalog:
         """The items as they are now, with the removed ones."""
         return self._first.catalog
+
+    @property
+    def domains(self) -> Mapping[str, LiveBundle]:
+        """All catalogs as they are now, the first one first."""
+        return self._first.domains
 
     @property
     def names(self) -> Names:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rec_gen.data.dataset import Dataset
-from rec_gen.errors import RecGenError
+from rec_gen.errors import ConfigError, RecGenError
 from rec_gen.files import new_folder
 
 SETTINGS = (
@@ -18,9 +18,16 @@ DATA = "data"
 
 
 def kept(dataset: Dataset, folder: Path) -> Path:
-    """Keep what runs learn from beside them, once; its folder."""
+    """Keep what runs learn from beside them, once; its folder.
+
+    Raises:
+        ConfigError: The folder has runs of other data.
+    """
     place = folder / DATA
-    if not place.is_dir():
+    if place.is_dir():
+        if Dataset.load(place).fingerprint != dataset.fingerprint:
+            raise ConfigError(f"{folder}: has runs of other data: name another folder")
+    else:
         with new_folder(place) as partial:
             dataset.save(partial)
     return place

@@ -26,6 +26,7 @@ def load_recommender(config: BatchConfig) -> Recommender | RemoteRecommender:
     except ImportError as error:
         raise MissingPackageError("vllm", "vllm") from error
     bundle = Bundle.load(config.bundle, weights=False)
+    asked = bundle if config.domain is None else bundle.domain(config.domain)
     try:
         llm = LLM(**(engine_options(config.bundle, bundle.manifest) | config.vllm))
     except (RuntimeError, ValueError, TypeError) as error:
@@ -37,4 +38,4 @@ def load_recommender(config: BatchConfig) -> Recommender | RemoteRecommender:
         return llm.collective_rpc("recgen_call", args=(method, arguments, options, domain))[0]
 
     found(call("load", [str(config.bundle)], {}))
-    return RemoteRecommender(bundle, call, config.domain)
+    return RemoteRecommender(asked, call, config.domain)

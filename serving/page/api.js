@@ -41,6 +41,8 @@ export function chooseCatalog(name) {
   catalog = name;
 }
 
+const inCatalog = (body) => (catalog ? { ...body, domain: catalog } : body);
+
 export const getInfo = async () => (await call("v1/info")).json();
 
 export const getModels = async () => (await call("v1/models")).json();
@@ -57,8 +59,7 @@ export async function findItems({ query = "", where = "", limit = 20 }, signal) 
 export async function recommend(body, signal) {
   const began = performance.now();
   try {
-    const asked = catalog ? { ...body, domain: catalog } : body;
-    const answer = await call("v1/recommendations", { body: asked, signal });
+    const answer = await call("v1/recommendations", { body: inCatalog(body), signal });
     const found = await answer.json();
     const stages = (answer.headers.get("Server-Timing") ?? "").matchAll(/(\w+);dur=([\d.]+)/g);
     const timing = [...stages].map(([, stage, spent]) => [stage, Number(spent)]);
@@ -71,7 +72,8 @@ export async function recommend(body, signal) {
 
 /** The chunks of a chat's answer as they come. */
 export async function* streamChat(body) {
-  const answer = await call("v1/chat/completions", { body: { ...body, stream: true } });
+  const asked = { ...inCatalog(body), stream: true };
+  const answer = await call("v1/chat/completions", { body: asked });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

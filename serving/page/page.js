@@ -69,7 +69,9 @@ const add = (item) => history.add(item);
 
 /** Items that have the most in common with the first one of the catalog. */
 async function example() {
+  const catalog = byId("catalog").value;
   const { items } = await findItems({ limit: 100 });
+  if (byId("catalog").value !== catalog) return;
   const values = ({ fields }) => Object.values(fields).flat().map(String);
   const wanted = new Set(items.slice(0, 1).flatMap(values));
   const common = (item) => values(item).filter((value) => wanted.has(value)).length;
@@ -104,19 +106,20 @@ function tellInfo(models) {
     : "This model has not learnt to read requests: whatever you say, it answers with what follows the history.";
 }
 
-/** Show what the chosen catalog has, and begin with an empty history; only the first one chats. */
+/** Show what the chosen catalog has, and begin with an empty history. */
 async function openCatalog() {
   const place = Math.max(0, byId("catalog").selectedIndex);
   const domain = info.domains[place];
   asking?.abort();
   chooseCatalog(place ? domain.name : null);
-  byId("chat-panel").hidden = place > 0;
+  clearRecommendations();
   byId("filter").value = "";
   byId("template").replaceChildren(...choices([domain.template]));
   byId("filter-hint").textContent = `A rule over the columns ${domain.columns.join(", ")}.`;
   byId("filter-examples").replaceChildren();
   history.replace([]);
   const { items: [item] } = await findItems({ limit: 1 });
+  if (info.domains[Math.max(0, byId("catalog").selectedIndex)] !== domain) return;
   byId("filter-examples").replaceChildren(...(item ? exampleRules(item) : []).map((rule) => element("button", {
     type: "button", class: "rule",
     onclick: () => { byId("filter").value = rule; refreshSoon(); },

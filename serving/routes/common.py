@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 
-from serving.schemas import ErrorAnswer
+from serving.schemas import ErrorAnswer, Identity
 from serving.service import Service
 
 
@@ -16,6 +16,7 @@ async def service_of(request: Request) -> Service:
 
 Parts = Annotated[Service, Depends(service_of)]
 PathId = Annotated[str, Path(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Domain = Annotated[Identity | None, Query(description="The catalog, where the model has several.")]
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": description}
     for status, description in (

@@ -1,11 +1,7 @@
 """`GET /v1/info`."""
 
-from typing import Any
-
 from fastapi import APIRouter, Depends
 
-from rec_gen.bundle import Bundle
-from rec_gen.catalog import Catalog
 from serving.access import allowed
 from serving.responses import JsonAnswer
 from serving.routes.common import ERRORS, Parts
@@ -28,18 +24,14 @@ async def info(service: Parts) -> JsonAnswer:
         "items": len(catalog),
         "offered": int(offered.sum()),
         "domains": [
-            _domain(name, service.catalog_of(service.further(name)), bundle)
-            for name, bundle in engine.domains.items()
+            {
+                "name": name,
+                "template": one.bundle.manifest.prompt.template,
+                "columns": one.catalog.frame.columns,
+                "items": len(one.catalog),
+            }
+            for name, one in engine.domains.items()
         ],
         "limits": {"k": limits.k, "history": limits.history},
     }
     return JsonAnswer(content)
-
-
-def _domain(name: str, catalog: Catalog, bundle: Bundle) -> dict[str, Any]:
-    return {
-        "name": name,
-        "template": bundle.manifest.prompt.template,
-        "columns": catalog.frame.columns,
-        "items": len(catalog),
-    }

@@ -10,11 +10,12 @@ from serving.access import allowed
 from serving.errors import ApiError
 from serving.item_search import find_items, passing
 from serving.responses import JsonAnswer
-from serving.routes.common import ERRORS, Parts, PathId
-from serving.schemas import CatalogAnswer, CatalogItems, Identity, PutItems, Text
+from serving.routes.common import ERRORS, Domain, Parts, PathId
+from serving.schemas import CatalogAnswer, CatalogItems, PutItems, Text
 from serving.service import Service
 
 router = APIRouter(tags=["catalog"], responses=ERRORS)
+FIXED = "only the first catalog changes"
 CHANGERS = [Depends(allowed("catalog"))]
 
 
@@ -24,7 +25,7 @@ async def search_items(
     query: Annotated[str, Query(max_length=256, description="A part of the title.")] = "",
     where: Annotated[Text | None, Query(description="A rule such as `price < 20`.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    domain: Annotated[Identity | None, Query(description="The catalog, of several.")] = None,
+    domain: Domain = None,
 ) -> JsonAnswer:
     """Items whose title holds a text and that a rule lets through, in the catalog's order."""
     further = service.further(domain)
@@ -43,8 +44,9 @@ def _found(
 
 
 @router.put("/v1/items", response_model=CatalogAnswer, dependencies=CHANGERS)
-async def put_items(body: PutItems, service: Parts) -> JsonAnswer:
+async def put_items(body: PutItems, service: Parts, domain: Domain = None) -> JsonAnswer:
     """Add items, or replace those with their ids. All or none; they can be recommended at once."""
+    service.first_only(domain, FIXED)
     ids = [item.id for item in body.items]
     if len(set(ids)) < len(ids):
         twice = next(item for item in ids if ids.count(item) > 1)
@@ -55,6 +57,7 @@ async def put_items(body: PutItems, service: Parts) -> JsonAnswer:
 
 
 @router.delete("/v1/items/{item:path}", response_model=CatalogAnswer, dependencies=CHANGERS)
-async def remove_item(item: PathId, service: Parts) -> JsonAnswer:
+async def remove_item(item: PathId, service: Parts, domain: Domain = None) -> JsonAnswer:
     """Stop recommending an item; histories may still name it."""
+    service.first_only(domain, FIXED)
     return JsonAnswer({"catalog_version": await service.catalog.remove(item)})

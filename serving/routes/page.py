@@ -20,8 +20,7 @@ async def page_file(request: Request, service: Parts) -> Response:
     Images alone it may load from anywhere, and only where a catalog has a column `image`.
     """
     content, kind = FILES[request.scope["path"]]
-    further = (bundle.catalog for bundle in service.engine.domains.values())
-    shown = any("image" in one.metadata for one in (service.catalog.catalog, *further))
+    shown = any("image" in one.catalog.metadata for one in service.engine.domains.values())
     images = "'self' http: https:" if shown else "'self'"
     headers = {"Content-Security-Policy": POLICY.format(images)}
     return Response(content, media_type=kind, headers=headers)

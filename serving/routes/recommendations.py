@@ -23,9 +23,8 @@ async def recommend(
 ) -> JsonAnswer:
     """Recommend items of the catalog after a history, or after what is kept of a user."""
     engine, domain = service.engine, service.further(body.domain)
-    template = (
-        engine.template if domain is None else engine.domains[domain].manifest.prompt.template
-    )
+    known = engine.template
+    template = known if domain is None else engine.domains[domain].bundle.manifest.prompt.template
     if body.template not in (None, template):
         message = f"the model was trained on the template '{template}'"
         raise ApiError(400, message, "other_template", "template")
@@ -33,9 +32,7 @@ async def recommend(
         raise ApiError(404, f"there is no adapter '{body.adapter}'", "model_not_found", "adapter")
     if body.explain and "explanation" not in engine.tasks:
         raise ApiError(400, "the model has not learnt to explain", "unsupported", "explain")
-    asked = await ask(
-        service, request, caller, body, adapter=body.adapter, exposure=body.exposure, domain=domain
-    )
+    asked = await ask(service, request, caller, body, adapter=body.adapter, exposure=body.exposure)
     answer = asked.timed.answer
     items = items_json(answer)
     if body.explain:

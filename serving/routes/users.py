@@ -6,9 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request
 
 from serving.access import Caller, allowed
+from serving.errors import ApiError
 from serving.request_steps import refuse_unknown
 from serving.responses import JsonAnswer
-from serving.routes.common import ERRORS, Parts, PathId
+from serving.routes.common import ERRORS, Domain, Parts, PathId
 from serving.schemas import Erased, EventAnswer, EventRequest, History, Identity
 from serving.store import Event
 
@@ -38,7 +39,7 @@ async def add_event(
         time.time(),
         body.session or "",
         idempotency_key or "",
-        domain or "",
+        service.kept_as(domain)[0],
     )
     kept = await service.store.add_event(event)
     service.metrics.events.inc(kept)
@@ -52,12 +53,14 @@ async def history(
     service: Parts,
     caller: Annotated[Caller, Depends(allowed("events"))],
     session: Annotated[Identity | None, Query(description="One session only.")] = None,
+    domain: Domain = None,
 ) -> JsonAnswer:
-    """What is kept of a user, the latest events, oldest first."""
+    """What is kept of a user, the latest events, oldest first; of all catalogs or of one."""
     caller.acts_for(user)
     request.state.user = user
     last = service.config.limits.history
-    events = await service.store.history(caller.tenant, user, last, session)
+    names = None if domain is None else service.kept_as(service.further(domain))
+    events = await service.store.history(caller.tenant, user, last, session, names)
     rows = [
         {
             "item": one.item,
@@ -77,8 +80,12 @@ async def erase(
     request: Request,
     service: Parts,
     caller: Annotated[Caller, Depends(allowed("admin"))],
+    domain: Domain = None,
 ) -> JsonAnswer:
-    """Forget a user."""
+    """Forget a user, in all catalogs."""
+    if domain is not None:
+        message = "a user is forgotten in all catalogs: leave out 'domain'"
+        raise ApiError(400, message, "unsupported", "domain")
     caller.acts_for(user)
     request.state.user = user
     return JsonAnswer({"events": await service.store.erase(caller.tenant, user)})

@@ -65,6 +65,8 @@ def test_arms_are_measured_beside_counted_baselines(
     weights = arms_of(weighing.weights)
     steps = ["train.max_steps=2", "validation.every_steps=2", "spelling.codes=4"]
     (bundle,) = train_arms(prepared, {CHOSEN: weights[CHOSEN]}, tmp_path, steps).values()
+    with pytest.raises(ConfigError, match="has runs of other data"):
+        train_arms(ring(), {}, tmp_path, steps)
     spelled = Recommender.load(bundle).bundle.manifest.recipe["spelling"]
     assert spelled["weights"] == weights[CHOSEN]
     bundles = {REFERENCE: bundle, CHOSEN: bundle}

@@ -72,7 +72,9 @@ def test_the_command_line_mixes(several_catalogs: Path) -> None:
         ({"films": ["i99"]}, {"read": 1}, "item 'i99' is not in the catalog"),
         ({}, {"films": 0}, "quota of 'films' is 0"),
         ({}, {}, "promise items of at least one domain"),
-        ({}, {"new": 13}, "'new' has 12 items left of the 13"),
+        ({}, {"new": 13}, "'new' has 12 left of the 13 items that were promised: promise fewer$"),
+        ({"new": [f"i{n}" for n in range(12)]}, {"new": 1}, "request 0: 'new' has 0 left of the 1"),
+        ({}, {"films": 12, "read": 11}, "'read' has 10 left .*: promise fewer, or name it first"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(
