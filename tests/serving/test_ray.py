@@ -25,6 +25,11 @@ from tests.toy import rated, toy_dataset, toy_recipe
 from training.sft import train
 
 ASK = {"history": ["i1", "i2"], "k": 3}
+NODES = {
+    "PYTHONPATH": str(ROOT),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # at Ray's 15, servers starve beside their clients on two cores
+}
 
 
 def test_metrics_of_several_servers_are_told_apart() -> None:
@@ -57,7 +62,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     from ray import serve
     from ray.cluster_utils import Cluster
 
-    for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("PYTHONPATH", str(ROOT))):
+    for name, value in NODES.items():
         monkeypatch.setenv(name, value)
     before = descendants()
     nodes = Cluster()
