@@ -27,6 +27,7 @@ from training.sft import train
 ASK = {"history": ["i1", "i2"], "k": 3}
 NODES = {
     "PYTHONPATH": str(ROOT),
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # at Ray's 15, servers starve beside their clients on two cores
 }
@@ -106,7 +107,12 @@ def until(done: Callable[[], object]) -> None:
 
 
 def deploy(bundle: Path, address: str, store: str, port: int) -> "subprocess.CompletedProcess[str]":
-    options = ["max_replicas=2", "ongoing=1", "surge_percent=0"]  # no core is free for a third
+    options = [
+        "max_replicas=2",
+        "ongoing=1",
+        "upscale_seconds=1",
+        "surge_percent=0",  # no core is free for a third server
+    ]
     settings = [*(f"ray.{option}" for option in options), "limits.rate=1000000/minute"]
     flags = [part for setting in settings for part in ("--set", setting)]
     command = [sys.executable, "-m", "rec_gen", "serve", str(bundle), "--ray", address, *flags]
