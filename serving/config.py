@@ -84,6 +84,7 @@ class RayConfig(Config):
         max_replicas: Servers that run under load.
         ongoing: Requests of one server, running and waiting, above which another is started;
             by default those of one batch.
+        upscale_seconds: How long there must be more of them before that server is started.
         cpus: Cores that a server takes.
         gpus: GPUs that a server takes.
         surge_percent: Servers that an update may start before it ends old ones, as a share of all,
@@ -94,6 +95,7 @@ class RayConfig(Config):
     min_replicas: int = Field(default=1, ge=1)
     max_replicas: int = Field(default=1, ge=1)
     ongoing: float | None = Field(default=None, gt=0)
+    upscale_seconds: float = Field(default=30.0, ge=0)
     cpus: float = Field(default=1.0, ge=0)
     gpus: float = Field(default=0.0, ge=0)
     surge_percent: int = Field(default=25, ge=0, le=100)

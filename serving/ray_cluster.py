@@ -120,6 +120,7 @@ def application(config: ServeConfig, cluster: RayConfig) -> serve.Application:
             min_replicas=cluster.min_replicas,
             max_replicas=cluster.max_replicas,
             target_ongoing_requests=cluster.ongoing or batching.max_batch,
+            upscale_delay_s=cluster.upscale_seconds,
         ),
         ray_actor_options={"num_cpus": cluster.cpus, "num_gpus": cluster.gpus},
         max_surge_percent=cluster.surge_percent,

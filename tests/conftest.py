@@ -15,7 +15,9 @@ settings.register_profile("rec_gen", deadline=None)
 settings.load_profile("rec_gen")
 
 
-LONGEST = ("test_readme.py", "test_recipes.py", "test_processes.py", "test_sft.py")
+LONGEST = (
+    "test_readme.py", "test_recipes.py", "test_processes.py", "test_sft.py", "test_sharding.py"
+)  # fmt: skip
 """Files that begin first, so that no process works alone at the end."""
 
 
