@@ -15,6 +15,10 @@ VALID: dict[tuple[str, str], dict[str, Any]] = {
         "history": ["i1", "i2"], "k": 3, "block": ["i3"], "exclude_seen": True, "where": None,
         "max_per": {"column": "title", "most": 2}, "temperature": 0.5, "seed": 1,
     },
+    ("post", "/v1/recommendations/mixed"): {
+        "quota": {"random": 3}, "histories": {"random": ["i1", "i2"]}, "exclude_seen": True,
+        "deadline_ms": 5000,
+    },
     ("post", "/v1/chat/completions"): {
         "model": "random", "messages": [{"role": "user", "content": "a film"}], "history": ["i1"],
         "stream": True, "stream_options": {"include_usage": True}, "k": 2,
