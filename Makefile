@@ -8,7 +8,7 @@ quickstart: .venv/quickstart.stamp  ## fine-tune on MovieLens-100K and recommend
 	$(BIN)/recgen quickstart
 
 test: .venv/tests.stamp lint  ## everything that CI checks
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/tests.stamp  ## style, types and import contracts
 	$(BIN)/ruff check --quiet .
