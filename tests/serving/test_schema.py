@@ -41,7 +41,7 @@ def test_every_operation_does_what_is_described(
     schema = schemathesis.openapi.from_dict(described)
     results = list(schema.get_all_operations())
     operations = [result.ok() for result in results if isinstance(result, Ok)]
-    assert len(operations) == 15
+    assert len(operations) == 16
 
     for operation in operations:
         described_as = described["paths"][operation.path][operation.method]
