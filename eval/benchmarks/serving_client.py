@@ -109,10 +109,13 @@ class Connection:
             self._wire = wire
         try:
             async with asyncio.timeout(TIMEOUT):
-                return await wire.exchange(raw, last=last)
+                reply = await wire.exchange(raw, last=last)
         except BaseException:
             wire.close()
             raise
+        if last:  # nothing more can be written to it
+            wire.close()
+        return reply
 
     def close(self) -> None:
         """Leave."""
