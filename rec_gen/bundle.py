@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rec_gen.catalog import Catalog
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import changed_lines, tokenizer_digests, weights_digest
-from rec_gen.domains import CATALOG, SPELLINGS, TEMPLATE, Domain
+from rec_gen.domains import CATALOG, SPELLINGS, TEMPLATE, Domain, check_domain
 from rec_gen.errors import BundleError, DataError, DecodingError, MissingPackageError, ModelError
 from rec_gen.files import file_names, file_sha256, new_folder
 from rec_gen.images import ImageReader
@@ -80,9 +80,7 @@ class Bundle:
         if name == self.manifest.dataset:
             manifest = self.manifest.model_copy(update={"domains": {}})
             return replace(self, manifest=manifest, domains={}) if self.domains else self
-        if name not in self.domains:
-            known = ", ".join([self.manifest.dataset, *self.domains])
-            raise BundleError(f"domain '{name}': the bundle knows {known}; name one of these")
+        check_domain(name, (self.manifest.dataset, *self.domains))
         part, own = self.domains[name], self.manifest.domains[name]
         folder, files = f"{DOMAINS}/{name}/", self.manifest.files
         of_its_own = {

@@ -1,5 +1,6 @@
 """A catalog that a model knows, in the files of its own that a bundle keeps of it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rec_gen.calibration import Calibration
 from rec_gen.catalog import Catalog
 from rec_gen.config import Config
 from rec_gen.decoding.trie import CatalogTrie
+from rec_gen.errors import BundleError
 from rec_gen.prior import Prior
 from rec_gen.prompting import PromptConfig
 from rec_gen.spelling import Scheme, Spellings
@@ -19,6 +21,21 @@ CATALOG, SPELLINGS, TRIE, TEMPLATE, PRIOR = (
     "catalog.parquet", "spellings.parquet", "trie.safetensors", "template.jinja",
     "prior.safetensors",
 )  # fmt: skip
+
+
+def check_domain(name: str, domains: Collection[str]) -> None:
+    """Refuse a name that no domain has.
+
+    Args:
+        name: The name.
+        domains: The domains that there are, the first one first.
+
+    Raises:
+        BundleError: There is no such domain.
+    """
+    if name not in domains:
+        known = ", ".join(domains)
+        raise BundleError(f"domain '{name}': the bundle knows {known}; name one of these")
 
 
 class DomainManifest(Config):

@@ -9,7 +9,8 @@ from rec_gen.answers import Recommendation
 from rec_gen.bundle import Bundle
 from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.runtimes import runtime_for
-from rec_gen.errors import BundleError, DecodingError, NoEligibleItemError
+from rec_gen.domains import check_domain
+from rec_gen.errors import DecodingError, NoEligibleItemError
 from rec_gen.index import Filters
 from rec_gen.models import move_to
 from rec_gen.recommender import Recommender
@@ -69,17 +70,6 @@ def check_quota(quota: Mapping[str, int], domains: Collection[str]) -> None:
             raise DecodingError(f"quota of '{name}' is {count}: promise at least 1, or none")
     if not quota:
         raise DecodingError("quota: promise items of at least one domain")
-
-
-def check_domain(name: str, domains: Collection[str]) -> None:
-    """Refuse a name that no domain has.
-
-    Raises:
-        BundleError: There is no such domain.
-    """
-    if name not in domains:
-        known = ", ".join(domains)
-        raise BundleError(f"domain '{name}': the bundle knows {known}; name one of these")
 
 
 def shortage(name: str, quota: Mapping[str, int], found: int) -> str | None:

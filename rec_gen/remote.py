@@ -208,6 +208,11 @@ class RemoteRecommender(LiveBundle):
         return found(self._call(method, arguments, options, domain=self._domain))
 
 
+def remote_domains(bundle: Bundle, call: Call) -> dict[str, RemoteRecommender]:
+    """Recommenders in another process for the further catalogs of its bundle, by domain."""
+    return {name: RemoteRecommender(bundle.domain(name), call, name) for name in bundle.domains}
+
+
 def _told(answer: Answer) -> dict[str, Any]:
     return {
         "items": [one.item.id for one in answer],

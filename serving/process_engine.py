@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rec_gen.bundle import Bundle
 from rec_gen.errors import BundleError
-from rec_gen.remote import RemoteRecommender
+from rec_gen.remote import RemoteRecommender, remote_domains
 from serving.engine import RecommenderEngine
 from serving.worker_process import CLOSE_SECONDS, WorkerProcess
 
@@ -14,11 +14,8 @@ class ProcessEngine(RecommenderEngine):
     """Has the recommender of another process search; the catalog is known in both."""
 
     def __init__(self, bundle: Bundle, process: WorkerProcess) -> None:
-        further = {
-            name: RemoteRecommender(bundle.domain(name), process.call, name)
-            for name in bundle.domains
-        }
-        super().__init__(RemoteRecommender(bundle, process.call), further)
+        first = RemoteRecommender(bundle, process.call)
+        super().__init__(first, remote_domains(bundle, process.call))
         self._process = process
 
     @classmethod

@@ -14,7 +14,7 @@ from rec_gen.errors import MissingPackageError, ModelError, RecGenError
 from rec_gen.live_bundle import LiveBundle
 from rec_gen.mixed import recommenders_of
 from rec_gen.names import Names
-from rec_gen.remote import RemoteRecommender, found
+from rec_gen.remote import RemoteRecommender, found, remote_domains
 from rec_gen.replying import Reply
 from rec_gen.respelling import Codes
 from rec_gen.vllm_worker import engine_options
@@ -102,10 +102,8 @@ class VLLMEngine:
 
         try:
             found(await life.call("load", [str(path)], {}))
-            further = {
-                each: RemoteRecommender(bundle.domain(each), call, each) for each in bundle.domains
-            }
-            engines = {name: RecommenderEngine(RemoteRecommender(bundle, call), further)}
+            first = RemoteRecommender(bundle, call)
+            engines = {name: RecommenderEngine(first, remote_domains(bundle, call))}
             for number, (adapter, folder) in enumerate(adapters.items(), 1):
                 runtime = VLLMRuntime.online(llm, loop, LoRARequest(adapter, number, str(folder)))
                 own = recommenders_of(bundle, runtime)

@@ -108,7 +108,7 @@ function tellInfo(models) {
 
 /** Show what the chosen catalog has, and begin with an empty history. */
 async function openCatalog() {
-  const place = Math.max(0, byId("catalog").selectedIndex);
+  const place = byId("catalog").selectedIndex;
   const domain = info.domains[place];
   asking?.abort();
   chooseCatalog(place ? domain.name : null);
@@ -119,7 +119,7 @@ async function openCatalog() {
   byId("filter-examples").replaceChildren();
   history.replace([]);
   const { items: [item] } = await findItems({ limit: 1 });
-  if (info.domains[Math.max(0, byId("catalog").selectedIndex)] !== domain) return;
+  if (byId("catalog").value !== domain.name) return;
   byId("filter-examples").replaceChildren(...(item ? exampleRules(item) : []).map((rule) => element("button", {
     type: "button", class: "rule",
     onclick: () => { byId("filter").value = rule; refreshSoon(); },
