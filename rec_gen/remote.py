@@ -5,7 +5,7 @@ What goes between the processes are plain values alone, as vLLM sends nothing el
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -16,10 +16,12 @@ from rec_gen.catalog import Item
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.index import Filters
 from rec_gen.live_bundle import LiveBundle
-from rec_gen.recommender import Recommender
 from rec_gen.replying import Mentioned, Reply, Turn
 from rec_gen.respelling import Codes
 from rec_gen.wishes import Wish
+
+if TYPE_CHECKING:
+    from rec_gen.recommender import Recommender
 
 
 class Call(Protocol):
@@ -44,7 +46,7 @@ class Call(Protocol):
 
 
 def answer_call(
-    recommenders: Mapping[str, Recommender],
+    recommenders: Mapping[str, "Recommender"],
     method: str,
     arguments: list[Any],
     options: dict[str, Any],

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from rec_gen.answers import Answer
 from rec_gen.bundle import Bundle
@@ -12,16 +12,18 @@ from rec_gen.catalog import Catalog, Item
 from rec_gen.errors import RecGenError
 from rec_gen.live_bundle import LiveBundle
 from rec_gen.names import Names
-from rec_gen.recommender import Recommender
 from rec_gen.remote import RemoteRecommender
 from rec_gen.replying import Reply
 from rec_gen.respelling import Codes
 from serving.halving import answer_alike
 from serving.queries import Query, ReplyQuery
 
+if TYPE_CHECKING:
+    from rec_gen.recommender import Recommender
+
 P = ParamSpec("P")
 R = TypeVar("R")
-AnyRecommender = Recommender | RemoteRecommender
+AnyRecommender: TypeAlias = "Recommender | RemoteRecommender"
 Commit = Callable[[], Coroutine[Any, Any, None]]
 """Keeps a change that is known to fit, before any request sees it."""
 

@@ -7,7 +7,6 @@ from serving.engine import MortalEngine
 from serving.errors import EngineDownError
 from serving.process_engine import ProcessEngine
 from serving.restarting import RestartingEngine
-from serving.vllm_engine import VLLMEngine
 
 
 async def start_engine(config: ServeConfig) -> RestartingEngine:
@@ -22,6 +21,8 @@ async def start_engine(config: ServeConfig) -> RestartingEngine:
         if read_manifest(config.bundle) != manifest:
             raise BundleError(f"{config.bundle}: was replaced: start the server again to serve it")
         if config.runtime == "vllm":
+            from serving.vllm_engine import VLLMEngine
+
             return await VLLMEngine.start(config.bundle, config.adapters, **config.vllm)
         return await ProcessEngine.start(config.bundle, config.device, config.log_level)
 

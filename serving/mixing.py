@@ -9,7 +9,7 @@ from fastapi import Request
 from rec_gen.answers import Answer
 from rec_gen.errors import NoEligibleItemError
 from rec_gen.index import Filters
-from rec_gen.mixed import Part, Placed, interleave, shortage
+from rec_gen.quotas import Part, Placed, interleave, shortage
 from serving.access import Caller
 from serving.batching import Timed
 from serving.errors import ApiError

@@ -18,7 +18,6 @@ from typing import Any
 
 from rec_gen.bundle import Bundle
 from rec_gen.errors import ModelError, RecGenError
-from rec_gen.mixed import recommenders_of
 from rec_gen.models import move_to
 from rec_gen.notices import quiet
 from rec_gen.remote import answer_call, found, refusal
@@ -142,6 +141,8 @@ def _work(connection: Connection, path: Path, device: str | None, log_level: str
         signal.signal(sign, signal.SIG_IGN)
     set_up_logs(log_level)
     quiet()
+    from rec_gen.mixed import recommenders_of  # only this process needs what runs a model
+
     try:
         bundle = Bundle.load(path)
         move_to(bundle.model, device)

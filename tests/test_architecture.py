@@ -54,6 +54,15 @@ def test_light_modules_load_nothing_heavy(statement: str) -> None:
     assert HEAVY.isdisjoint(name.partition(".")[0] for name in loaded)
 
 
+def test_a_server_starts_before_what_runs_a_model_is_loaded() -> None:
+    script = "import sys, serving.server, serving.engines\nprint(*sys.modules, sep='\\n')"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "rec_gen.bundle" in loaded
+    assert not {"rec_gen.recommender", "transformers", "vllm"}.intersection(loaded)
+
+
 def test_import_contracts_hold() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)

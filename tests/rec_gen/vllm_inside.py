@@ -9,7 +9,8 @@ import os
 import sys
 from typing import Any
 
-from tests.rec_gen.decoding.vllm_search import CASES, HISTORIES, VLLM
+from tests.rec_gen.decoding.vllm_search import CASES, HISTORIES
+from tests.vllm_settings import VLLM
 
 
 def main(bundle: str, other: str) -> dict[str, Any]:

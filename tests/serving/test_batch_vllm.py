@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.rec_gen.decoding.vllm_search import VLLM
 from tests.serving.server import ROOT
 from tests.serving.test_batch import HISTORIES, answers, failures, table
 from tests.serving.test_vllm_engine import trained
+from tests.vllm_settings import VLLM
 
 pytestmark = [
     pytest.mark.slow,

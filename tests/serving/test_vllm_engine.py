@@ -16,10 +16,10 @@ from peft import LoraConfig, get_peft_model
 from rec_gen.bundle import Bundle
 from rec_gen.recommender import Recommender
 from serving.engine import RecommenderEngine
-from tests.rec_gen.decoding.vllm_search import VLLM
 from tests.serving.server import Server, engine_of, served, until
 from tests.serving.vllm_engine_run import ADAPTER, NEW, QUERIES, told
 from tests.toy import EVERY_TASK, SCRATCH, rated, toy_dataset, toy_recipe
+from tests.vllm_settings import VLLM
 from training.sft import train
 
 ROOT = Path(__file__).parent.parent.parent

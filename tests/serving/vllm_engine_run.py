@@ -17,7 +17,7 @@ from rec_gen.decoding.sampling import Sampling
 from rec_gen.errors import RecGenError
 from rec_gen.index import Filters
 from serving.queries import Options, Query
-from tests.rec_gen.decoding.vllm_search import VLLM
+from tests.vllm_settings import VLLM
 
 ADAPTER = "spring"
 QUERIES = [

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,6 @@ def logprobs(model: Any, prompts: list[list[int]]) -> list[list[float]]:
     return [logits.log_softmax(-1).tolist() for logits in last]
 
 
-def vllm_logprobs(**request: Any) -> list[list[float]]:
-    command = [sys.executable, "-m", "tests.training.vllm_logprobs", json.dumps(request)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
-
-
 def same(mine: list[list[float]], theirs: list[list[float]]) -> None:
     for one, other in zip(mine, theirs, strict=True):
         assert one == pytest.approx(other, abs=2e-4)
@@ -70,20 +64,6 @@ def test_peft_loads_an_adapter(tmp_path: Path, scheme: str) -> None:
     assert mine != before
 
 
-@needs_vllm
-@pytest.mark.slow
-def test_vllm_loads_an_adapter_that_spells_by_title(tmp_path: Path) -> None:
-    base = tiny_base(tmp_path / "base")
-    model = {"base": base, "adapter": "lora"}
-    path = bundle_of(tmp_path / "run", model=model, spelling={"scheme": "title"})
-    bundle = Bundle.load(path)
-    prompts = prompts_of(bundle)
-    served = vllm_logprobs(model=base, adapter=str(path / ADAPTER), prompts=prompts)
-    same(served, logprobs(bundle.model, prompts))
-    with pytest.raises(AssertionError):
-        same(served, logprobs(AutoModelForCausalLM.from_pretrained(base), prompts))
-
-
 def composed_adapter(folder: Path, *, tied: bool) -> Path:
     base = tiny_base(folder / "base", tied=tied)
     model = {"base": base, "adapter": "lora", "begin": "text", "embed": ["cooccurrence"]}
@@ -100,22 +80,61 @@ def test_an_adapter_with_item_tokens_merges_into_a_plain_model(tmp_path: Path, t
     same(mine, logprobs(plain, prompts))
 
 
-@needs_vllm
-@pytest.mark.slow
-def test_vllm_loads_an_adapter_with_item_tokens_once_it_is_merged(tmp_path: Path) -> None:
-    bundle = Bundle.load(composed_adapter(tmp_path, tied=True))
-    prompts = prompts_of(bundle)
-    mine = logprobs(bundle.model, prompts)
-    merge_adapter(bundle.model, "float32").save_pretrained(tmp_path / "merged")
-    same(mine, vllm_logprobs(model=str(tmp_path / "merged"), prompts=prompts))
+@dataclass
+class Served:
+    """What transformers and vLLM say after the same prompts of one bundle."""
+
+    prompts: list[list[int]]
+    request: dict[str, str]
+    mine: list[list[float]]
+    theirs: list[list[float]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, path: Path, **request: str) -> "Served":
+        bundle = Bundle.load(path)
+        prompts = prompts_of(bundle)
+        return cls(prompts, request, logprobs(bundle.model, prompts))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Served]:
+    """All that vLLM is to load, by one process that imports it once."""
+    folder = tmp_path_factory.mktemp("interchange")
+    base = tiny_base(folder / "base")
+    lora = {"base": base, "adapter": "lora"}
+    titles = bundle_of(folder / "titles", model=lora, spelling={"scheme": "title"})
+    tokens = composed_adapter(folder / "tokens", tied=True)
+    merged = str(folder / "merged")
+    merge_adapter(Bundle.load(tokens).model, "float32").save_pretrained(merged)
+    scratch = bundle_of(
+        folder / "scratch",
+        model={"scratch": {**SCRATCH, "head_dim": 32}, "embed": ["cooccurrence"]},
+    )
+    served = {
+        "titles": Served.of(titles, model=base, adapter=str(titles / ADAPTER)),
+        "merged": Served.of(tokens, model=merged),
+        "scratch": Served.of(scratch, model=str(scratch / MODEL)),
+    }
+    requests = [{**one.request, "prompts": one.prompts} for one in served.values()]
+    command = [sys.executable, "-m", "tests.training.vllm_logprobs", json.dumps(requests)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for one, theirs in zip(served.values(), json.loads(done.stdout.splitlines()[-1]), strict=True):
+        one.theirs = theirs
+    return served
 
 
 @needs_vllm
 @pytest.mark.slow
-def test_vllm_loads_a_model_from_scratch(tmp_path: Path) -> None:
-    model = {"scratch": {**SCRATCH, "head_dim": 32}, "embed": ["cooccurrence"]}
-    path = bundle_of(tmp_path / "run", model=model)
-    bundle = Bundle.load(path)
-    prompts = prompts_of(bundle)
-    served = vllm_logprobs(model=str(path / MODEL), prompts=prompts)
-    same(served, logprobs(bundle.model, prompts))
+@pytest.mark.parametrize("name", ["titles", "merged", "scratch"])
+def test_vllm_loads_what_was_trained(served: dict[str, Served], name: str) -> None:
+    same(served[name].mine, served[name].theirs)
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_vllm_reads_the_adapter_and_not_the_base_alone(served: dict[str, Served]) -> None:
+    titles = served["titles"]
+    base = AutoModelForCausalLM.from_pretrained(titles.request["model"])
+    with pytest.raises(AssertionError):
+        same(titles.theirs, logprobs(base, titles.prompts))

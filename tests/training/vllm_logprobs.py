@@ -1,7 +1,8 @@
 """Prints what vLLM says comes after prompts: `python -m tests.training.vllm_logprobs JSON`.
 
-The JSON names a `model` folder, perhaps an `adapter` folder, and `prompts` as token ids. The answer
-is one list a prompt, the log-probability of each token of the vocabulary.
+The JSON is a list, each a `model` folder, perhaps an `adapter` folder, and `prompts` as token ids.
+The answer is a list of as many; in each one list a prompt, the log-probability of each token of the
+vocabulary.
 """
 
 import json
@@ -9,16 +10,10 @@ import os
 import sys
 from typing import Any
 
-os.environ |= {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_NO_USAGE_STATS": "1",
-}
+from tests.vllm_settings import VLLM
 
 
-def logprobs(model: str, prompts: list[list[int]], adapter: str | None) -> list[list[float]]:
+def logprobs(model: str, prompts: list[list[int]], adapter: str | None = None) -> list[list[float]]:
     """The log-probability of each token of the vocabulary after each prompt."""
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
@@ -42,5 +37,5 @@ def logprobs(model: str, prompts: list[list[int]], adapter: str | None) -> list[
 
 
 if __name__ == "__main__":
-    request = json.loads(sys.argv[1])
-    print(json.dumps(logprobs(request["model"], request["prompts"], request.get("adapter"))))
+    os.environ |= VLLM
+    print(json.dumps([logprobs(**request) for request in json.loads(sys.argv[1])]))

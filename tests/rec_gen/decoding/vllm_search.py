@@ -10,14 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rec_gen.decoding.sampling import Sampling
+from tests.vllm_settings import VLLM
 
-VLLM = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_NO_USAGE_STATS": "1",
-}
 HISTORIES = [["i3", "i77"], [], ["i149"]]
 CASES: list[dict[str, Any]] = [
     {"score": "catalog"},
