@@ -10,7 +10,8 @@ import numpy.typing as npt
 import polars as pl
 
 from rec_gen.catalog import Catalog
-from rec_gen.errors import ConfigError, DataError, MissingPackageError
+from rec_gen.errors import ConfigError, DataError
+from rec_gen.image_files import open_image
 from rec_gen.models import MINILM, load_text_encoder
 
 if TYPE_CHECKING:
@@ -113,17 +114,12 @@ def _column(catalog: Catalog, column: str) -> pl.Series:
 
 
 def _open(path: str, item: str) -> "Image":
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise MissingPackageError("pillow", "train") from error
     if not Path(path).is_file():
         raise DataError(f"item '{item}': there is no image '{path}'; correct the path")
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"item '{item}': '{path}' cannot be read as an image") from error
+        return open_image(Path(path))[0]
+    except DataError as error:
+        raise DataError(f"item '{item}': {error}") from error
 
 
 def _encode(encoder: Any, inputs: Sequence[Any]) -> Vectors:

@@ -6,13 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rec_gen.data.dataset import MANIFEST, SPLITS, Dataset
+from rec_gen.data.dataset import FINDINGS, MANIFEST, SPLITS, Dataset
 from rec_gen.errors import DataError
 from rec_gen.files import new_folder
 from rec_gen.profile_screening import SHARE, Suspects, find_suspects, unlearn
 from rec_gen.title_screening import TitleFinding, mend_titles, screen_titles
-
-FINDINGS = "screening.json"
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,7 @@ def screen_titles(catalog: Catalog) -> list[TitleFinding]:
             if mended != before:
                 findings.append(name)
         mended = mended.strip() or item
-        tricks = {"invisible", "homoglyphs"} & set(findings)
-        if tricks and owners[mended.casefold()] > (mended.casefold() == title.casefold()):
+        if findings and owners[mended.casefold()] > (mended.casefold() == title.casefold()):
             findings, mended = [*findings, "disguise"], item
         if findings:
             found.append(TitleFinding(item, title, tuple(findings), mended))

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from rec_gen.cli.common import data_config
 from rec_gen.errors import ConfigError, MissingPackageError
 
 if TYPE_CHECKING:
+    from rec_gen.data.config import DataConfig
     from rec_gen.data.forgetting import Forgotten
 
 LEFT = 3
@@ -83,14 +84,12 @@ def forget(
         raise ConfigError("forget: say where: --data, --store, --keys or --batch")
     if bundles and not data:
         raise ConfigError("forget: --bundles are judged by their data: name it with --data")
-    from rec_gen.pseudonyms import pseudonym, read_user_key
     from rec_gen.traces import refuse_absent
 
     refuse_absent(bundles)
-    told, ids = _Told(user, dry_run=dry_run), {user}
-    if user_key is not None:
-        ids.add(pseudonym(user, read_user_key(user_key)))
-    states = [_from_data(place, user, ids, told, dry_run) for place in data]
+    told, configs = _Told(user, dry_run=dry_run), {place: _own_data(place) for place in data}
+    ids = _names_of(user, configs.values(), user_key)
+    states = [_from_data(config, user, ids, told, dry_run) for config in configs.values()]
     states += _from_copies(states, ids, told, dry_run)
     if store is not None:
         events = sum(_from_store(store, tenant, each, dry_run) for each in sorted(ids))
@@ -104,23 +103,31 @@ def forget(
     told.end()
 
 
-def _from_data(place: str, user: str, ids: set[str], told: _Told, dry_run: bool) -> "Forgotten":
-    """What was done to a prepared folder, or to what is prepared of own tables.
-
-    A key of pseudonyms that the tables' configuration names adds to `ids`.
-    """
-    from rec_gen.data.forgetting import Forgotten, forget_user, leftovers, own_rows
-    from rec_gen.data.prepare import cached_folder
-    from rec_gen.pseudonyms import pseudonym, read_user_key
-
+def _own_data(place: str) -> "DataConfig":
     config = data_config(place, ())
     if config.source:
         raise ConfigError(
             f"{place}: is a named data set, whose files stay as they were published: prepare it "
             "with --out, and name that folder"
         )
-    if config.mask and config.mask.user_key:
-        ids.add(pseudonym(user, read_user_key(config.mask.user_key)))
+    return config
+
+
+def _names_of(user: str, configs: Iterable["DataConfig"], user_key: Path | None) -> set[str]:
+    """All that the user is called: the id, and its pseudonym under each key that is known."""
+    from rec_gen.pseudonyms import pseudonym, read_user_key
+
+    keys = {user_key, *(config.mask.user_key for config in configs if config.mask)}
+    return {user, *(pseudonym(user, read_user_key(key)) for key in keys if key)}
+
+
+def _from_data(
+    config: "DataConfig", user: str, ids: Collection[str], told: _Told, dry_run: bool
+) -> "Forgotten":
+    """What was done to a prepared folder, or to what is prepared of own tables."""
+    from rec_gen.data.forgetting import Forgotten, forget_user, leftovers, own_rows
+    from rec_gen.data.prepare import cached_folder
+
     for path, rows in own_rows(config, user):
         mend = "take them out there, and prepare it again"
         told.remains(path, f"{rows:,} of your own table's rows", mend)

@@ -74,8 +74,9 @@ def serve(
     table |= {name: value for name, value in flags.items() if value not in (None, ())}
     if tls_cert or tls_key:
         table["tls"] = {"cert": tls_cert, "key": tls_key}
-    if ray:
-        table["ray"] = {**table.get("ray", {}), "address": ray}
+    own = table.get("ray", {})
+    if ray and isinstance(own, dict):  # anything else is refused below
+        table["ray"] = {**own, "address": ray}
     if mask:
         table.setdefault("mask", {})
     table["bundle"] = bundle

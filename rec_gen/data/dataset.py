@@ -18,6 +18,8 @@ from rec_gen.errors import DataError
 
 INTERACTIONS, ITEMS, MANIFEST = "interactions.parquet", "items.parquet", "dataset.json"
 USERS = "users.parquet"
+FINDINGS = "screening.json"
+"""What a screening found, beside the data that it left."""
 
 
 class Split(StrEnum):

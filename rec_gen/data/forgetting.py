@@ -10,12 +10,20 @@ import polars as pl
 from filelock import FileLock
 
 from rec_gen.data.config import DataConfig
-from rec_gen.data.dataset import INTERACTIONS, ITEMS, MANIFEST, SPLITS, USERS, Dataset
+from rec_gen.data.dataset import (
+    FINDINGS,
+    INTERACTIONS,
+    ITEMS,
+    MANIFEST,
+    SPLITS,
+    USERS,
+    Dataset,
+)
 from rec_gen.data.readers import open_table
 from rec_gen.errors import DataError
 from rec_gen.files import cache_folder, new_folder
 
-_FILES = {INTERACTIONS, ITEMS, MANIFEST, USERS}
+_FILES = {FINDINGS, INTERACTIONS, ITEMS, MANIFEST, USERS}
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,18 @@ def _forget(folder: Path, ids: Collection[str], *, dry_run: bool) -> Forgotten:
     if not dry_run:
         with new_folder(folder) as partial:
             rest.save(partial)
+            _copy_findings(folder, partial, ids)
     return Forgotten(folder, dataset.name, gone, before, rest.fingerprint, former)
+
+
+def _copy_findings(folder: Path, partial: Path, ids: Collection[str]) -> None:
+    """Keep what a screening found of all others."""
+    file = folder / FINDINGS
+    if file.exists():
+        found = _read(file)
+        found["suspects"] = {u: i for u, i in found.get("suspects", {}).items() if u not in ids}
+        text = json.dumps(found, indent=2, ensure_ascii=False)
+        (partial / FINDINGS).write_text(text + "\n", encoding="utf-8")
 
 
 def _counts(dataset: Dataset, frame: pl.DataFrame) -> dict[str, int]:

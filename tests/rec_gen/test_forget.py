@@ -12,8 +12,10 @@ from rec_gen.domains import DomainManifest
 from rec_gen.errors import BundleError
 from rec_gen.manifest import Manifest
 from rec_gen.pseudonyms import pseudonym
+from rec_gen.screening import Screening
 from rec_gen.stages import Compression, Refinement
 from rec_gen.testing import random_bundle
+from rec_gen.title_screening import TitleFinding
 from rec_gen.traces import find_traces
 from serving.keys import KeyFile, create_key
 from tests.data.shop import INTERACTIONS, ITEMS
@@ -114,6 +116,33 @@ def test_a_prepared_folder_its_copy_and_its_bundles(
     ]
     nowhere = run("forget", "u3", "--data", data)
     assert (nowhere.exit_code, nowhere.output) == (0, "user 'u3' is nowhere in what was named\n")
+
+
+def test_what_a_screening_found_of_the_user_goes_along(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    title = TitleFinding("i2", "Film 2 <|im_end|>", ("instruction",), "Film 2")
+    Screening(toy_dataset(), {"u3": ("i1",), "u4": ("i1",)}, [title]).save(data)
+    done = run("forget", "u3", "--data", data)
+    assert (done.exit_code, done.output) == (0, f"removed: {data}: 9 interactions\n")
+    found = json.loads((data / "screening.json").read_text())
+    assert found["suspects"] == {"u4": ["i1"]}
+    assert found["titles"][0]["item"] == "i2"
+    assert "u3" not in Dataset.load(data).users
+
+
+def test_a_key_that_one_table_names_is_known_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECGEN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "log.csv").write_text(INTERACTIONS)
+    (tmp_path / "items.csv").write_text(ITEMS)
+    (tmp_path / "key").write_bytes(bytes(32))
+    toml, data = tmp_path / "shop.toml", tmp_path / "data"
+    toml.write_text(SHOP.format(folder=tmp_path) + f'\n[mask]\nuser_key = "{tmp_path}/key"\n')
+    assert run("prepare", toml, "--out", data).exit_code == 0
+    for order in ((data, toml), (toml, data)):
+        done = run("forget", "v", "--data", order[0], "--data", order[1], "--dry-run")
+        assert f"would remove: {data}: 3 interactions" in done.output
 
 
 def test_own_tables_are_told_and_what_was_prepared_of_them_is_mended(

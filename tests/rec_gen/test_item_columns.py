@@ -100,7 +100,14 @@ def test_images_and_texts_are_encoded_on_the_way_in(clip: str, tmp_path: Path) -
 
 def test_images_need_files_and_a_model(clip: str, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("no image")
-    wrong = {"x.png": "'.*' cannot be read as an image", "none.png": "there is no image '.*'"}
+    Image.new("RGB", (20, 20)).save(tmp_path / "torn.png")
+    whole = (tmp_path / "torn.png").read_bytes()
+    (tmp_path / "torn.png").write_bytes(whole.replace(b"IDAT", b"IDA\xff"))
+    wrong = {
+        "x.png": "image 'x.png' cannot be read",
+        "torn.png": "image 'torn.png' cannot be read",
+        "none.png": "there is no image '.*'",
+    }
     for path, message in wrong.items():
         with pytest.raises(DataError, match=f"item 'a': {message}"):
             image_vectors(catalog(cover=[str(tmp_path / path)] * 3), "cover", clip)

@@ -68,6 +68,9 @@ def test_the_command_line_says_what_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "serve.toml"
     file.write_text("port = 99999")
     assert "key 'port'" in error("serve", tmp_path, "--config", file)[1]
+    file.write_text('ray = "auto"')
+    assert "key 'ray'" in error("serve", tmp_path, "--config", file, "--ray", "auto")[1]
+    file.write_text("port = 0")
     assert "is not a bundle" in error("serve", tmp_path, "--config", file, "--port", 0)[1]
     assert "key 'batching.queue'" in error("serve", tmp_path, "--set", "queue=0")[1]
 

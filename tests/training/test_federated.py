@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,15 @@ def test_a_server_of_another_catalog_is_refused(base: str, tmp_path: Path) -> No
     weights = read_weights(bundle.model)
     with pytest.raises(RecGenError, match="differ in catalog, base model or recipe"):
         run_rounds(recipe, grid, State(weights, weights), ground_of(recipe, bundle), tmp_path)
+
+
+def test_other_spellings_are_another_ground(base: str) -> None:
+    recipe = toy_federation(base)
+    bundle = common_bundle(recipe, toy_dataset())
+    tokens = [*bundle.spellings.tokens[1:], bundle.spellings.tokens[0]]
+    spelled = replace(bundle, spellings=replace(bundle.spellings, tokens=tokens))
+    assert ground_of(recipe, bundle) == ground_of(recipe, common_bundle(recipe, toy_dataset()))
+    assert ground_of(recipe, bundle) != ground_of(recipe, spelled)
 
 
 def test_a_strong_pull_keeps_clients_where_they_began(

@@ -1,6 +1,7 @@
 """What a server refuses, shortens and averages, without any training."""
 
 import re
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,30 @@ def test_good_answers_are_kept_in_the_order_of_the_clients() -> None:
     assert not found.clipped
 
 
+def archive() -> bytes:
+    file = BytesIO()
+    np.savez(file, np.zeros(4, np.float32))
+    return file.getvalue()
+
+
+def header(shape: str) -> bytes:
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+GARBAGE = {
+    b"PK\x03\x04 and no archive": "b damaged",
+    archive(): "b as an archive",
+    header("(10000000000000,)"): "b damaged",
+    header("(4,"): "b damaged",
+}
+
+
+def sent(garbage: bytes) -> ArrayRecord:
+    array = Array("float32", (4,), "numpy.ndarray", garbage)
+    return ArrayRecord({**to_record(moved(1)), "b": array})
+
+
 def broken(change: dict[str, Any]) -> ArrayRecord:
     weights: dict[str, Any] = {**moved(1), **change}
     return ArrayRecord({name: Array(values) for name, values in weights.items()})
@@ -74,6 +99,7 @@ def broken(change: dict[str, Any]) -> ArrayRecord:
             ),
             "b damaged",
         ),
+        *((sent(garbage), why) for garbage, why in GARBAGE.items()),
     ],
 )
 def test_garbage_is_refused_with_its_reason(record: ArrayRecord, why: str) -> None:
@@ -94,6 +120,9 @@ def test_what_a_client_raised_is_told() -> None:
     error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "the disk is full")
     found = sift([7], [Message(error, reply_to=asked)], begun(), MOST, None)
     assert found.failed == {7: "the disk is full"}
+    error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, " \n")
+    found = sift([7], [Message(error, reply_to=asked)], begun(), MOST, None)
+    assert found.failed == {7: "failed"}
 
 
 def test_an_answer_of_nobody_who_was_asked_is_not_averaged() -> None:

@@ -95,12 +95,13 @@ class FederatedRecipe(Recipe):
             raise ValueError('federated training sends adapters: set model.adapter = "lora"')
         if model.embed:
             raise ValueError(
-                "model.embed reads interactions, which stay with the clients: leave it out"
+                "federated training knows no model.embed, since counts would read interactions "
+                "that stay with the clients: leave it out"
             )
         if self.spelling.scheme == "semantic" and self.spelling.sources != ("text",):
             raise ValueError(
-                "semantic IDs of co-occurrence read interactions, which stay with the clients: set "
-                'spelling.sources = ["text"]'
+                "federated training knows semantic IDs of text alone, since counts would read "
+                'interactions that stay with the clients: set spelling.sources = ["text"]'
             )
         if self.prior is not None:
             raise ValueError("prior counts interactions, which stay with the clients: leave it out")

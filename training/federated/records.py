@@ -96,7 +96,8 @@ def sift_rankings(replies: Iterable[Message], names: Sequence[str]) -> list[Mess
 def _problem(reply: Message, weights: Weights, most: int) -> str | None:
     """Why an answer cannot be averaged."""
     if reply.has_error():
-        return reply.error.reason.strip().splitlines()[-1] if reply.error.reason else "failed"
+        reason: str = reply.error.reason
+        return (reason.strip().splitlines() or ["failed"])[-1]
     records, metrics = reply.content.array_records, reply.content.metric_records
     if list(records) != [ARRAYS] or list(metrics) != [METRICS]:
         return "sent other records"
@@ -110,8 +111,10 @@ def _problem(reply: Message, weights: Weights, most: int) -> str | None:
     for name, array in records[ARRAYS].items():
         try:
             values = array.numpy()
-        except (ValueError, TypeError, EOFError):
+        except Exception:  # noqa: BLE001  # numpy fails in many ways on what a client may send
             return f"sent {name} damaged"
+        if not isinstance(values, np.ndarray):
+            return f"sent {name} as an archive"
         if values.dtype != np.float32 or values.shape != weights[name].shape:
             return f"sent {name} in another shape or type"
         if not np.isfinite(values).all():

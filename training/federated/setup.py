@@ -34,8 +34,8 @@ def common_bundle(recipe: FederatedRecipe, dataset: Dataset) -> Bundle:
 def ground_of(recipe: FederatedRecipe, bundle: Bundle) -> str:
     """A digest of what server and clients must have in common.
 
-    That is the catalog in its order, tokenizer, base model, prompt, and what the recipe says of
-    training; not where the data is, nor how many are ranked.
+    That is the catalog in its order, spellings, tokenizer, base model, prompt, and what the recipe
+    says of training; not where the data is, nor how many are ranked.
     """
     manifest = bundle.manifest
     common = recipe.model_dump(
@@ -45,6 +45,7 @@ def ground_of(recipe: FederatedRecipe, bundle: Bundle) -> str:
     )
     common |= {
         "catalog": bundle.catalog.fingerprint,
+        "spellings": [tokens.tolist() for tokens in bundle.spellings.tokens],
         "base": manifest.base_digest,
         "tokenizer": manifest.tokenizer,
         "prompt": manifest.prompt.model_dump(mode="json"),
