@@ -17,6 +17,7 @@ from rec_gen.decoding.runtime import Frontier, LogitStates, Runtime
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.trie import CatalogTrie
 from rec_gen.digests import tokenizer_digests
+from rec_gen.domains import Domain, DomainManifest
 from rec_gen.images import ImageReader
 from rec_gen.manifest import Manifest
 from rec_gen.markers import add_markers
@@ -311,3 +312,25 @@ def random_bundle(
     model = tiny_model(len(tokenizer), seed, **settings)
     trie = CatalogTrie.build(spellings.tokens)
     return Bundle(manifest, catalog, spellings, trie, template, tokenizer, model, tasks=templates)
+
+
+def with_domain(bundle: Bundle, name: str, catalog: Catalog) -> Bundle:
+    """A bundle of titles with a further catalog, prompted like its first.
+
+    Args:
+        bundle: The bundle.
+        name: The further catalog's name.
+        catalog: Its items.
+    """
+    spellings, whole = spell(catalog, "title", bundle.tokenizer), bundle.manifest
+    trie = CatalogTrie.build(spellings.tokens)
+    own = DomainManifest(
+        prompt=whole.prompt,
+        template_text=whole.template_text,
+        dataset=name,
+        fingerprint=catalog.fingerprint,
+        data={},
+    )
+    manifest = whole.model_copy(update={"domains": {**whole.domains, name: own}})
+    domain = Domain(catalog, spellings, trie, bundle.template)
+    return replace(bundle, manifest=manifest, domains={**bundle.domains, name: domain})

@@ -1,9 +1,11 @@
 """A server that is lied to: `python -m eval.benchmarks.hostile --json FILE`.
 
-A server with keys gets malformed bodies for every operation that takes one, from a client whose key
-holds, and requests that try to get in without such a key. A server error is a status of 500 and
-more other than 504, with which it says that it had too little time; 503 is one, since it would tell
-of a model that a body has killed. Afterwards it must still recommend what is asked for.
+A server of two catalogs, whose model replies too, gets malformed bodies for every operation that
+takes one, from a client whose key holds, and requests that try to get in without such a key. A
+right body must be answered first, so that none ends at what the server does not offer. A server
+error is a status of 500 and more other than 504, with which it says that it had too little time;
+503 is one, since it would tell of a model that a body has killed. Afterwards it must still
+recommend what is asked for.
 """
 
 import asyncio
@@ -18,16 +20,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
+import polars as pl
 from rich.console import Console
 
 from eval.benchmarks.hostile_bodies import VALID, Malformed, malformed
 from eval.benchmarks.hostile_keys import PATHS, Keys, attempts
 from eval.benchmarks.serving_client import ASK, Connection, Header, invalid_items, raw_request
 from eval.benchmarks.serving_server import options, random_titles, served
+from rec_gen.catalog import Catalog
 from rec_gen.cli.common import Command
 from rec_gen.errors import RecGenError
 from rec_gen.files import write_text
-from rec_gen.testing import random_bundle
+from rec_gen.testing import random_bundle, with_domain
 from rec_gen.versions import machine
 
 CONNECTIONS, CHECKS, K, EXAMPLES = 4, 20, 10, 10
@@ -85,7 +89,7 @@ async def send_malformed(url: str, key: Header, count: int, seed: int) -> Tally:
     """Send malformed bodies to all operations in turn.
 
     Raises:
-        RecGenError: The server takes bodies where this knows of none.
+        RecGenError: The server takes bodies where this knows of none, or not a right one.
     """
     described = json.loads((await Connection(url).request("GET", "/openapi.json")).body)["paths"]
     found = {
@@ -96,6 +100,11 @@ async def send_malformed(url: str, key: Header, count: int, seed: int) -> Tally:
     }
     if found != VALID.keys():
         raise RecGenError(f"add to VALID of hostile_bodies.py: {sorted(found ^ VALID.keys())}")
+    for (method, path), body in VALID.items():
+        right = Malformed("right", json.dumps(body).encode())
+        status = await _status(Connection(url), method, path, key, right)
+        if status != 200:
+            raise RecGenError(f"{method.upper()} {path}: a right body was answered with {status}")
     numbers, tally = iter(range(count)), Tally()
 
     async def client() -> None:
@@ -160,10 +169,14 @@ async def wrong_items(url: str, key: Header, items: list[str]) -> int:
 @click.option("--seed", default=0, show_default=True, help="Of the bodies.")
 def main(json_path: Path | None, bodies: int, seed: int) -> None:
     """Send malformed bodies and false keys to a server."""
-    catalog = random_titles()
+    catalog, further = (
+        Catalog(random_titles(kind).frame.with_columns(year=pl.lit(1999)))
+        for kind in ("Film", "Book")
+    )
     with TemporaryDirectory() as name:
         folder = Path(name)
-        random_bundle(catalog, "title").save(folder / "bundle")
+        bundle = random_bundle(catalog, "title", tasks=["reply"])
+        with_domain(bundle, "more", further).save(folder / "bundle")
         keys = make_keys(folder / "keys.json")
         key = (b"Authorization", f"Bearer {keys.secret}".encode())
         secured = ["--keys", str(folder / "keys.json"), *options(SETTINGS)]

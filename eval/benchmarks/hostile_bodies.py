@@ -16,7 +16,7 @@ VALID: dict[tuple[str, str], dict[str, Any]] = {
         "max_per": {"column": "title", "most": 2}, "temperature": 0.5, "seed": 1,
     },
     ("post", "/v1/recommendations/mixed"): {
-        "quota": {"random": 3}, "histories": {"random": ["i1", "i2"]}, "exclude_seen": True,
+        "quota": {"none": 3, "more": 2}, "histories": {"none": ["i1", "i2"]}, "exclude_seen": True,
         "deadline_ms": 5000,
     },
     ("post", "/v1/chat/completions"): {

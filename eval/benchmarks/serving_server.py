@@ -23,13 +23,13 @@ UNLIMITED = "limits.rate=1000000/second"
 """All load comes with one key, which is the one thing that no shop's load does."""
 
 
-def random_titles() -> Catalog:
-    """A catalog whose titles have a common end."""
+def random_titles(kind: str = "Film") -> Catalog:
+    """A catalog whose titles have a common end; those of another kind are others."""
     return Catalog(
         pl.DataFrame(
             {
                 "item": [f"i{n}" for n in range(ITEMS)],
-                "title": [f"Film {n} of a long row" for n in range(ITEMS)],
+                "title": [f"{kind} {n} of a long row" for n in range(ITEMS)],
             }
         )
     )
