@@ -183,7 +183,7 @@ def test_a_server_of_another_catalog_is_refused(base: str, tmp_path: Path) -> No
     client = make_client(recipe, toy_dataset(), bundle, "another ground", 1)
     grid = LocalGrid(client_app(lambda _: client), 2)
     weights = read_weights(bundle.model)
-    with pytest.raises(RecGenError, match="differ in catalog, base model or recipe"):
+    with pytest.raises(RecGenError, match="differ in catalog, spellings, base model or recipe"):
         run_rounds(recipe, grid, State(weights, weights), ground_of(recipe, bundle), tmp_path)
 
 

@@ -45,7 +45,7 @@ class Client:
         """
         if config.get(GROUND) != self.ground:
             raise ConfigError(
-                "the server and this client differ in catalog, base model or recipe: give both "
+                "the server and this client differ in catalog, spellings, base model or recipe: give both "
                 "the same"
             )
 
