@@ -45,8 +45,8 @@ class Client:
         """
         if config.get(GROUND) != self.ground:
             raise ConfigError(
-                "the server and this client differ in catalog, spellings, base model or recipe: give both "
-                "the same"
+                "the server and this client differ in catalog, spellings, base model or recipe: "
+                "give both the same"
             )
 
 
