@@ -11,7 +11,7 @@ from eval.baselines import default_baselines
 from eval.benchmark_report import Benchmark
 from eval.evaluate import protocol
 from eval.leaks import check_leaks
-from eval.measures import comparisons, metric_intervals, metric_values
+from eval.measures import comparisons, means_of, metric_intervals, metric_values
 from eval.ranking import Hybrid, Lister, rank_baselines, rank_recommender
 from eval.report import HYBRID, MODEL
 from eval.seeds import minutes_of
@@ -69,10 +69,7 @@ def benchmark(
         if weight
         else values[MODEL]
     )
-    by_seed = {
-        system: [each.mean().row(0, named=True) for each in seeds]
-        for system, seeds in values.items()
-    }
+    by_seed = {system: [means_of(each) for each in seeds] for system, seeds in values.items()}
     means = {
         system: pl.DataFrame(np.mean(seeds, axis=0), seeds[0].schema)
         for system, seeds in values.items()

@@ -13,7 +13,7 @@ from eval.conversation_report import ConversationBenchmark
 from eval.leaks import check_leaks
 from eval.linked import Counted, LastMentioned, LinkedCounts
 from eval.lists import rank_targets, tie_order
-from eval.measures import metric_intervals
+from eval.measures import means_of, metric_intervals
 from eval.ranking import BATCH, rank_recommender
 from eval.report import HYBRID, MODEL
 from eval.seeds import minutes_of
@@ -128,8 +128,7 @@ def benchmark_conversations(
         recalls={system: metric_intervals(each, turns, SEED) for system, each in means.items()},
         by_turn={system: recalls_by_turn(each, turns) for system, each in means.items()},
         seed_means={
-            system: [each.mean().row(0, named=True) for each in values[system]]
-            for system in (MODEL, HYBRID)
+            system: [means_of(each) for each in values[system]] for system in (MODEL, HYBRID)
         },
         differences={
             one: {

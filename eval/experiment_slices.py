@@ -30,7 +30,7 @@ def slice_examples(
     try:
         parts = slices(background, config.slices)
     except ConfigError as error:
-        raise ConfigError(f"key 'slices': {str(error).removeprefix('--slice ')}") from error
+        raise ConfigError(f"key 'slices': {error}") from error
     counts = Counter(part.by for part in parts)
     return [part for part in parts if counts[part.by] > 1]
 

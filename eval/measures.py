@@ -45,6 +45,15 @@ K = 10
 """The length of the lists that measures beyond accuracy look at."""
 
 
+def means_of(values: pl.DataFrame) -> dict[str, float]:
+    """The mean of each measure over the examples that it is defined for; NaN where it is for none.
+
+    Args:
+        values: A column a measure, a row an example, NaN where it is not defined.
+    """
+    return values.select(pl.all().fill_nan(None).mean().fill_null(np.nan)).row(0, named=True)
+
+
 def _by_rank(metric: Callable[[Ranks, int], Floats], k: int) -> Measure:
     return lambda lists, _: metric(lists.ranks, k)
 

@@ -167,7 +167,8 @@ def rank_recommender(
         recommender: The model.
         catalog: The items that the examples' positions stand for.
         examples: The n examples.
-        exclude_seen: Take the items of a history out; a target among them is not ranked.
+        exclude_seen: Take the items of a history out; a target among them is not ranked, and who
+            has seen the whole catalog gets no list.
         k: The length of a list.
         label: What the progress bar says of the model.
     """
@@ -175,13 +176,20 @@ def rank_recommender(
 
     def answer(part: Sequence[Example]) -> RankedLists:
         nonlocal tokens
-        histories = [[catalog.ids[place] for place in example.history] for example in part]
         lists = RankedLists.empty(len(part), k)
-        dialogues = [example.dialogue for example in part]
+        asked = {
+            row: example
+            for row, example in enumerate(part)
+            if not exclude_seen or len(np.unique(example.history)) < len(catalog)
+        }
+        if not asked:
+            return lists
+        histories = [[catalog.ids[place] for place in each.history] for each in asked.values()]
+        dialogues = [example.dialogue for example in asked.values()]
         answers = recommender.recommend(
             histories, k=k, exclude_seen=exclude_seen, dialogues=dialogues
         )
-        for row, (example, found) in enumerate(zip(part, answers, strict=True)):
+        for (row, example), found in zip(asked.items(), answers, strict=True):
             places = [catalog.position(recommendation.item.id) for recommendation in found]
             lists.items[row, : len(places)] = places
             lists.scores[row, : len(places)] = [recommendation.score for recommendation in found]

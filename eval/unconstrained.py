@@ -13,6 +13,7 @@ from eval.intervals import Interval, mean_intervals
 from rec_gen.bundle import Bundle
 from rec_gen.catalog import Catalog
 from rec_gen.data.dataset import Example
+from rec_gen.slots import Known
 
 K = 10
 """Answers to an example."""
@@ -65,7 +66,10 @@ def generate_freely(
         for example in asked
     ]
     renderer, items = bundle.renderer(), _items_by_text(bundle)
-    prompts = [renderer.render(history).ids for history in histories]
+    prompts = [
+        renderer.render(history, known=Known(dialogue=example.dialogue)).ids
+        for history, example in zip(histories, asked, strict=True)
+    ]
     found = []
     for method in METHODS:
         written = _generate(bundle, prompts, method, seed)

@@ -9,6 +9,7 @@ import regex
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from rec_gen.catalog import Catalog
+from rec_gen.rules import can_stand_in_a_rule
 from rec_gen.text import clean_text
 
 LONGEST = 6
@@ -57,7 +58,7 @@ class Lexicon:
         for column in catalog.metadata:
             dtype = catalog.frame[column].dtype
             inner = dtype.inner if isinstance(dtype, pl.List) else dtype
-            if inner not in _TEXT or not column.isidentifier():
+            if inner not in _TEXT or not can_stand_in_a_rule(column):
                 continue
             self._several[column] = isinstance(dtype, pl.List)
             values = (

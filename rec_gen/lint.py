@@ -6,7 +6,8 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from rec_gen.errors import PromptError
-from rec_gen.marks import Segment, mark_item, split_marks
+from rec_gen.marks import mark_item
+from rec_gen.prompting import split_rendered
 from rec_gen.slots import Counted
 from rec_gen.template_lock import check_version, lock_path, record_version
 from rec_gen.templates import Template
@@ -60,7 +61,7 @@ def lint(name: str, *, record: bool = False) -> str:
     unread = sorted(set(template.inputs) - read)
     if unread:
         raise PromptError(f"template '{template.name}': lists the input '{unread[0]}', unread")
-    segments = _split(template, _render(template))
+    segments = split_rendered(template, _render(template))
     if any(segment.trusted and HOSTILE in segment.text for segment in segments):
         raise PromptError(f"template '{template.name}': prints data as markup")
     items = {"history", "item"}.intersection(template.inputs)
@@ -88,18 +89,9 @@ def check_answer(template: Template) -> None:
     }
     values = samples[str(template.task.answer)]
     answers = [template.render_answer(value) for value in values]
-    texts = ["".join(part.text for part in _split(template, answer)) for answer in answers]
+    texts = ["".join(part.text for part in split_rendered(template, answer)) for answer in answers]
     if not all(texts) or len(set(texts)) < len(texts):
         raise PromptError(f"template '{template.name}': its answers are empty or all the same")
-
-
-def _split(template: Template, marked: str) -> list[Segment]:
-    try:
-        return list(split_marks(marked))
-    except ValueError as error:
-        raise PromptError(
-            f"template '{template.name}': {error}; print item.spelling without filters"
-        ) from error
 
 
 def _render(template: Template) -> str:

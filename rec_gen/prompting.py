@@ -209,7 +209,7 @@ class PromptRenderer:
         opens, closes = marker_ids(self._tokenizer)
         marked = "".join(mark_item(p) if isinstance(p, int) else p for p in pieces)
         ids: list[int] = []
-        for segment in self._split(self.template.render_answer(marked)):
+        for segment in split_rendered(self.template, self.template.render_answer(marked)):
             if segment.item is None:
                 ids += self._encoder.untrusted(segment.text)
             else:
@@ -227,7 +227,7 @@ class PromptRenderer:
         return int(end)
 
     def _answer(self, value: Any) -> list[Segment]:
-        return self._split(self.template.render_answer(clean_value(value)))
+        return split_rendered(self.template, self.template.render_answer(clean_value(value)))
 
     def _said(self, known: Known, history: Positions) -> tuple[tuple[str, ...], list[int]]:
         """The utterances that a template reads, and the items that it is shown beside."""
@@ -289,7 +289,7 @@ class PromptRenderer:
         except PromptError as error:
             raise self._explained(error, question) from error
         system, parts = self.template.header.get("system"), self._images is not None
-        return self._split(as_chat(self._tokenizer, marked, system, parts=parts))
+        return split_rendered(self.template, as_chat(self._tokenizer, marked, system, parts=parts))
 
     def _value(self, name: str, question: _Question, shown: Positions, kept: int) -> Any:
         """What one input of the template reads."""
@@ -349,13 +349,19 @@ class PromptRenderer:
         owner = question.known.owner
         return PromptError(f"{error}; items of {owner} have id, title, spelling and {fields}")
 
-    def _split(self, marked: str) -> list[Segment]:
-        try:
-            return list(split_marks(marked))
-        except ValueError as error:
-            raise PromptError(
-                f"template '{self.template.name}': {error}; print item.spelling without filters"
-            ) from error
+
+def split_rendered(template: Template, marked: str) -> list[Segment]:
+    """The parts of what a template rendered.
+
+    Raises:
+        PromptError: It spoilt a mark.
+    """
+    try:
+        return list(split_marks(marked))
+    except ValueError as error:
+        raise PromptError(
+            f"template '{template.name}': {error}; print item.spelling without filters"
+        ) from error
 
 
 def prompt_ids(

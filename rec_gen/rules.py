@@ -8,6 +8,7 @@ import ast
 import operator
 from collections.abc import Callable
 from datetime import datetime
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ import polars as pl
 
 from rec_gen.catalog import Catalog
 from rec_gen.errors import RuleError
+
+
+def can_stand_in_a_rule(column: str) -> bool:
+    """Whether a rule can name a column: Python must read it as a name."""
+    return column.isidentifier() and not iskeyword(column)
+
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,

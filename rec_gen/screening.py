@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rec_gen.data.dataset import FINDINGS, MANIFEST, SPLITS, Dataset
-from rec_gen.errors import DataError
+from rec_gen.data.dataset import FINDINGS, SPLITS, Dataset, refuse_other_folder, split_sizes
 from rec_gen.files import new_folder
 from rec_gen.profile_screening import SHARE, Suspects, find_suspects, unlearn
 from rec_gen.title_screening import TitleFinding, mend_titles, screen_titles
@@ -41,17 +40,6 @@ class Screening:
             (partial / FINDINGS).write_text(text + "\n", encoding="utf-8")
 
 
-def refuse_other_folder(folder: Path) -> None:
-    """Refuse to write where something else lies.
-
-    Raises:
-        DataError: Something that is no prepared data set is at the folder.
-    """
-    taken = folder.exists() and (folder.is_file() or any(folder.iterdir()))
-    if taken and not (folder / MANIFEST).is_file():
-        raise DataError(f"{folder}: is not a prepared data set; choose another folder to write")
-
-
 def screen(
     dataset: Dataset, share: float = SHARE, *, profiles: bool = True, titles: bool = True
 ) -> Screening:
@@ -71,9 +59,8 @@ def screen(
     findings = screen_titles(dataset.catalog) if titles else []
     kept = unlearn(dataset, suspects)
     catalog = mend_titles(dataset.catalog, findings)
-    sizes = dict(kept.frame["split"].value_counts().iter_rows())
     counts = {k: v for k, v in dataset.manifest.get("counts", {}).items() if k not in set(SPLITS)}
     manifest: dict[str, Any] = dict(dataset.manifest)
-    manifest["counts"] = counts | {str(name): sizes[name] for name in SPLITS if name in sizes}
+    manifest["counts"] = counts | split_sizes(kept.frame)
     manifest["screened"] = {"users": len(suspects), "titles": len(findings)}
     return Screening(Dataset(catalog, kept.frame, manifest, kept.user_frame), suspects, findings)

@@ -131,7 +131,8 @@ def _tell_apart(catalog: Catalog, title: str, group: list[int], taken: set[str])
         suffixed = [
             [f"{title} [{suffix}]" for suffix in column]
             for column in suffixes
-            if columns == ["item"] or max(map(len, column)) <= LONGEST_SUFFIX
+            if columns == ["item"]
+            or 0 < min(map(len, column)) <= max(map(len, column)) <= LONGEST_SUFFIX
         ]
         told_apart = [
             texts for texts in suffixed if len(set(texts)) == len(texts) and taken.isdisjoint(texts)
@@ -143,6 +144,8 @@ def _tell_apart(catalog: Catalog, title: str, group: list[int], taken: set[str])
 
 
 def _suffix(value: Any) -> str:
+    if value is None:
+        return ""
     return clean_text(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 

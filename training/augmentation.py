@@ -36,4 +36,6 @@ def crop(sequences: Iterable[Sequence], times: int, seed: int) -> Iterator[Seque
                 targets=sequence.targets[piece],
                 ages=sequence.ages[piece],
                 ratings=None if sequence.ratings is None else sequence.ratings[piece],
+                times=None if sequence.times is None else sequence.times[piece],
+                reply=None,
             )

@@ -13,6 +13,7 @@ from rec_gen.data.dataset import Dataset, Example
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
 from rec_gen.models import cast_weights, load_model, require_bitsandbytes, weight_bytes
+from rec_gen.slots import Known
 from rec_gen.stages import Compression
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
@@ -186,10 +187,14 @@ def _drop(
 ) -> tuple[Bundle, Compression]:
     """Drop the run of layers that turns the states of training prompts least."""
     renderer, count = bundle.renderer(), config.drop_layers
-    sequences = list(dataset.sequences())
-    examples = [Example(seq.user, seq.items[:-1], int(seq.items[-1])) for seq in sequences]
+    examples = [
+        Example(seq.user, seq.items[:-1], int(seq.items[-1]), dialogue=seq.dialogue)
+        for seq in dataset.sequences()
+    ]
     chosen = sample_examples(examples, config.histories, config.seed)
-    prompts = [renderer.render(example.history).ids for example in chosen]
+    prompts = [
+        renderer.render(each.history, known=Known(dialogue=each.dialogue)).ids for each in chosen
+    ]
     distances = angular_distances(bundle.model, prompts, count)
     first = min(range(len(distances)), key=distances.__getitem__)
     update = {"dropped": tuple(range(first, first + count)), "angle": distances[first]}

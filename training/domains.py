@@ -116,7 +116,7 @@ def domain_rows(recipe: Recipe, domains: Sequence[Learnt], bundle: Bundle) -> It
         part = bundle.domain(domain.config.name)
         rows = next_items(recipe, domain.dataset, part.renderer(), part.spellings)
         rng = np.random.default_rng([recipe.seed, number])
-        count = round(domain.config.weight * len(rows))
+        count = max(1, round(domain.config.weight * len(rows)))
         for index in draw(len(rows), count, rng) if rows else ():
             yield {**rows[index], "domain": number}
 

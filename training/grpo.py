@@ -10,6 +10,7 @@ from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Example
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.recommender import Recommender
+from rec_gen.slots import Known
 from training.ranked_evaluation import RankedEvaluation
 
 
@@ -42,6 +43,7 @@ class ItemRollout:
             [[ids[position] for position in example.history] for example in examples],
             k=self._draws,
             exclude_seen=self._exclude_seen,
+            dialogues=[example.dialogue for example in examples],
             sampling=Sampling(seed=trainer.args.seed + trainer.state.global_step),
         )
         trainer.model.train()
@@ -49,7 +51,9 @@ class ItemRollout:
         for example, answer in zip(examples, answers, strict=True):
             ranked = sorted(answer, key=lambda drawn: -drawn.score)
             items = [self._bundle.catalog.position(drawn.item.id) for drawn in ranked]
-            rows["prompt_ids"] += [self._renderer.render(example.history).ids] * len(items)
+            known = Known(dialogue=example.dialogue)
+            prompt = self._renderer.render(example.history, known=known).ids
+            rows["prompt_ids"] += [prompt] * len(items)
             rows["completion_ids"] += [tokens[item].tolist() for item in items]
             rows["item_reward"] += rank_rewards(items, example.target)
         return {**rows, "logprobs": None}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Example
 from rec_gen.recommender import Recommender
+from rec_gen.slots import Known
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,13 @@ def preferences(
         [[ids[position] for position in example.history] for example in examples],
         k=negatives + 1,
         exclude_seen=exclude_seen,
+        dialogues=[example.dialogue for example in examples],
     )
     for example, answer in zip(examples, answers, strict=True):
         items = [bundle.catalog.position(recommended.item.id) for recommended in answer]
         rejected = [item for item in items if item != example.target][:negatives]
         yield Preference(
-            renderer.render(example.history).ids,
+            renderer.render(example.history, known=Known(dialogue=example.dialogue)).ids,
             tokens[example.target].tolist(),
             [tokens[item].tolist() for item in rejected],
         )

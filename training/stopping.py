@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_callback import ExportableState
+from transformers.trainer_callback import CallbackHandler, ExportableState
 
 from training.processes import from_main
 
@@ -16,10 +16,22 @@ class EndsOnce:
     """A mixin for trainers of transformers, which train a step more than a finished run has."""
 
     control: TrainerControl
+    callback_handler: CallbackHandler
 
     def _run_epoch(self, *args: Any, **options: Any) -> None:
         if not self.control.should_training_stop:
             super()._run_epoch(*args, **options)  # type: ignore[misc]
+
+    def _load_callback_state(self) -> None:
+        """Restore the clock without its limit, which the run that goes on may have changed."""
+        (before,) = self._clocks()
+        super()._load_callback_state()  # type: ignore[misc]
+        (clock,) = self._clocks()
+        clock.minutes = before.minutes
+
+    def _clocks(self) -> "list[LastStepCallback]":
+        callbacks = self.callback_handler.callbacks
+        return [each for each in callbacks if isinstance(each, LastStepCallback)]
 
 
 class LastStepCallback(TrainerCallback, ExportableState):  # type: ignore[misc]

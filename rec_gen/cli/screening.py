@@ -45,8 +45,8 @@ def screen(
     recgen screen data/shop --out data/screened
     recgen train quickstart --data data/screened
     """
+    from rec_gen.data.dataset import refuse_other_folder
     from rec_gen.data.prepare import load_dataset
-    from rec_gen.screening import refuse_other_folder
     from rec_gen.screening import screen as screened
 
     config = data_config(data, overrides)

@@ -206,11 +206,18 @@ class DataConfig(Config):
             raise ValueError("give a source, or both tables interactions and items")
         if self.users and not any(tables):
             raise ValueError("users stands beside the tables interactions and items; remove it")
-        if self.prepared and self.mask:
-            raise ValueError("mask is for tables; a prepared folder is read as it is")
+        if self.prepared:
+            self._refuse_what_was_decided()
         if self.source and self.bad_rows == "skip":
             raise ValueError("bad_rows is for your own tables; a named source is read as it is")
         return self
+
+    def _refuse_what_was_decided(self) -> None:
+        """Refuse what would have to be known when the folder was prepared."""
+        plain = DataConfig.model_construct(prepared=self.prepared)
+        for key in ("split", "min_interactions", "bad_rows", "mask"):
+            if getattr(self, key) != getattr(plain, key):
+                raise ValueError(f"{key} is for tables; a prepared folder is read as it is")
 
     @model_validator(mode="after")
     def _split_fits(self) -> Self:

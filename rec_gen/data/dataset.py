@@ -22,6 +22,17 @@ FINDINGS = "screening.json"
 """What a screening found, beside the data that it left."""
 
 
+def refuse_other_folder(folder: Path) -> None:
+    """Refuse to write a prepared data set where something else lies.
+
+    Raises:
+        DataError: Something that is no prepared data set is at the folder.
+    """
+    taken = folder.exists() and (folder.is_file() or any(folder.iterdir()))
+    if taken and not (folder / MANIFEST).is_file():
+        raise DataError(f"{folder}: is not a prepared data set; choose another folder to write")
+
+
 class Split(StrEnum):
     """What an interaction is for; `context` may be read but is never a target."""
 
@@ -32,6 +43,14 @@ class Split(StrEnum):
 
 
 SPLITS = tuple(Split)
+
+
+def split_sizes(frame: pl.DataFrame) -> dict[str, int]:
+    """How many interactions each split has, without those that have none."""
+    sizes = dict(frame["split"].value_counts().iter_rows())
+    return {str(name): sizes[name] for name in SPLITS if name in sizes}
+
+
 UTTERANCES, ENTITIES = "utterances", "entities"
 """Columns of lists of text that make a conversation of each user of whom they are known."""
 REPLY = "reply"

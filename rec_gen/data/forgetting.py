@@ -15,9 +15,9 @@ from rec_gen.data.dataset import (
     INTERACTIONS,
     ITEMS,
     MANIFEST,
-    SPLITS,
     USERS,
     Dataset,
+    split_sizes,
 )
 from rec_gen.data.readers import open_table
 from rec_gen.errors import DataError
@@ -106,12 +106,11 @@ def _copy_findings(folder: Path, partial: Path, ids: Collection[str]) -> None:
 
 
 def _counts(dataset: Dataset, frame: pl.DataFrame) -> dict[str, int]:
-    sizes = dict(frame["split"].value_counts().iter_rows())
     return {
         "users": frame["user"].n_unique(),
         "items": len(dataset.catalog),
         "interactions": len(frame),
-        **{str(name): sizes[name] for name in SPLITS if name in sizes},
+        **split_sizes(frame),
     }
 
 

@@ -92,11 +92,10 @@ def _with_pseudonyms(tables: Tables, path: Path) -> Tables:
     known = tables.users
     if known is not None:
         names = pl.concat([names, known["user"]]).unique()
-    stands = pl.DataFrame({"user": names, "id": [pseudonym(user, key) for user in names]})
+    hidden = [pseudonym(user, key) for user in names]
 
     def hide(frame: pl.DataFrame) -> pl.DataFrame:
-        hidden = frame.join(stands, on="user", how="left", maintain_order="left")
-        return hidden.with_columns(pl.col("id").alias("user")).drop("id")
+        return frame.with_columns(pl.col("user").replace_strict(names, hidden))
 
     return replace(
         tables,

@@ -11,11 +11,11 @@ import polars as pl
 
 from rec_gen.catalog import Catalog
 from rec_gen.data.config import DataConfig, SourceName
-from rec_gen.data.dataset import MANIFEST, SPLITS, Dataset
+from rec_gen.data.dataset import SPLITS, Dataset, refuse_other_folder, split_sizes
 from rec_gen.data.masking import mask_tables
 from rec_gen.data.shares import learn_share
 from rec_gen.data.sources import SOURCES
-from rec_gen.data.splits import order, out_of_order, split
+from rec_gen.data.splits import order, out_of_order, refuse_empty, split
 from rec_gen.data.tables import SPLIT, Tables, read_own_tables
 from rec_gen.errors import DataError
 from rec_gen.files import cache_folder, new_folder
@@ -36,8 +36,7 @@ def prepare(config: DataConfig, out: Path) -> Dataset:
     """
     if config.prepared:
         raise DataError(f"{config.prepared}: is prepared already; name its source or its tables")
-    if out.exists() and not (out / MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
-        raise DataError(f"{out}: is not a prepared data set; choose another folder to write")
+    refuse_other_folder(out)
     tables, masked = _read(config), None
     if config.mask is not None:
         tables, masked = mask_tables(tables, config.mask)
@@ -160,6 +159,7 @@ def _assemble(tables: Tables, config: DataConfig) -> Dataset:
             )
         frame, codes = frame.filter(~late), codes[~late]
         left_out["interactions"]["comes after one of a later split"] = int(late.sum())
+        refuse_empty(codes, description, config.name)
     seconds = pl.col("time") // 1_000_000 if "time" in frame.columns else pl.lit(None, pl.Int64)
     frame = frame.select(
         users.gather(frame["user"]),
@@ -229,7 +229,6 @@ def _drop_short(frame: pl.DataFrame, config: DataConfig, left_out: Counts) -> pl
 def _manifest(
     config: DataConfig, frame: pl.DataFrame, catalog: Catalog, description: str, left_out: Counts
 ) -> dict[str, Any]:
-    sizes = dict(frame["split"].value_counts().iter_rows())
     return {
         "name": config.name,
         **({"source": config.source} if config.source else {}),
@@ -239,7 +238,7 @@ def _manifest(
             "users": frame["user"].n_unique(),
             "items": len(catalog),
             "interactions": len(frame),
-            **{str(name): sizes[name] for name in SPLITS if name in sizes},
+            **split_sizes(frame),
         },
         "left_out": {what: reasons for what, reasons in left_out.items() if reasons},
         "versions": {

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from rec_gen.data.dataset import Dataset, Split
+from rec_gen.data.dataset import Dataset, Split, split_sizes
 from rec_gen.data.splits import hash_ids
 
 
@@ -28,9 +28,7 @@ def learn_share(dataset: Dataset, share: float, seed: int) -> Dataset:
     kind = dataset.frame.schema["split"]
     split = pl.when(other).then(pl.lit(Split.CONTEXT.value, kind)).otherwise(pl.col("split"))
     frame = dataset.frame.with_columns(split.alias("split"))
-    sizes = {str(name): count for name, count in frame["split"].value_counts().iter_rows()}
     counts = dataset.manifest.get("counts", {})
     totals = {name: counts[name] for name in counts if name not in tuple(Split)}
-    splits = {str(name): sizes[name] for name in Split if name in sizes}
-    manifest = {**dataset.manifest, "counts": {**totals, **splits}, "share": share}
+    manifest = {**dataset.manifest, "counts": {**totals, **split_sizes(frame)}, "share": share}
     return Dataset(dataset.catalog, frame, manifest, dataset.user_frame)

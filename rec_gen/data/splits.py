@@ -62,11 +62,20 @@ def split(frame: pl.DataFrame, config: SplitConfig, name: str) -> tuple[Codes, s
         codes, description = _global_time(frame["time"].to_numpy(), config)
     else:
         raise DataError(f"{name}: has no times; set split.kind to another than global-time")
+    refuse_empty(codes, description, name)
+    return codes, description
+
+
+def refuse_empty(codes: Codes, description: str, name: str) -> None:
+    """Refuse a split without interactions to learn from, or to be validated or tested on.
+
+    Raises:
+        DataError: It is one.
+    """
     for code in (_TRAIN, _VALID, _TEST):
         if not (codes == code).any():
             problem = f"split {description}: no interaction falls into {SPLITS[code]}"
             raise DataError(f"{name}: {problem}; move the cuts, or correct the given split")
-    return codes, description
 
 
 def _leave_one_out(users: npt.NDArray[np.uint32]) -> Codes:

@@ -174,6 +174,9 @@ def test_training_after_test(tmp_path: Path) -> None:
     kept = prepare(shop(tmp_path, sales, split=split, bad_rows="skip"), tmp_path / "out")
     assert kept.manifest["counts"]["interactions"] == 4
     assert kept.manifest["left_out"]["interactions"] == {"comes after one of a later split": 1}
+    early = "user,item,time,part\nu,a,1,test\nu,b,2,train\nv,a,1,valid\nv,b,2,train\n"
+    with pytest.raises(DataError, match="shop: split given: no interaction falls into train"):
+        prepare(shop(tmp_path, early, split=split, bad_rows="skip"), tmp_path / "none")
 
 
 def test_all_users_too_short(tmp_path: Path) -> None:

@@ -64,6 +64,22 @@ def test_refused(table: dict[str, Any], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": {"kind": "global-time"}}, {"min_interactions": 20}, {"bad_rows": "skip"},
+        {"mask": {}},
+    ],
+)  # fmt: skip
+def test_a_prepared_folder_is_as_it_was_prepared(change: dict[str, Any]) -> None:
+    plain = parse(prepared="data/shop", share=0.5, seed=3)
+    assert parse(**plain.model_dump()) == plain
+    (key,) = change
+    message = f"{key} is for tables; a prepared folder is read as it is"
+    with pytest.raises(ConfigError, match=message):
+        parse(prepared="data/shop", **change)
+
+
 def test_defaults_of_sources() -> None:
     beauty, industrial = parse(source="amazon2014-beauty"), parse(source="minionerec-industrial")
     assert (beauty.name, beauty.split.kind, beauty.min_interactions) == (

@@ -96,6 +96,17 @@ def test_users_get_pseudonyms_under_a_key(tmp_path: Path) -> None:
         load_dataset(config)
 
 
+def test_pseudonyms_stand_beside_a_column_called_id(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(bytes(32))
+    people = "user,id,city\nu,111,Ulm\nv,222,Rome\n"
+    mask = {"user_key": str(tmp_path / "key"), "users": []}
+    dataset = prepare(shop(tmp_path, users=people, mask=mask), tmp_path / "out")
+    assert dataset.user_frame is not None
+    assert dataset.user_frame.columns == ["user", "id", "city"]
+    assert set(dataset.user_frame["user"]) == {pseudonym(user, bytes(32)) for user in "uv"}
+    assert sorted(dataset.user_frame["id"].cast(pl.Int64)) == [111, 222]
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [

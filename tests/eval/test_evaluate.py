@@ -17,7 +17,7 @@ from eval.evaluate import evaluate
 from eval.intervals import Interval
 from eval.leaks import LeakCheck
 from eval.lists import Cost, RankedLists
-from eval.measures import MEASURES, SUMMARIES
+from eval.measures import MEASURES, SUMMARIES, means_of
 from eval.ranking import Hybrid, rank_baseline, rank_recommender
 from eval.report import Evaluation, verdict
 from eval.significance import Comparison
@@ -109,6 +109,25 @@ def test_ranks_of_a_model_and_of_a_baseline_are_those_counted_by_hand(
         seen = set(example.history.tolist()) if exclude_seen else set()
         assert sorted(found) == sorted(set(range(items)) - seen)
         assert (listed.items[row, len(found) :] == -1).all()
+
+
+def test_who_has_seen_everything_gets_no_list(draw: Draw) -> None:
+    dataset = draw(0)
+    items = np.arange(len(dataset.catalog), dtype=np.int32)
+    examples = [Example("all", items, 2), Example("most", items[:-1], int(items[-1]))]
+    recommender = Recommender(random_bundle(dataset.catalog, "item"))
+    lists = rank_recommender(recommender, dataset.catalog, examples, exclude_seen=True)
+    assert lists.ranks.best.tolist() == [np.inf, 0]
+    assert (lists.items[0] == -1).all()
+    alone = rank_recommender(recommender, dataset.catalog, examples[:1], exclude_seen=True)
+    assert alone.ranks.best.tolist() == [np.inf]
+
+
+def test_means_are_of_what_is_defined() -> None:
+    frame = pl.DataFrame({"a": [1.0, float("nan"), 0.0], "b": [float("nan")] * 3})
+    found = means_of(frame)
+    assert found["a"] == 0.5
+    assert np.isnan(found["b"])
 
 
 def test_items_that_a_baseline_ties_can_take_any_place(draw: Draw) -> None:

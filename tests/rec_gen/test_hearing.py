@@ -1,7 +1,9 @@
 """What a dialogue leaves in mind."""
 
+import polars as pl
 import pytest
 
+from rec_gen.catalog import Catalog
 from rec_gen.hearing import Heard, hear
 from rec_gen.keeping import filters
 from rec_gen.listener import Listener
@@ -148,3 +150,12 @@ def test_a_blocked_title_that_is_asked_for_may_come_back() -> None:
 def test_a_wish_can_be_ignored_up_to_a_message(ignore: tuple[str, ...], left: int) -> None:
     said = ("no horror", "hi", "no horror", "no horror")
     assert len(heard_traps(*said, ignore=ignore).wishes) == left
+
+
+def test_a_column_that_no_rule_can_name_is_not_heard() -> None:
+    kinds = {"class": ["mammal", "bird", "bird"], "home": ["ocean", "forest", "ocean"]}
+    animals = pl.DataFrame({"item": ["a", "b", "c"], "title": ["Whale", "Owl", "Gull"], **kinds})
+    dialogue = hear(
+        Listener(Catalog(animals)), [user("no mammal please"), user("no ocean please")], ()
+    )
+    assert [wish.rule for wish in dialogue.wishes] == ["not home == 'ocean'"]

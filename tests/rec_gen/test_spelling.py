@@ -38,6 +38,8 @@ def test_items_nothing_else_tells_apart_get_their_id() -> None:
 def test_lists_are_joined_and_long_metadata_gives_way_to_the_id() -> None:
     columns = {"item": ["x1", "x2"], "title": ["Same", "Same"], "long": ["a" * 99, "b" * 99]}
     assert spell_titles(Catalog(pl.DataFrame(columns))) == ["Same [x1]", "Same [x2]"]
+    unknown = {"year": [None, "1996"], "genres": [[], ["Drama"]]}
+    assert spell_titles(Catalog(pl.DataFrame({**columns, **unknown}))) == ["Same [x1]", "Same [x2]"]
     lists = {**columns, "tags": [["red", "big"], ["blue"]]}
     assert spell_titles(Catalog(pl.DataFrame(lists))) == ["Same [red, big]", "Same [blue]"]
 

@@ -95,6 +95,9 @@ def test_clients_make_an_ordinary_adapter(plain: Path) -> None:
 
 def test_every_byte_of_the_weights_is_counted(plain: Path) -> None:
     state = last_state(plain)
+    minutes = sum(made.seconds for made in state.rounds) / 60
+    assert read_manifest(plain / "bundle").minutes == pytest.approx(minutes)
+    assert minutes > 0
     size = sum(values.nbytes for values in state.weights.values())
     for made in state.rounds:  # the weights go out for training and for the validation
         assert 8 * size <= made.sent <= 9 * size

@@ -148,6 +148,16 @@ def test_a_run_may_go_on_with_another_time_limit(tmp_path: Path) -> None:
     assert train(again, toy_dataset(), tmp_path) == bundle
 
 
+def test_a_run_that_goes_on_ends_by_its_own_time_limit(tmp_path: Path) -> None:
+    bundle = train(toy_recipe(train={"max_minutes": 60}), toy_dataset(), tmp_path)
+    for left in (bundle, tmp_path / CHECKPOINTS / "checkpoint-6"):
+        shutil.rmtree(left)
+    train(toy_recipe(train={"max_minutes": 1e-6}), toy_dataset(), tmp_path)
+    checkpoint = last_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.endswith("checkpoint-4")
+
+
 def test_stops_when_the_minutes_are_used_up(tmp_path: Path) -> None:
     recipe = toy_recipe(train={"max_steps": 5000, "max_minutes": 0.02})
     bundle = train(recipe, toy_dataset(), tmp_path)

@@ -1,6 +1,5 @@
 """A federated run: in one process, or as the server of clients elsewhere."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +80,6 @@ def serve(
         refuse_other_run(identity, folder)
         if (folder / BUNDLE).exists():
             return folder / BUNDLE
-    began = time.monotonic()
     bundle = common_bundle(recipe, dataset)
     ground = ground_of(recipe, bundle)
     begun = read_weights(bundle.model)
@@ -97,7 +95,7 @@ def serve(
     )
     update = {
         "metrics": state.best_round.metrics,
-        "minutes": (time.monotonic() - began) / 60,
+        "minutes": sum(each.seconds for each in state.rounds) / 60,
         "federation": federation,
     }
     manifest = bundle.manifest.model_copy(update=update)

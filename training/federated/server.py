@@ -50,11 +50,13 @@ def run_rounds(
     for number in range(len(state.rounds) + 1, recipe.rounds + 1):
         if state.stale() >= recipe.validation.patience:
             break
+        began = time.monotonic()
         state.weights, made = server.train(number, state.weights)
         if server.validates_after(number):
             made = made.model_copy(update={"metrics": server.rank(number, state.weights)})
         sent, received = server.counted()
-        state.rounds.append(made.model_copy(update={"sent": sent, "received": received}))
+        spent = {"sent": sent, "received": received, "seconds": time.monotonic() - began}
+        state.rounds.append(made.model_copy(update=spent))
         if made.metrics and state.stale() == 0:
             state.best = state.weights
         state.save(folder)

@@ -62,9 +62,9 @@ def make_client(
     Raises:
         ConfigError: It leaves nothing to learn, or nothing to rank.
     """
-    rows = training_rows(recipe, dataset, bundle)
-    if not rows:
+    if next(dataset.sequences(), None) is None:
         raise ConfigError(f"{dataset.name}: client {number} has no interaction to learn from")
+    rows = training_rows(recipe, dataset, bundle)
     held = validation_examples(dataset, recipe.validation, recipe.seed)
     training = LocalTraining(recipe, bundle, rows, held, number)
     return Client(training, ground, recipe.federated.secure)

@@ -28,6 +28,7 @@ class Round(Config):
         metrics: The validation ranking after it, where there was one.
         sent: Bytes of messages to clients, validation included.
         received: Bytes of messages from them.
+        seconds: How long it took.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Round(Config):
     metrics: dict[str, float] = Field(default_factory=dict)
     sent: int = 0
     received: int = 0
+    seconds: float = 0.0
 
 
 class _File(Config):
