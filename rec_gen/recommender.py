@@ -215,6 +215,8 @@ class Recommender(LiveBundle):
         beam_width: int = 20,
         exact: bool = False,
         batch_size: int = 32,
+        sampling: Sampling | None = None,
+        max_per: tuple[str, int] | None = None,
     ) -> list[Answer]:
         """Find items for requests in words, where the bundle was trained with a `search` task.
 
@@ -229,6 +231,8 @@ class Recommender(LiveBundle):
             beam_width: Prefixes that go on at once.
             exact: Search on until the likeliest items are found for certain.
             batch_size: Requests that run together.
+            sampling: Draw items instead of taking the likeliest.
+            max_per: A column, and how many items of each of its values an answer may have.
 
         Returns:
             For each request exactly `k` distinct eligible items, best first, or all that are
@@ -253,13 +257,19 @@ class Recommender(LiveBundle):
         prompts = [prompt_ids(renderer, n, text=text) for n, text in enumerate(requests)]
         shared = Filters(block, allow, where)
         own_filters, blocked = index.leaf_filters(len(prompts), filters, shared)
+        cap = None if max_per is None else cap_of(index.catalog, max_per)
         results: list[SearchResult] = []
         for start in range(0, len(prompts), batch_size):
-            batch = prompts[start : start + batch_size]
-            leaves = _leaves(own_filters, blocked, start, batch_size)
-            width = min(beam_width, len(index.catalog))
             results += search(
-                self._runtime, batch, index.trie, leaves, k, width, score, exact=exact
+                self._runtime,
+                prompts[start : start + batch_size],
+                index.trie,
+                _leaves(own_filters, blocked, start, batch_size),
+                k,
+                min(beam_width, len(index.catalog)),
+                score,
+                exact=exact,
+                ranking=Ranking(sampling, cap, None),
             )
         return _answers(index, results, list, map(len, prompts))
 

@@ -5,6 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar, overload
 
 from rec_gen.answers import Answer
@@ -15,10 +16,11 @@ from serving.engine import Engine
 from serving.errors import ApiError
 from serving.metrics import Metrics
 from serving.pace import Pace
-from serving.queries import Query, ReplyQuery
+from serving.queries import ExplainQuery, Query, ReplyQuery
 
 A = TypeVar("A")
-Kind = type[Query] | type[ReplyQuery]
+AnyQuery = Query | ReplyQuery | ExplainQuery
+Kind = type[Query] | type[ReplyQuery] | type[ExplainQuery]
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,14 @@ class Timed(Generic[A]):
 
 @dataclass(eq=False)
 class _Job:
-    query: Query | ReplyQuery
+    query: AnyQuery
     deadline: float
     result: asyncio.Future[Timed[Any]]
     since: float = field(default_factory=time.monotonic)
 
 
 class Batcher:
-    """Gathers queries into batches and runs one batch at a time, of lists or of replies.
+    """Gathers queries into batches and runs one batch at a time, of one kind.
 
     While the engine runs, those that come gather. Before the next batch they wait at most `wait_ms`
     for the clients that were just answered to ask again, so that clients do not fall into two
@@ -62,6 +64,7 @@ class Batcher:
         self._asks: dict[Kind, Callable[[list[Any]], Awaitable[list[Any]]]] = {
             Query: engine.answer,
             ReplyQuery: engine.reply,
+            ExplainQuery: partial(_explain, engine),
         }
         self._paces: dict[Kind, Pace] = {kind: Pace() for kind in self._asks}
         self._kind: Kind = Query
@@ -80,7 +83,12 @@ class Batcher:
     @overload
     async def submit(self, query: ReplyQuery, deadline_ms: int | None = None) -> Timed[Reply]: ...
 
-    async def submit(self, query: Query | ReplyQuery, deadline_ms: int | None = None) -> Timed[Any]:
+    @overload
+    async def submit(
+        self, query: ExplainQuery, deadline_ms: int | None = None
+    ) -> Timed[list[str | None]]: ...
+
+    async def submit(self, query: AnyQuery, deadline_ms: int | None = None) -> Timed[Any]:
         """Have a query answered.
 
         Args:
@@ -107,6 +115,10 @@ class Batcher:
             ) from None
         finally:
             job.result.cancel()
+            if job.result.cancelled() and job in self._waiting:
+                self._waiting.remove(job)  # it holds up nobody
+                self._metrics.dropped.inc()
+                self._metrics.queue.set(len(self._waiting))
 
     def refuse_overload(self, limit: float | None = None, kind: Kind = Query) -> None:
         """Raise where a query would not be answered in time, or not within the latency budget.
@@ -215,3 +227,16 @@ class Batcher:
                 job.result.set_exception(answer)
             else:
                 job.result.set_result(Timed(answer, began - job.since, took))
+
+
+async def _explain(
+    engine: Engine, queries: Sequence[ExplainQuery]
+) -> list[list[str | None] | RecGenError]:
+    """Explain one answer after the other; what one asks wrong harms no other."""
+    said: list[list[str | None] | RecGenError] = []
+    for query in queries:
+        try:
+            said.append(await engine.explain(query.history, query.items))
+        except RecGenError as error:
+            said.append(error)
+    return said

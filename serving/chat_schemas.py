@@ -1,8 +1,15 @@
 """OpenAI's chat completions, as far as a recommender can follow them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 from serving.reply_schemas import NAMED, MentionedItem, ReplyFields, Understood
 from serving.schemas import MANY, Ask, Identity, RecommendedItem, Text, Usage
@@ -61,6 +68,11 @@ class ChatRequest(Ask, ReplyFields):
     max_completion_tokens: int | None = Field(
         None, ge=1, le=100_000, description="The newer name of `max_tokens`."
     )
+
+    @field_validator("stream", "max_tokens", mode="before")
+    @classmethod
+    def _null_is_the_default(cls, value: Any, info: ValidationInfo) -> Any:
+        return cls.model_fields[str(info.field_name)].default if value is None else value
 
     @property
     def words(self) -> str:

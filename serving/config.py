@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from rec_gen.config import Config
 from rec_gen.masking import Masking
+from serving.store import STORE_URL
 
 
 class BatchingConfig(Config):
@@ -148,7 +149,7 @@ class ServeConfig(Config):
     insecure: bool = False
     store: str = Field(
         default="sqlite:///runs/serve/store.db",
-        pattern=r"^(sqlite:///.|postgresql://.|rediss?://.)",
+        pattern=STORE_URL.pattern,
     )
     cors_origins: tuple[str, ...] = ()
     tls: TlsConfig | None = None

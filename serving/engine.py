@@ -189,7 +189,14 @@ class RecommenderEngine:
         size = len(queries)
         if queries[0].words is not None:
             words = [query.words or "" for query in queries]
-            return recommender.search(words, options.k, filters=filters, batch_size=size)
+            return recommender.search(
+                words,
+                options.k,
+                filters=filters,
+                batch_size=size,
+                sampling=options.sampling,
+                max_per=options.max_per,
+            )
         return recommender.recommend(
             [query.history for query in queries],
             options.k,

@@ -4,11 +4,13 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
+from filelock import FileLock
 from pydantic import Field, ValidationError
 
 from rec_gen.config import Config
@@ -133,7 +135,8 @@ def create_key(
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"key: '{first['loc'][0]}': {first['msg']}") from error
-    _write(path, [*(_read(path) if path.exists() else ()), key])
+    with _alone(path):
+        _write(path, [*(_read(path) if path.exists() else ()), key])
     return secret
 
 
@@ -143,10 +146,21 @@ def revoke_key(path: Path, identity: str) -> None:
     Raises:
         ConfigError: There is no such key.
     """
-    keys = KeyFile(path).keys()
-    if identity not in keys:
-        raise ConfigError(f"{path}: has no key '{identity}'; recgen keys list shows them")
-    _write(path, [key for key in keys.values() if key.id != identity])
+    KeyFile(path)  # says what to do where there is none
+    with _alone(path):
+        keys = _read(path)
+        if identity not in {key.id for key in keys}:
+            raise ConfigError(f"{path}: has no key '{identity}'; recgen keys list shows them")
+        _write(path, [key for key in keys if key.id != identity])
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes from changing the file, so that no change of theirs is lost."""
+    place = path.resolve()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_name(f".{place.name}.lock")):
+        yield
 
 
 def _read(path: Path) -> tuple[ApiKey, ...]:

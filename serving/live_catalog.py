@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rec_gen.catalog import Catalog, Item
+from rec_gen.errors import RecGenError
 from serving.engine import Commit, Engine
 from serving.errors import ApiError, EngineDownError, StoreError
 from serving.item_search import passing
@@ -98,32 +99,58 @@ class LiveCatalog:
                 self._metrics.store_up.set(0)
                 logger.warning("the store cannot be read for changes of the catalog")
 
-    async def catch_up(self) -> None:
+    async def catch_up(self, *, strict: bool = False) -> None:
         """Apply the kept changes that the engine does not know.
+
+        Args:
+            strict: Refuse a change that does not fit; else it is logged and left out, so that
+                another server's mistake holds up no change that does fit.
 
         Raises:
             RecGenError: One does not fit the catalog or the model.
+            EngineDownError: The engine is started again.
             StoreError: They cannot be read.
         """
         changes, number = await self._store.changes(self._number)
-        if changes:
-            await self._apply(changes)
+        try:
+            if changes:
+                await self._apply(changes)
+        except StoreError:
+            raise
+        except RecGenError:
+            if strict:
+                raise
+            await self._apply_what_fits(changes)
         self._number = number
         self._metrics.version.set(number)
         self._metrics.store_up.set(1)
 
+    async def _apply_what_fits(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            try:
+                await self._apply([change])
+            except StoreError:
+                raise
+            except RecGenError as error:
+                told = {"item": change.item, "error": str(error)}
+                logger.error("a change of another server does not fit", extra={"fields": told})
+
     async def _change(self, changes: Sequence[Change]) -> int:
+        kept = 0
+
         async def keep() -> None:
-            number = await self._store.change_catalog(changes)
-            if number == self._number + len(changes):  # else others changed it in between
-                self._number = number
-                self._metrics.version.set(number)
+            nonlocal kept
+            kept = await self._store.change_catalog(changes)
 
         if not self._engine.up:
             raise EngineDownError
         async with self._changing:
             await self.catch_up()
-            return await self._apply(changes, keep)
+            version = await self._apply(changes, keep)
+            if kept == self._number + len(changes):  # else others changed it in between
+                self._number = kept
+                self._metrics.version.set(kept)
+            return version
 
     async def _apply(self, changes: Sequence[Change], keep: Commit | None = None) -> int:
         """Apply changes in one step; the last of an item counts."""

@@ -1,4 +1,4 @@
-"""What an engine is asked: for a list, or for a reply."""
+"""What an engine is asked: for a list, for a reply, or why."""
 
 from dataclasses import dataclass, field
 
@@ -81,3 +81,16 @@ class ReplyQuery:
     filters: Filters = field(default_factory=Filters)
     options: ReplyOptions = field(default_factory=ReplyOptions)
     adapter: str | None = None
+
+
+@dataclass(frozen=True)
+class ExplainQuery:
+    """Items of one answer that are to be explained.
+
+    Attributes:
+        history: Item ids of the catalog, oldest first.
+        items: The ids of the items.
+    """
+
+    history: tuple[str, ...]
+    items: tuple[str, ...]

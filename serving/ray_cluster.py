@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import ray
 from fastapi import FastAPI
@@ -142,10 +143,11 @@ def run(config: ServeConfig) -> None:
     """
     cluster = config.ray or RayConfig()
     read_manifest(config.bundle)
-    paths = {"bundle": config.bundle.absolute()}
+    paths: dict[str, Any] = {"bundle": config.bundle.absolute()}
     if config.keys is not None:
         KeyFile(config.keys)
         paths["keys"] = config.keys.absolute()
+    paths["adapters"] = {name: path.absolute() for name, path in config.adapters.items()}
     config = config.model_copy(update=paths)
     set_up_logs(config.log_level)
     connect(cluster.address)

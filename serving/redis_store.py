@@ -21,6 +21,15 @@ end
 redis.call('RPUSH', KEYS[1], ARGV[2])
 return ''
 """
+_ERASE = """
+local rows = redis.call('LRANGE', KEYS[1], 0, -1)
+for _, row in ipairs(rows) do
+  local key = cjson.decode(row)['key']
+  if type(key) == 'string' and key ~= '' then redis.call('HDEL', KEYS[2], key) end
+end
+redis.call('DEL', KEYS[1])
+return #rows
+"""
 logger = logging.getLogger(__name__)
 
 
@@ -29,7 +38,7 @@ class RedisStore:
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
-        self._add = redis.register_script(_ADD)
+        self._add, self._erase = redis.register_script(_ADD), redis.register_script(_ERASE)
 
     @classmethod
     async def open(cls, url: str) -> "RedisStore":
@@ -83,16 +92,8 @@ class RedisStore:
 
     async def erase(self, tenant: str, user: str) -> int:
         """Forget a user; how many events there were."""
-        place = _events(tenant, user)
         async with self._errors():
-            rows = await self._redis.lrange(place, 0, -1)
-            keys = [key for row in rows if (key := json.loads(row)["key"])]
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.delete(place)
-                if keys:
-                    pipeline.hdel(_keys(tenant), *keys)
-                await pipeline.execute()
-        return len(rows)
+            return int(await self._erase([_events(tenant, user), _keys(tenant)]))
 
     async def scrub(self) -> None:
         """Leave nothing of what was erased in the append-only file, which is written anew.

@@ -22,6 +22,7 @@ from serving.tracing import add_stages
 
 logger = logging.getLogger(__name__)
 A = TypeVar("A", Answer, Reply)
+T = TypeVar("T")
 M = TypeVar("M")
 
 
@@ -153,7 +154,7 @@ def in_time(began: float, left_ms: int, messages: Iterable[M]) -> Iterator[M]:
         yield message
 
 
-async def unless_left(request: Request, submitted: Coroutine[Any, Any, Timed[A]]) -> Timed[A]:
+async def unless_left(request: Request, submitted: Coroutine[Any, Any, Timed[T]]) -> Timed[T]:
     """Wait for the answer as long as the client does."""
     answering = asyncio.create_task(submitted)
     leaving = asyncio.create_task(_left(request))

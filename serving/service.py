@@ -125,7 +125,7 @@ async def open_service(
         metrics = Metrics()
         metrics.engine_up.set_function(lambda: engine.up)
         catalog = LiveCatalog(engine, store, metrics)
-        await catalog.catch_up()
+        await catalog.catch_up(strict=True)
         batcher = Batcher(engine, config.batching, metrics)
         stack.push_async_callback(batcher.close)
         follower = asyncio.create_task(catalog.follow())

@@ -1,10 +1,15 @@
 """What the server remembers: the protocol of a store, and what is kept in it."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from rec_gen.errors import MissingPackageError
+from serving.errors import StoreError
+
+STORE_URL = re.compile(r"^(sqlite:///.|postgresql://.|rediss?://.)")
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,29 @@ class Store(Protocol):
         """Let go of it."""
 
 
+def refuse_other_url(url: str) -> None:
+    """Refuse what is no URL of a store.
+
+    Raises:
+        StoreError: It is none.
+    """
+    try:
+        _ = urlsplit(url).port
+        known = STORE_URL.match(url)
+    except ValueError:
+        known = None
+    if known is None:
+        raise StoreError(
+            f"store '{without_password(url)}': write sqlite:///FILE, "
+            "postgresql://USER:PASSWORD@HOST:PORT/NAME or redis://HOST:PORT/NUMBER"
+        )
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:***@", url)
+
+
 async def open_store(url: str) -> Store:
     """Open the store at a URL: `sqlite:///FILE`, `postgresql://…` or `redis://…`.
 
@@ -100,6 +128,7 @@ async def open_store(url: str) -> Store:
         MissingPackageError: Its driver is not installed.
         StoreError: It cannot be opened.
     """
+    refuse_other_url(url)
     try:
         if url.startswith("redis"):
             from serving.redis_store import RedisStore

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
@@ -58,6 +60,7 @@ class WorkerProcess:
         theirs.close()
         self._lock, self._numbers = Lock(), count()
         self._waiting: dict[int, Future[Any]] = {}
+        self._outgoing: SimpleQueue[Any] = SimpleQueue()
         self.ended: Future[None] = Future()
         atexit.register(self.kill)  # before multiprocessing waits for it
 
@@ -73,6 +76,7 @@ class WorkerProcess:
         except (EOFError, OSError):
             raise EngineDownError from None
         Thread(target=self._receive, name="engine-answers", daemon=True).start()
+        Thread(target=self._send, name="engine-calls", daemon=True).start()
         return digest
 
     def call(
@@ -97,10 +101,8 @@ class WorkerProcess:
                 raise EngineDownError
             number = next(self._numbers)
             self._waiting[number] = answer
-            try:
-                self._connection.send((number, method, arguments, options, domain))
-            except OSError:
-                raise EngineDownError from None
+            asked = (number, method, arguments, options, domain)
+            self._outgoing.put(ForkingPickler.dumps(asked))
         try:
             return answer.result(LONG_CALLS.get(method, PATIENCE_SECONDS))
         except TimeoutError:
@@ -115,11 +117,16 @@ class WorkerProcess:
     def close(self) -> None:
         """End the process once it has answered, and at once if that takes long."""
         atexit.unregister(self.kill)
-        with self._lock, contextlib.suppress(OSError):  # it may have ended
-            self._connection.send(None)
+        self._outgoing.put(ForkingPickler.dumps(None))
         self._process.join(CLOSE_SECONDS)
         self.kill()
         self._process.join()
+
+    def _send(self) -> None:
+        """Send what is asked, in a thread, since a process that hangs takes nothing more."""
+        with contextlib.suppress(OSError):  # it has ended
+            while (asked := self._outgoing.get()) is not None:
+                self._connection.send_bytes(asked)
 
     def _receive(self) -> None:
         while True:
@@ -128,6 +135,7 @@ class WorkerProcess:
             except (EOFError, OSError):
                 break
             self._waiting.pop(number).set_result(said)
+        self._outgoing.put(None)
         with self._lock:
             self.ended.set_result(None)
             for answer in self._waiting.values():

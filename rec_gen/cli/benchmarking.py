@@ -60,8 +60,8 @@ def benchmark(
 
     refuse_several("benchmark")
     refuse_unwritable(json_path)
-    text = recipe_path(recipe).read_text(encoding="utf-8")
     recipes = [load_recipe(recipe, None, [*overrides, f"seed={seed}"]) for seed in range(seeds)]
+    text = recipe_path(recipe).read_text(encoding="utf-8")
     first = recipes[0]
     talks = Template.load(first.prompt.template).header["task"] == CONVERSATION
     if first.prior is None and not talks:

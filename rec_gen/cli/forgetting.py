@@ -85,15 +85,18 @@ def forget(
     if bundles and not data:
         raise ConfigError("forget: --bundles are judged by their data: name it with --data")
     from rec_gen.traces import refuse_absent
+    from serving.store import refuse_other_url, without_password
 
     refuse_absent(bundles)
+    if store is not None:
+        refuse_other_url(store)
     told, configs = _Told(user, dry_run=dry_run), {place: _own_data(place) for place in data}
     ids = _names_of(user, configs.values(), user_key)
     states = [_from_data(config, user, ids, told, dry_run) for config in configs.values()]
     states += _from_copies(states, ids, told, dry_run)
     if store is not None:
         events = sum(_from_store(store, tenant, each, dry_run) for each in sorted(ids))
-        told.removed(store, events, "events")
+        told.removed(without_password(store), events, "events")
     if keys is not None:
         told.removed(keys, _from_keys(keys, tenant, ids, dry_run), "API keys")
     for folder in batch:

@@ -119,7 +119,9 @@ def keys() -> None:
     help="recommend, events, catalog, metrics or admin; default: recommend and events.",
 )
 @click.option("--user", help="The only user that it may act for.")
-@click.option("--days", type=click.IntRange(min=1), help="How long it holds; default: for good.")
+@click.option(
+    "--days", type=click.IntRange(1, 36_500), help="How long it holds; default: for good."
+)
 def create(
     file: Path, tenant: str, scopes: Sequence[str], user: str | None, days: int | None
 ) -> None:

@@ -15,7 +15,7 @@ from rec_gen.files import file_sha256, write_text
 from rec_gen.manifest import Manifest
 from serving.batch.config import BatchConfig
 from serving.batch.input import Users
-from serving.batch.parts import ANY_FAILED, Part, cut, missing
+from serving.batch.parts import ANY_ANSWERS, ANY_FAILED, Part, cut, missing
 
 JOB, LOCK = "batch.json", "batch.lock"
 FORMAT = 1
@@ -58,7 +58,7 @@ def open_job(config: BatchConfig, manifest: Manifest, users: Users) -> Iterator[
         with FileLock(folder / LOCK, timeout=0):
             parts = cut(len(users), config.part_rows)
             left = missing(parts, folder)
-            if len(left) < len(parts):
+            if any(folder.glob(ANY_ANSWERS)):
                 _refuse_other_job(identity, folder)
             else:
                 users.refuse_repeated()

@@ -101,7 +101,9 @@ function tellInfo(models) {
   byId("catalog").replaceChildren(...choices(info.domains.map(({ name }) => name)));
   byId("catalog-choice").hidden = info.domains.length < 2;
   byId("reasons-label").hidden = !info.tasks.includes("explanation");
-  byId("chat-hint").textContent = info.tasks.includes("search")
+  byId("chat-hint").textContent = info.tasks.includes("reply")
+    ? "This model answers in words, and what you wish for or refuse becomes a filter."
+    : info.tasks.includes("search")
     ? "This model finds items for what you say; the filter holds here too."
     : "This model has not learnt to read requests: whatever you say, it answers with what follows the history.";
 }

@@ -1,6 +1,7 @@
 """The catalog: search it and change it while requests go on."""
 
 import asyncio
+from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -47,9 +48,8 @@ def _found(
 async def put_items(body: PutItems, service: Parts, domain: Domain = None) -> JsonAnswer:
     """Add items, or replace those with their ids. All or none; they can be recommended at once."""
     service.first_only(domain, FIXED)
-    ids = [item.id for item in body.items]
-    if len(set(ids)) < len(ids):
-        twice = next(item for item in ids if ids.count(item) > 1)
+    (twice, times), *_ = Counter(item.id for item in body.items).most_common(1) or [("", 0)]
+    if times > 1:
         raise ApiError(400, f"item '{twice}' is put twice", "item_twice", "items")
     items = [Item(item.id, item.title, item.fields) for item in body.items]
     codes = {item.id: item.codes for item in body.items if item.codes is not None}

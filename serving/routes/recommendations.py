@@ -1,5 +1,6 @@
 """`POST /v1/recommendations`."""
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -7,6 +8,8 @@ from fastapi import APIRouter, Depends, Request
 from serving.access import Caller, allowed
 from serving.asking import ask
 from serving.errors import ApiError
+from serving.queries import ExplainQuery
+from serving.request_steps import time_left, unless_left
 from serving.responses import JsonAnswer, items_json, usage_json
 from serving.routes.common import ERRORS, Parts
 from serving.schemas import RecommendationRequest, Recommendations
@@ -22,6 +25,7 @@ async def recommend(
     caller: Annotated[Caller, Depends(allowed("recommend"))],
 ) -> JsonAnswer:
     """Recommend items of the catalog after a history, or after what is kept of a user."""
+    began = time.perf_counter()
     engine, domain = service.engine, service.further(body.domain)
     known = engine.template
     template = known if domain is None else engine.domains[domain].bundle.manifest.prompt.template
@@ -36,8 +40,10 @@ async def recommend(
     answer = asked.timed.answer
     items = items_json(answer)
     if body.explain:
-        reasons = await engine.explain(asked.history, [item["id"] for item in items])
-        for item, reason in zip(items, reasons, strict=True):
+        query = ExplainQuery(tuple(asked.history), tuple(item["id"] for item in items))
+        left = time_left(service, body.deadline_ms, began)
+        reasons = await unless_left(request, service.batcher.submit(query, left))
+        for item, reason in zip(items, reasons.answer, strict=True):
             item["explanation"] = reason
     content = {
         "id": f"rec-{request.state.request_id}",

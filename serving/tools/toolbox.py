@@ -5,18 +5,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from rec_gen.catalog import Catalog
 from rec_gen.errors import ConfigError, RecGenError
 from rec_gen.index import Filters
 from rec_gen.masking import Masker
-from rec_gen.rules import eligible_items
 from rec_gen.tasks import MAIN
 from serving.dialogues import masked_words, turns_of
 from serving.engine import Engine
-from serving.item_search import find_items
+from serving.item_search import find_items, passing
 from serving.queries import Options, Query, ReplyOptions, ReplyQuery
 from serving.responses import items_json, reply_json
 from serving.tools.arguments import (
@@ -134,6 +132,5 @@ def _read(tool: Tool, arguments: str | Mapping[str, Any]) -> BaseModel:
 
 
 def _found(catalog: Catalog, asked: SearchItems) -> dict[str, Any]:
-    every = np.ones(len(catalog), bool)
-    passed = every if asked.where is None else eligible_items(catalog, asked.where)
+    passed = passing(catalog, asked.where)
     return find_items(catalog, passed, asked.title or "", asked.limit or 20)

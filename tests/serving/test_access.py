@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -165,6 +166,16 @@ def test_the_file_of_keys_holds_no_key_and_is_private(tmp_path: Path) -> None:
     found = KeyFile(path).find(secret)
     assert found is not None
     assert found.tenant == "shop"
+
+
+def test_keys_that_are_changed_at_once_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    old = create_key(path, "shop", ["recommend"]).split("_")[1]
+    with ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(create_key, path, "shop", ["recommend"]) for _ in range(20)]
+        revoked = pool.submit(revoke_key, path, old)
+    revoked.result()
+    assert set(KeyFile(path).keys()) == {one.result().split("_")[1] for one in made}
 
 
 @pytest.mark.parametrize(

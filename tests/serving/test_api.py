@@ -215,6 +215,14 @@ async def test_the_description_has_examples_that_work(client: httpx.AsyncClient)
         assert path in described["paths"]
 
 
+async def test_null_is_the_default_as_with_openai(client: httpx.AsyncClient) -> None:
+    told = {"model": "toy", "messages": [{"role": "user", "content": "a film"}], "history": ["i1"]}
+    path = "/v1/chat/completions"
+    plain = (await client.post(path, json=told)).raise_for_status().json()
+    nulls = (await client.post(path, json={**told, "stream": None, "max_tokens": None})).json()
+    assert nulls["choices"] == plain["choices"]
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

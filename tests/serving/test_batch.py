@@ -164,6 +164,16 @@ def test_another_job_is_refused_with_what_differs(bundle: Path, tmp_path: Path) 
     assert "holds files of something else" in error("batch", bundle, users, output, "-k", 3)[1]
 
 
+def test_a_part_of_another_job_is_never_mixed_in(bundle: Path, tmp_path: Path) -> None:
+    users, output = table(tmp_path / "users.parquet"), tmp_path / "out"
+    batch(bundle, users, output, "-k", 3, "--set", "part_rows=2")
+    (output / "part-000000.parquet").unlink()
+    fewer = table(tmp_path / "fewer.parquet", history=[[]] * len(NAMES))
+    code, line = error("batch", bundle, fewer, output, "-k", 3, "--set", "part_rows=9")
+    assert code == 2
+    assert "holds another job" in line
+
+
 def test_names_are_no_patterns_and_a_new_beginning_leaves_nothing_stale(
     bundle: Path, tmp_path: Path
 ) -> None:

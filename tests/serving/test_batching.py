@@ -14,12 +14,12 @@ from rec_gen.errors import NoEligibleItemError, RecGenError, RuleError
 from rec_gen.index import Filters
 from rec_gen.recommender import Recommender
 from rec_gen.replying import Reply, Turn
-from serving.batching import Batcher, Timed
+from serving.batching import AnyQuery, Batcher, Timed
 from serving.config import BatchingConfig
 from serving.engine import RecommenderEngine
 from serving.errors import ApiError
 from serving.metrics import Metrics
-from serving.queries import Options, Query, ReplyQuery
+from serving.queries import ExplainQuery, Options, Query, ReplyQuery
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +60,7 @@ async def held(
 
 
 async def start(
-    batcher: Batcher, *queries: Query | ReplyQuery, **options: Any
+    batcher: Batcher, *queries: AnyQuery, **options: Any
 ) -> list[asyncio.Task[Timed[Any]]]:
     submit: Any = batcher.submit
     tasks = [asyncio.create_task(submit(query, **options)) for query in queries]
@@ -188,6 +188,34 @@ async def test_what_nobody_waits_for_any_more_is_never_run(recommender: Recommen
         await asyncio.gather(running, kept)
     assert [query.history for query in engine.batches[1]] == [("i2",)]
     assert metrics.registry.get_sample_value("recgen_dropped_total") == 2
+
+
+async def test_what_nobody_waits_for_takes_no_place_in_the_queue(recommender: Recommender) -> None:
+    async with held(recommender, queue=2) as (batcher, engine, metrics):
+        (running,) = await start(batcher, Query(("i0",)))
+        late = await start(batcher, Query(("i1",)), Query(("i2",)), deadline_ms=20)
+        await asyncio.gather(*late, return_exceptions=True)
+        assert metrics.registry.get_sample_value("recgen_queue_length") == 0
+        (alive,) = await start(batcher, Query(("i3",)))
+        engine.leave.set()
+        await asyncio.gather(running, alive)
+
+
+async def test_reasons_wait_their_turn_and_no_longer_than_their_deadline(
+    tasks_bundle: Path,
+) -> None:
+    async with held(Recommender.load(tasks_bundle)) as (batcher, engine, _):
+        (running,) = await start(batcher, Query(("i0",)))
+        asked = ExplainQuery(("i1", "i2"), ("i4",))
+        with pytest.raises(ApiError) as caught:
+            await batcher.submit(asked, deadline_ms=20)
+        assert caught.value.status == 504
+        right, wrong = await start(batcher, asked, ExplainQuery(("i1",), ("nothing",)))
+        engine.leave.set()
+        await running
+        assert (await right).answer == engine._recommender.explain(["i1", "i2"], ["i4"])
+        with pytest.raises(RecGenError, match="nothing"):
+            await wrong
 
 
 async def test_a_broken_engine_fails_its_batch_and_not_the_next(recommender: Recommender) -> None:

@@ -11,6 +11,7 @@ from rec_gen.catalog import Item
 from rec_gen.errors import RecGenError
 from rec_gen.recommender import Recommender
 from serving.engine import RecommenderEngine
+from serving.errors import EngineDownError
 from serving.keys import create_key
 from serving.live_catalog import LiveCatalog
 from serving.metrics import Metrics
@@ -155,6 +156,48 @@ async def test_a_kept_change_that_does_not_fit_stops_the_start(
     with pytest.raises(RecGenError, match="item 'n' is new, and this model knows each item by"):
         async with in_process(tasks_bundle, path):
             pass
+
+
+async def test_a_change_of_another_server_that_does_not_fit_holds_up_no_other(
+    tasks_bundle: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "store.db"
+    async with in_process(tasks_bundle, path) as (service, client):
+        store = await open_store(f"sqlite:///{path}")
+        new = Change("n", {"title": "New", "fields": {}, "codes": None})
+        await store.change_catalog([new, Change("i1", None)])
+        await store.close()
+        async with asyncio.timeout(30):
+            while service.catalog.offers("i1"):
+                await asyncio.sleep(0.05)
+        assert (await client.delete("/v1/items/i2")).status_code == 200
+        assert "n" not in service.catalog.catalog.positions
+        assert not {"i1", "i2", "n"} & await ids(client, history=[])
+
+
+class Dying(RecommenderEngine):
+    """An engine that ends as soon as a change is kept."""
+
+    async def update(self, put: Any, remove: Any, codes: Any, commit: Any = None) -> int:
+        if commit is not None and not put:
+            await commit()
+            raise EngineDownError
+        return await super().update(put, remove, codes, commit)
+
+
+async def test_a_removal_that_was_kept_while_the_engine_died_is_made_later(
+    bundle: Path, tmp_path: Path
+) -> None:
+    store = await open_store(f"sqlite:///{tmp_path}/store.db")
+    engine = Dying(Recommender.load(bundle))
+    catalog = LiveCatalog(engine, store, Metrics())
+    with pytest.raises(EngineDownError):
+        await catalog.remove("i1")
+    engine.update = super(Dying, engine).update  # type: ignore[method-assign]
+    await catalog.catch_up()
+    assert not catalog.offers("i1")
+    await store.close()
+    await engine.close()
 
 
 async def test_an_answer_outside_the_catalog_is_counted_and_not_given(

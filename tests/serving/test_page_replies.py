@@ -31,6 +31,7 @@ def test_the_chat_shows_a_reply_and_remembers_what_it_named(
         launched() as browser,
         opened(browser, server) as page,
     ):
+        assert "answers in words" in page.inner_text("#chat-hint")
         said: list[Any] = []
         for words in ("Something of Brand B?", "Not the first one"):
             said = asked(page, words)["messages"]

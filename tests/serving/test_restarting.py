@@ -187,6 +187,13 @@ async def test_an_engine_that_hangs_is_replaced(
     monkeypatch.setattr("serving.worker_process.PATIENCE_SECONDS", 60.0)
     (answer,) = await engine.answer([Query(())])
     assert not isinstance(answer, Exception)
+    second, hanging = engine._engine, process(engine)
+    monkeypatch.setattr("serving.worker_process.PATIENCE_SECONDS", 1.0)
+    hanging.suspend()
+    with pytest.raises(EngineDownError):  # though it takes nothing, not even the question
+        await engine.answer([Query(("i1",) * 200_000)])
+    await soon(lambda: engine._engine is not second)
+    monkeypatch.setattr("serving.worker_process.PATIENCE_SECONDS", 60.0)
     process(engine).suspend()
     monkeypatch.setattr("serving.worker_process.CLOSE_SECONDS", 0.5)
     await engine.close()

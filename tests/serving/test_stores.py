@@ -14,7 +14,8 @@ from sqlalchemy.event import listen
 from serving.errors import ConflictError, StoreError
 from serving.redis_store import RedisStore
 from serving.sql_store import SqlStore
-from serving.store import Change, Event, open_store
+from serving.store import Change, Event, open_store, without_password
+from tests.rec_gen.command import error
 from tests.serving.stores import postgres, redis
 
 pytestmark = pytest.mark.anyio
@@ -136,6 +137,25 @@ async def test_changes_have_one_order_for_all(url: str) -> None:
     assert await second.changes(20) == ([], 20)
     await first.close()
     await second.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["runs/store.db", "postgres://h/d", "mysql://h/d", "redis://h:abc", "postgresql://u:pw@h:x/d"],
+)
+async def test_what_is_no_url_of_a_store_is_one_line(url: str) -> None:
+    with pytest.raises(StoreError, match=r"write sqlite:///FILE, postgresql://") as caught:
+        await open_store(url)
+    assert "pw" not in str(caught.value)
+    code, line = error("forget", "ann", "--store", url)
+    assert code == 1
+    assert "write sqlite:///FILE" in line
+
+
+def test_a_url_is_shown_without_its_password() -> None:
+    assert without_password("postgresql://ann:secret@h:1/d") == "postgresql://ann:***@h:1/d"
+    assert without_password("redis://:secret@h/0") == "redis://:***@h/0"
+    assert without_password("sqlite:///a/b.db") == "sqlite:///a/b.db"
 
 
 async def test_a_database_that_went_away_is_told_and_found_again(tmp_path: Path) -> None:

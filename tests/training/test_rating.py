@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Example, Split
 from rec_gen.decoding.runtimes import runtime_for
+from rec_gen.decoding.sampling import Sampling
 from rec_gen.errors import BundleError, DataError, DecodingError, PromptError
 from rec_gen.recommender import Recommender
 from rec_gen.testing import brute_force
@@ -77,6 +78,21 @@ def test_a_request_in_words_finds_distinct_items(recommender: Recommender) -> No
         )
         best = sorted(scores, key=lambda item: -scores[item])[:5]
         assert [found.item.id for found in answer] == [bundle.catalog.ids[item] for item in best]
+
+
+def test_what_words_find_can_be_drawn_and_capped(recommender: Recommender) -> None:
+    def found(**options: Any) -> list[str]:
+        (answer,) = recommender.search(["film amber"], k=6, **options)
+        return [one.item.id for one in answer]
+
+    drawn = [found(sampling=Sampling(2.0, seed)) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    capped = found(max_per=("brand", 1))
+    catalog = recommender.catalog
+    brands = [catalog[catalog.position(item)].fields["brand"] for item in capped]
+    assert len(set(brands)) == len(brands)
+    with pytest.raises(DecodingError, match="nope"):
+        found(max_per=("nope", 1))
 
 
 def test_the_auc_is_logged_and_kept(run: Path, recommender: Recommender) -> None:
