@@ -11,14 +11,14 @@ from rec_gen.answers import Answer, Recommendation, scaling
 from rec_gen.bundle import Bundle
 from rec_gen.calibration import Scale
 from rec_gen.data.dataset import Dialogue
-from rec_gen.decoding.filters import EligibleLeaves, LeafFilter
+from rec_gen.decoding.filters import leaves_of
 from rec_gen.decoding.runtime import Runtime
 from rec_gen.decoding.runtimes import runtime_for
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.decoding.score import Score
 from rec_gen.decoding.search import Ranking, SearchResult, search
 from rec_gen.decoding.writing import Limits
-from rec_gen.errors import DataError, NoEligibleItemError, PromptError
+from rec_gen.errors import DataError, PromptError
 from rec_gen.explaining import explain
 from rec_gen.exposure import rarity
 from rec_gen.index import Filters, Index
@@ -177,7 +177,7 @@ class Recommender(LiveBundle):
         results: list[SearchResult] = []
         for start in range(0, len(read), batch_size):
             batch = read[start : start + batch_size]
-            leaves = _leaves(own_filters, blocked, start, batch_size)
+            leaves = leaves_of(own_filters, blocked, start, batch_size)
             prompts = [
                 prompt_ids(index.renderer, start + n, seen, known=known[start + n])
                 for n, seen in enumerate(batch)
@@ -264,7 +264,7 @@ class Recommender(LiveBundle):
                 self._runtime,
                 prompts[start : start + batch_size],
                 index.trie,
-                _leaves(own_filters, blocked, start, batch_size),
+                leaves_of(own_filters, blocked, start, batch_size),
                 k,
                 min(beam_width, len(index.catalog)),
                 score,
@@ -378,16 +378,6 @@ class Recommender(LiveBundle):
         from rec_gen.replier import Replier  # needs scikit-learn, and lists do not
 
         return Replier(self._runtime, self.bundle)
-
-
-def _leaves(
-    filters: Sequence[LeafFilter], excluded: Sequence[Sequence[int]], start: int, size: int
-) -> EligibleLeaves:
-    """What the requests of one batch may return; an error counts from the first of all."""
-    try:
-        return EligibleLeaves(filters[start : start + size], excluded[start : start + size])
-    except NoEligibleItemError as error:
-        raise NoEligibleItemError(start + error.request) from None
 
 
 def _answers(

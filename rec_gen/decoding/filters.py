@@ -115,3 +115,23 @@ class EligibleLeaves:
             found = self.count(requests, low, middle + 1) > 0
             low, high = torch.where(found, low, middle + 1), torch.where(found, middle, high)
         return low
+
+
+def leaves_of(
+    filters: Sequence[LeafFilter], excluded: Sequence[Sequence[int]], start: int, size: int
+) -> EligibleLeaves:
+    """What the requests of one batch may return.
+
+    Args:
+        filters: Of all requests.
+        excluded: Of all requests.
+        start: The batch's first request.
+        size: How many it has, at most.
+
+    Raises:
+        NoEligibleItemError: A request may return nothing; it is counted from the first of all.
+    """
+    try:
+        return EligibleLeaves(filters[start : start + size], excluded[start : start + size])
+    except NoEligibleItemError as error:
+        raise NoEligibleItemError(start + error.request) from None
