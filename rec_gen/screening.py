@@ -1,12 +1,11 @@
 """Screening a data set for attacks: its users and its titles, and what is left without them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rec_gen.data.dataset import FINDINGS, SPLITS, Dataset, refuse_other_folder, split_sizes
+from rec_gen.data.dataset import SPLITS, Dataset, refuse_other_folder, split_sizes, write_findings
 from rec_gen.files import new_folder
 from rec_gen.profile_screening import SHARE, Suspects, find_suspects, unlearn
 from rec_gen.title_screening import TitleFinding, mend_titles, screen_titles
@@ -36,8 +35,7 @@ class Screening:
         found = {"suspects": dict(self.suspects), "titles": [asdict(each) for each in self.titles]}
         with new_folder(folder) as partial:
             self.dataset.save(partial)
-            text = json.dumps(found, indent=2, ensure_ascii=False)
-            (partial / FINDINGS).write_text(text + "\n", encoding="utf-8")
+            write_findings(partial, found)
 
 
 def screen(

@@ -7,7 +7,6 @@ nothing is said of the quality of recommendations.
 """
 
 import json
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +19,7 @@ from eval.benchmarks.images_cost import cost
 from eval.benchmarks.images_learnt import learnt
 from eval.benchmarks.images_mechanics import mechanics, vllm_agreement
 from eval.benchmarks.images_scene import make_scene
+from eval.benchmarks.vllm_settings import share_the_cpu
 from rec_gen.cli.common import Command
 from rec_gen.files import write_text
 from rec_gen.images import IMAGE_MODELS
@@ -27,13 +27,6 @@ from rec_gen.versions import machine
 
 SEED = 0
 SHARES = ("invalid_answers", "scores_changed", "lists_changed", "others_changed")
-VLLM = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_NO_USAGE_STATS": "1",
-}
 
 
 def share(count: float, of: float) -> dict[str, float]:
@@ -77,7 +70,7 @@ def measure(
         if rounds:
             figures |= cost(scene.folder, "0.png", rounds)
         if vllm_requests:
-            os.environ.update({name: os.environ.get(name, value) for name, value in VLLM.items()})
+            share_the_cpu()
             few = make_scene(folders[0], items, vllm_requests, SEED)
             figures |= vllm_agreement(few, folders[1], SEED)
         if steps:

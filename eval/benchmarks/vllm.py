@@ -10,7 +10,6 @@ measured in a turn of their own.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -25,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.background import held_out
+from eval.benchmarks.vllm_settings import share_the_cpu
 from rec_gen.answers import Answer
 from rec_gen.bundle import MODEL, TOKENIZER, Bundle
 from rec_gen.cli.common import Command, bundle_dataset
@@ -284,14 +284,7 @@ def anatomy(contest: Contest, size: int) -> dict[str, dict[str, float]]:
 def main(bundle: Path, json_path: Path | None, users: int, batch: int, rounds: int) -> None:
     """Compare vLLM and transformers on a BUNDLE in float32."""
     quiet()
-    for name, value in (
-        ("VLLM_ENABLE_V1_MULTIPROCESSING", "0"),
-        ("VLLM_CPU_KVCACHE_SPACE", "1"),
-        ("VLLM_CPU_OMP_THREADS_BIND", "nobind"),
-        ("VLLM_LOGGING_LEVEL", "ERROR"),
-        ("VLLM_NO_USAGE_STATS", "1"),
-    ):
-        os.environ.setdefault(name, value)
+    share_the_cpu()
     contest = Contest(bundle, users)
     figures = sameness(contest) | halved(contest) | rival(contest, batch)
     for size in sorted({1, batch}):

@@ -22,6 +22,12 @@ FINDINGS = "screening.json"
 """What a screening found, beside the data that it left."""
 
 
+def write_findings(folder: Path, found: dict[str, Any]) -> None:
+    """Write what a screening found into the folder of its data."""
+    text = json.dumps(found, indent=2, ensure_ascii=False)
+    (folder / FINDINGS).write_text(text + "\n", encoding="utf-8")
+
+
 def refuse_other_folder(folder: Path) -> None:
     """Refuse to write a prepared data set where something else lies.
 

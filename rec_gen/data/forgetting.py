@@ -18,6 +18,7 @@ from rec_gen.data.dataset import (
     USERS,
     Dataset,
     split_sizes,
+    write_findings,
 )
 from rec_gen.data.readers import open_table
 from rec_gen.errors import DataError
@@ -101,8 +102,7 @@ def _copy_findings(folder: Path, partial: Path, ids: Collection[str]) -> None:
     if file.exists():
         found = _read(file)
         found["suspects"] = {u: i for u, i in found.get("suspects", {}).items() if u not in ids}
-        text = json.dumps(found, indent=2, ensure_ascii=False)
-        (partial / FINDINGS).write_text(text + "\n", encoding="utf-8")
+        write_findings(partial, found)
 
 
 def _counts(dataset: Dataset, frame: pl.DataFrame) -> dict[str, int]:
