@@ -115,8 +115,6 @@ class LiveCatalog:
         try:
             if changes:
                 await self._apply(changes)
-        except StoreError:
-            raise
         except RecGenError:
             if strict:
                 raise
@@ -129,8 +127,6 @@ class LiveCatalog:
         for change in changes:
             try:
                 await self._apply([change])
-            except StoreError:
-                raise
             except RecGenError as error:
                 told = {"item": change.item, "error": str(error)}
                 logger.error("a change of another server does not fit", extra={"fields": told})

@@ -13,13 +13,13 @@ from rec_gen.data.dataset import Dataset, Example
 from rec_gen.errors import ConfigError
 from rec_gen.files import write_text
 from rec_gen.models import cast_weights, load_model, require_bitsandbytes, weight_bytes
-from rec_gen.slots import Known
 from rec_gen.stages import Compression
 from rec_gen.versions import installed_versions
 from training.calibration import calibrate
 from training.compress_config import CompressConfig
 from training.depth import angular_distances, drop_layers, refuse_unsupported
 from training.domains import refuse_domains
+from training.examples import prompt_of
 from training.healing import heal
 from training.merging import merge_adapter
 from training.mixture import identify_data
@@ -192,9 +192,7 @@ def _drop(
         for seq in dataset.sequences()
     ]
     chosen = sample_examples(examples, config.histories, config.seed)
-    prompts = [
-        renderer.render(each.history, known=Known(dialogue=each.dialogue)).ids for each in chosen
-    ]
+    prompts = [prompt_of(example, renderer).ids for example in chosen]
     distances = angular_distances(bundle.model, prompts, count)
     first = min(range(len(distances)), key=distances.__getitem__)
     update = {"dropped": tuple(range(first, first + count)), "angle": distances[first]}

@@ -103,8 +103,12 @@ def held_out(
     """Examples of which only the answer carries a loss, as a validation loss wants them."""
     for example in examples:
         tokens = spellings.tokens[example.target].tolist()
-        prompt = renderer.render(example.history, known=Known(dialogue=example.dialogue))
-        yield answered(prompt, tokens)
+        yield answered(prompt_of(example, renderer), tokens)
+
+
+def prompt_of(example: Example, renderer: PromptRenderer) -> Prompt:
+    """What a model reads before an example's target."""
+    return renderer.render(example.history, known=Known(dialogue=example.dialogue))
 
 
 def answered(prompt: Prompt, answer: list[int]) -> Row:

@@ -10,7 +10,7 @@ from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Example
 from rec_gen.decoding.sampling import Sampling
 from rec_gen.recommender import Recommender
-from rec_gen.slots import Known
+from training.examples import prompt_of
 from training.ranked_evaluation import RankedEvaluation
 
 
@@ -51,9 +51,7 @@ class ItemRollout:
         for example, answer in zip(examples, answers, strict=True):
             ranked = sorted(answer, key=lambda drawn: -drawn.score)
             items = [self._bundle.catalog.position(drawn.item.id) for drawn in ranked]
-            known = Known(dialogue=example.dialogue)
-            prompt = self._renderer.render(example.history, known=known).ids
-            rows["prompt_ids"] += [prompt] * len(items)
+            rows["prompt_ids"] += [prompt_of(example, self._renderer).ids] * len(items)
             rows["completion_ids"] += [tokens[item].tolist() for item in items]
             rows["item_reward"] += rank_rewards(items, example.target)
         return {**rows, "logprobs": None}

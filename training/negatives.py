@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rec_gen.bundle import Bundle
 from rec_gen.data.dataset import Example
 from rec_gen.recommender import Recommender
-from rec_gen.slots import Known
+from training.examples import prompt_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def preferences(
         items = [bundle.catalog.position(recommended.item.id) for recommended in answer]
         rejected = [item for item in items if item != example.target][:negatives]
         yield Preference(
-            renderer.render(example.history, known=Known(dialogue=example.dialogue)).ids,
+            prompt_of(example, renderer).ids,
             tokens[example.target].tolist(),
             [tokens[item].tolist() for item in rejected],
         )

@@ -48,7 +48,7 @@ def _found(
 async def put_items(body: PutItems, service: Parts, domain: Domain = None) -> JsonAnswer:
     """Add items, or replace those with their ids. All or none; they can be recommended at once."""
     service.first_only(domain, FIXED)
-    (twice, times), *_ = Counter(item.id for item in body.items).most_common(1) or [("", 0)]
+    ((twice, times),) = Counter(item.id for item in body.items).most_common(1)
     if times > 1:
         raise ApiError(400, f"item '{twice}' is put twice", "item_twice", "items")
     items = [Item(item.id, item.title, item.fields) for item in body.items]

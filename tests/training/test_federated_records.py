@@ -120,9 +120,10 @@ def test_what_a_client_raised_is_told() -> None:
     error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "the disk is full")
     found = sift([7], [Message(error, reply_to=asked)], begun(), MOST, None)
     assert found.failed == {7: "the disk is full"}
-    error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, " \n")
-    found = sift([7], [Message(error, reply_to=asked)], begun(), MOST, None)
-    assert found.failed == {7: "failed"}
+    for reason in (" \n", None):
+        error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason)
+        found = sift([7], [Message(error, reply_to=asked)], begun(), MOST, None)
+        assert found.failed == {7: "failed"}
 
 
 def test_an_answer_of_nobody_who_was_asked_is_not_averaged() -> None:

@@ -96,7 +96,7 @@ def sift_rankings(replies: Iterable[Message], names: Sequence[str]) -> list[Mess
 def _problem(reply: Message, weights: Weights, most: int) -> str | None:
     """Why an answer cannot be averaged."""
     if reply.has_error():
-        reason: str = reply.error.reason
+        reason: str = reply.error.reason or ""
         return (reason.strip().splitlines() or ["failed"])[-1]
     records, metrics = reply.content.array_records, reply.content.metric_records
     if list(records) != [ARRAYS] or list(metrics) != [METRICS]:
