@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -143,25 +144,38 @@ def run(config: ServeConfig) -> None:
     """
     cluster = config.ray or RayConfig()
     read_manifest(config.bundle)
-    paths: dict[str, Any] = {"bundle": config.bundle.absolute()}
     if config.keys is not None:
         KeyFile(config.keys)
-        paths["keys"] = config.keys.absolute()
-    paths["adapters"] = {name: path.absolute() for name, path in config.adapters.items()}
-    config = config.model_copy(update=paths)
     set_up_logs(config.log_level)
     connect(cluster.address)
     try:
-        _deploy(config, cluster)
+        _deploy(with_absolute_paths(config), cluster)
     finally:
         ray.shutdown()
+
+
+def with_absolute_paths(config: ServeConfig) -> ServeConfig:
+    """The same files, for servers that start in other folders."""
+    paths: dict[str, Any] = {
+        "bundle": config.bundle.absolute(),
+        "adapters": {name: path.absolute() for name, path in config.adapters.items()},
+    }
+    if config.keys is not None:
+        paths["keys"] = config.keys.absolute()
+    if config.tls:
+        cert, key = config.tls.cert.absolute(), config.tls.key.absolute()
+        paths["tls"] = config.tls.model_copy(update={"cert": cert, "key": key})
+    if config.mask and config.mask.names and Path(config.mask.names).is_dir():
+        names = str(Path(config.mask.names).absolute())
+        paths["mask"] = config.mask.model_copy(update={"names": names})
+    return config.model_copy(update=paths)
 
 
 def _deploy(config: ServeConfig, cluster: RayConfig) -> None:
     options = HTTPOptions(host=config.host, port=config.port)
     if config.tls:
-        options.ssl_certfile = str(config.tls.cert.absolute())
-        options.ssl_keyfile = str(config.tls.key.absolute())
+        options.ssl_certfile = str(config.tls.cert)
+        options.ssl_keyfile = str(config.tls.key)
     serve.start(http_options=options)
     try:
         serve.run(application(config, cluster), name=NAME)

@@ -16,8 +16,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from eval.benchmarks.serving_redis import free_port
+from rec_gen.masking import Masking
+from serving.config import ServeConfig, TlsConfig
 from serving.metrics import Metrics
-from serving.ray_cluster import LabelledMetrics
+from serving.ray_cluster import LabelledMetrics, with_absolute_paths
 from tests.rec_gen.command import error
 from tests.serving.server import ROOT
 from tests.serving.stores import redis
@@ -47,6 +49,31 @@ def test_metrics_of_several_servers_are_told_apart() -> None:
     assert 'recgen_answers_total{replica="b"} 3.0' in text
     assert 'recgen_latency_seconds_sum{replica="b",stage="total"} 3.0' in text
     assert text.count("# TYPE recgen_answers_total") == 1
+
+
+def test_servers_in_other_folders_find_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("spacy").mkdir()
+    config = ServeConfig(
+        bundle=Path("bundle"),
+        runtime="vllm",
+        adapters={"one": Path("adapter")},
+        keys=Path("keys.toml"),
+        tls=TlsConfig(cert=Path("cert.pem"), key=Path("key.pem")),
+        mask=Masking(names="spacy"),
+    )
+    moved = with_absolute_paths(config)
+    assert moved.tls
+    assert moved.mask
+    assert moved.bundle == tmp_path / "bundle"
+    assert moved.adapters == {"one": tmp_path / "adapter"}
+    assert moved.keys == tmp_path / "keys.toml"
+    assert (moved.tls.cert, moved.tls.key) == (tmp_path / "cert.pem", tmp_path / "key.pem")
+    assert moved.mask.names == str(tmp_path / "spacy")
+    installed = config.model_copy(update={"mask": Masking(names="en_core_web_sm")})
+    assert with_absolute_paths(installed).mask == installed.mask
 
 
 def test_where_no_cluster_is_one_line_says_so(bundle: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from rec_gen.bundle import Bundle
@@ -23,8 +24,9 @@ from tests.toy import SCRATCH, rated, tiny_base, toy_dataset, toy_recipe
 from training.calibration import calibrate
 from training.compress import Report, compress
 from training.compress_config import CompressConfig
+from training.healing import heal
 from training.merging import merge_adapter
-from training.ranking import rank_examples
+from training.ranking import rank_examples, validation_examples
 from training.rating import HeldOutRatings
 from training.recipe import Recipe
 from training.refine import refine
@@ -181,13 +183,29 @@ def test_a_merged_base_in_4_bits_is_what_the_adapter_was_trained_on(tmp_path: Pa
 
 @pytest.mark.slow
 def test_an_adapter_is_healed_by_an_adapter_and_merged(adapted: Path, tmp_path: Path) -> None:
-    options = {"heal_steps": 20, "every_steps": 10, "learning_rate": 0.02}
-    report = run(adapted, tmp_path, drop_layers=1, weights="nf4", **options)
-    assert report.stage.best_step in (10, 20)
-    assert report.after["ndcg@10"] > report.stage.unhealed["ndcg@10"]
+    bundle, dataset = Bundle.load(adapted), toy_dataset()
+    whole = replace(bundle, model=merge_adapter(bundle.model, "float32"))
+    before = logits(whole.model)
+    recipe = parse_config(Recipe, bundle.manifest.recipe)
+    held = validation_examples(dataset, recipe.validation, recipe.seed)
+    config = CompressConfig(drop_layers=1, heal_steps=20, every_steps=10, learning_rate=0.02)
+    healed, step = heal(whole, config, dataset, held, tmp_path, unhealed=0.0)
+    assert step in (10, 20)
     checkpoint = next((tmp_path / CHECKPOINTS).glob("checkpoint-*"))
     assert (checkpoint / "adapter_model.safetensors").exists()
+    assert not isinstance(healed.model, PeftModel)
+    assert torch.equal(logits(whole.model), before)
+    assert not torch.allclose(logits(healed.model), before, atol=0.01)
+
+
+@pytest.mark.slow
+def test_an_adapter_in_4_bits_without_a_layer_ranks_as_reported(
+    adapted: Path, tmp_path: Path
+) -> None:
+    options = {"heal_steps": 20, "every_steps": 10, "learning_rate": 0.02}
+    report = run(adapted, tmp_path, drop_layers=1, weights="nf4", **options)
     assert Bundle.load(tmp_path / BUNDLE).manifest.quantization == "nf4"
+    assert report.after == ranked(tmp_path / BUNDLE)
 
 
 @pytest.mark.parametrize("weights", QUANTIZED)
