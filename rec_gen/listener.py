@@ -24,7 +24,6 @@ from rec_gen.clauses import Clause, clauses
 from rec_gen.lexicon import Lexicon
 from rec_gen.polarity import Stance, Stances
 from rec_gen.references import asks_for_others, find_places, find_pronoun
-from rec_gen.rules import can_stand_in_a_rule
 from rec_gen.wishes import Wish
 
 _GONE = (Stance.REFUSED, Stance.SEEN)
@@ -43,10 +42,7 @@ class Listener:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog, self.lexicon = catalog, Lexicon(catalog)
         self._clauses = lru_cache(maxsize=256)(partial(clauses, self.lexicon))
-        numeric = {
-            name for name, dtype in catalog.frame.schema.items()
-            if dtype.is_numeric() and can_stand_in_a_rule(name)
-        }  # fmt: skip
+        numeric = {name for name, dtype in catalog.frame.schema.items() if dtype.is_numeric()}
         self.columns = {
             quantity: next((name for name in names if name in numeric), None)
             for quantity, names in QUANTITIES.items()

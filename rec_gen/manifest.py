@@ -46,8 +46,9 @@ class Manifest(Config):
         metrics: What the best step scored on the validation split.
         semantic_ids: What the codes of semantic IDs are like; None for other spellings, and in a
             bundle that was trained before this was noted.
-        minutes: What training took from its data to the calibration, over resumed runs; None in a
-            bundle that was trained before this was noted.
+        minutes: What training took from its data to the calibration, over resumed runs, or what
+            the rounds of a federated run took; None in a bundle that was trained before this was
+            noted.
         calibration: How each kind of score becomes a probability; empty in a bundle that was
             trained before there was one, or whose data had nothing to fit it on.
         recipe: The whole recipe.

@@ -235,8 +235,8 @@ class Recommender(LiveBundle):
             max_per: A column, and how many items of each of its values an answer may have.
 
         Returns:
-            For each request exactly `k` distinct eligible items, best first, or all that are
-            eligible when these are fewer.
+            For each request exactly `k` distinct eligible items, best first (drawn ones in the
+            order of their draw), or fewer where no more are eligible or `max_per` lets no more in.
 
         Raises:
             BundleError: The bundle was trained without such a task.

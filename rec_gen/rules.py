@@ -6,6 +6,7 @@ parsed with `ast`, turned into a polars expression node by node, and never evalu
 
 import ast
 import operator
+import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from keyword import iskeyword
@@ -20,8 +21,9 @@ from rec_gen.errors import RuleError
 
 
 def can_stand_in_a_rule(column: str) -> bool:
-    """Whether a rule can name a column: Python must read it as a name."""
-    return column.isidentifier() and not iskeyword(column)
+    """Whether a rule can name a column: Python must read it as this name."""
+    read_as = unicodedata.normalize("NFKC", column)
+    return column.isidentifier() and not iskeyword(column) and column == read_as
 
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {

@@ -108,8 +108,8 @@ async def ask_reply(
         raise ApiError(400, message, "missing", "messages")
     history = await read_history(service, request, caller, body, needed=False)
     store_seconds = time.perf_counter() - began
-    most = min(time_left(service, body.deadline_ms, began), service.config.batching.deadline_ms)
-    due = in_time(time.perf_counter(), most, messages)
+    left = time_left(service, body.deadline_ms, began)
+    due = in_time(time.perf_counter(), left, messages)
     query = ReplyQuery(
         await asyncio.to_thread(turns_of, service.engine.names, due, service.masker),
         history,

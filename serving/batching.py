@@ -148,10 +148,15 @@ class Batcher:
         running = self._paces[self._kind].expect(self._running) if self._running else 0.0
         seconds = max(0.0, running - ran)
         for each, count in Counter([kind, *(type(job.query) for job in self._waiting)]).items():
-            full, rest = divmod(count, self._config.max_batch)
-            seconds += full * self._paces[each].expect(self._config.max_batch)
+            most = self._most(each)
+            full, rest = divmod(count, most)
+            seconds += full * self._paces[each].expect(most)
             seconds += self._paces[each].expect(rest) if rest else 0.0
         return seconds
+
+    def _most(self, kind: Kind) -> int:
+        """How many the model reads together; the items of an answer are explained by themselves."""
+        return 1 if kind is ExplainQuery else self._config.max_batch
 
     def _age(self) -> float:
         """How long the oldest has waited, which one more may hold up."""
@@ -191,8 +196,8 @@ class Batcher:
         """The oldest queries that somebody still waits for, all of the kind of the first one."""
         jobs: list[_Job] = []
         others: list[_Job] = []
-        now = time.monotonic()
-        while self._waiting and len(jobs) < self._config.max_batch:
+        most, now = self._config.max_batch, time.monotonic()
+        while self._waiting and len(jobs) < most:
             job = self._waiting.popleft()
             if job.result.done() or job.deadline <= now:
                 self._metrics.dropped.inc()
@@ -200,6 +205,7 @@ class Batcher:
                 others.append(job)
             else:
                 jobs.append(job)
+                most = self._most(type(job.query))
         self._waiting.extendleft(reversed(others))
         self._metrics.queue.set(len(self._waiting))
         return jobs
@@ -229,14 +235,5 @@ class Batcher:
                 job.result.set_result(Timed(answer, began - job.since, took))
 
 
-async def _explain(
-    engine: Engine, queries: Sequence[ExplainQuery]
-) -> list[list[str | None] | RecGenError]:
-    """Explain one answer after the other; what one asks wrong harms no other."""
-    said: list[list[str | None] | RecGenError] = []
-    for query in queries:
-        try:
-            said.append(await engine.explain(query.history, query.items))
-        except RecGenError as error:
-            said.append(error)
-    return said
+async def _explain(engine: Engine, queries: Sequence[ExplainQuery]) -> list[list[str | None]]:
+    return [await engine.explain(query.history, query.items) for query in queries]

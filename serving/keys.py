@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,6 +152,21 @@ def revoke_key(path: Path, identity: str) -> None:
         if identity not in {key.id for key in keys}:
             raise ConfigError(f"{path}: has no key '{identity}'; recgen keys list shows them")
         _write(path, [key for key in keys if key.id != identity])
+
+
+def revoke_keys_of(path: Path, tenant: str, users: Collection[str], *, dry_run: bool) -> int:
+    """Take all keys of some users of a tenant out of a file; how many there are.
+
+    Raises:
+        ConfigError: There is no file of keys, or it is damaged.
+    """
+    KeyFile(path)  # says what to do where there is none
+    with _alone(path):
+        keys = _read(path)
+        left = [key for key in keys if key.tenant != tenant or key.user not in users]
+        if len(left) < len(keys) and not dry_run:
+            _write(path, left)
+    return len(keys) - len(left)
 
 
 @contextmanager

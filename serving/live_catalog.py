@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rec_gen.catalog import Catalog, Item
-from rec_gen.errors import RecGenError
+from rec_gen.errors import DataError, RecGenError, SpellingError
 from serving.engine import Commit, Engine
 from serving.errors import ApiError, EngineDownError, StoreError
 from serving.item_search import passing
@@ -17,6 +17,8 @@ from serving.store import Change, Store
 
 FOLLOW_SECONDS = 0.5
 """How often a server looks for what others with the same store have changed."""
+_MISFITS = DataError, SpellingError
+"""What a change may have done wrong itself; all else is this server's trouble, and may pass."""
 logger = logging.getLogger(__name__)
 
 
@@ -64,7 +66,8 @@ class LiveCatalog:
         Raises:
             RecGenError: An item does not fit the catalog or the model.
             StoreError: The change cannot be kept; then nothing changes.
-            EngineDownError: The engine is started again; then nothing changes.
+            EngineDownError: The engine is started again; a change that is already kept is made
+                by the next engine.
         """
         rows = [
             {"title": item.title, "fields": dict(item.fields), "codes": codes.get(item.id)}
@@ -79,7 +82,8 @@ class LiveCatalog:
         Raises:
             ApiError: It is not offered.
             StoreError: The change cannot be kept; then nothing changes.
-            EngineDownError: The engine is started again; then nothing changes.
+            EngineDownError: The engine is started again; a change that is already kept is made
+                by the next engine.
         """
         if not self.offers(item):
             raise ApiError(404, f"item '{item}' is not offered", "item_not_found", "item")
@@ -98,6 +102,9 @@ class LiveCatalog:
             except StoreError:
                 self._metrics.store_up.set(0)
                 logger.warning("the store cannot be read for changes of the catalog")
+            except RecGenError as error:
+                told = {"error": str(error)}
+                logger.error("changes of another server wait", extra={"fields": told})
 
     async def catch_up(self, *, strict: bool = False) -> None:
         """Apply the kept changes that the engine does not know.
@@ -107,29 +114,29 @@ class LiveCatalog:
                 another server's mistake holds up no change that does fit.
 
         Raises:
-            RecGenError: One does not fit the catalog or the model.
+            RecGenError: One does not fit the catalog or the model, or cannot be made here yet, as
+                where the text of a new item cannot be encoded; the next call tries again.
             EngineDownError: The engine is started again.
             StoreError: They cannot be read.
         """
         changes, number = await self._store.changes(self._number)
-        try:
-            if changes:
-                await self._apply(changes)
-        except RecGenError:
-            if strict:
-                raise
-            await self._apply_what_fits(changes)
+        if changes:
+            await (self._apply if strict else self._apply_what_fits)(changes)
         self._number = number
         self._metrics.version.set(number)
         self._metrics.store_up.set(1)
 
     async def _apply_what_fits(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            try:
-                await self._apply([change])
-            except RecGenError as error:
-                told = {"item": change.item, "error": str(error)}
-                logger.error("a change of another server does not fit", extra={"fields": told})
+        """Apply changes, and after a misfit each half by itself."""
+        try:
+            await self._apply(changes)
+        except _MISFITS as error:
+            if half := len(changes) // 2:
+                await self._apply_what_fits(changes[:half])
+                await self._apply_what_fits(changes[half:])
+                return
+            told = {"item": changes[0].item, "error": str(error)}
+            logger.error("a change of another server does not fit", extra={"fields": told})
 
     async def _change(self, changes: Sequence[Change]) -> int:
         kept = 0

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from fastapi import Request
@@ -33,6 +33,11 @@ class Asked(Generic[A]):
     timed: Timed[A]
     history: tuple[str, ...]
     store_seconds: float
+
+    def with_time_of(self, other: Timed[Any]) -> "Asked[A]":
+        """The same answer, which another question to the model has held up."""
+        queue, search = self.timed.queue + other.queue, self.timed.search + other.search
+        return replace(self, timed=replace(self.timed, queue=queue, search=search))
 
     @property
     def server_timing(self) -> str:
@@ -138,7 +143,8 @@ def filters_of(body: AskBase, seen: Sequence[str] = ()) -> Filters:
 
 def time_left(service: Service, deadline_ms: int | None, began: float) -> int:
     """Milliseconds until the answer is of no use any more, to a request that began at a time."""
-    deadline_ms = deadline_ms or service.config.batching.deadline_ms
+    most = service.config.batching.deadline_ms
+    deadline_ms = min(deadline_ms or most, most)
     return max(1, deadline_ms - round(1000 * (time.perf_counter() - began)))
 
 

@@ -110,15 +110,21 @@ def refuse_other_url(url: str) -> None:
     except ValueError:
         known = None
     if known is None:
+        scheme, found, _ = url.partition(":")
         raise StoreError(
-            f"store '{without_password(url)}': write sqlite:///FILE, "
-            "postgresql://USER:PASSWORD@HOST:PORT/NAME or redis://HOST:PORT/NUMBER"
+            f"store '{scheme}{found and ':…'}': write sqlite:///FILE, "
+            "postgresql://USER:PASSWORD@HOST:PORT/NAME or redis://HOST:PORT/NUMBER, and what of a "
+            "password is no letter or digit as %40 or the like"
         )
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown."""
-    return re.sub(r"(?<=://)([^/@]*):[^/@]*@", r"\1:***@", url)
+    """What of a store's URL may be shown: all of a file's, else neither user nor query."""
+    if url.startswith("sqlite:"):
+        return url
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2] + parts.path
+    return f"{parts.scheme}://" + ("…" if "@" in place else place)
 
 
 async def open_store(url: str) -> Store:

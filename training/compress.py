@@ -187,10 +187,7 @@ def _drop(
 ) -> tuple[Bundle, Compression]:
     """Drop the run of layers that turns the states of training prompts least."""
     renderer, count = bundle.renderer(), config.drop_layers
-    examples = [
-        Example(seq.user, seq.items[:-1], int(seq.items[-1]), dialogue=seq.dialogue)
-        for seq in dataset.sequences()
-    ]
+    examples = [last for seq in dataset.sequences() for last in [*seq.examples()][-1:]]
     chosen = sample_examples(examples, config.histories, config.seed)
     prompts = [prompt_of(example, renderer).ids for example in chosen]
     distances = angular_distances(bundle.model, prompts, count)

@@ -91,7 +91,8 @@ async def send_malformed(url: str, key: Header, count: int, seed: int) -> Tally:
     Raises:
         RecGenError: The server takes bodies where this knows of none, or not a right one.
     """
-    described = json.loads((await Connection(url).request("GET", "/openapi.json")).body)["paths"]
+    first = Connection(url)
+    described = json.loads((await first.request("GET", "/openapi.json")).body)["paths"]
     found = {
         (method, path)
         for path, methods in described.items()
@@ -102,9 +103,10 @@ async def send_malformed(url: str, key: Header, count: int, seed: int) -> Tally:
         raise RecGenError(f"add to VALID of hostile_bodies.py: {sorted(found ^ VALID.keys())}")
     for (method, path), body in VALID.items():
         right = Malformed("right", json.dumps(body).encode())
-        status = await _status(Connection(url), method, path, key, right)
+        status = await _status(first, method, path, key, right)
         if status != 200:
             raise RecGenError(f"{method.upper()} {path}: a right body was answered with {status}")
+    first.close()
     numbers, tally = iter(range(count)), Tally()
 
     async def client() -> None:

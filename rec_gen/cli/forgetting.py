@@ -176,13 +176,9 @@ def _from_store(url: str, tenant: str, user: str, dry_run: bool) -> int:
 
 
 def _from_keys(path: Path, tenant: str, ids: Collection[str], dry_run: bool) -> int:
-    from serving.keys import KeyFile, revoke_key
+    from serving.keys import revoke_keys_of
 
-    every = KeyFile(path).keys().values()
-    theirs = [key.id for key in every if key.tenant == tenant and key.user in ids]
-    for key in () if dry_run else theirs:
-        revoke_key(path, key)
-    return len(theirs)
+    return revoke_keys_of(path, tenant, ids, dry_run=dry_run)
 
 
 def _from_batch(folder: Path, ids: Collection[str], told: _Told, dry_run: bool) -> None:

@@ -101,7 +101,10 @@ def _copy_findings(folder: Path, partial: Path, ids: Collection[str]) -> None:
     file = folder / FINDINGS
     if file.exists():
         found = _read(file)
-        found["suspects"] = {u: i for u, i in found.get("suspects", {}).items() if u not in ids}
+        suspects = found.get("suspects")
+        if not isinstance(suspects, dict):
+            raise DataError(f"{file}: 'suspects' is no table of users: restore the file")
+        found["suspects"] = {user: why for user, why in suspects.items() if user not in ids}
         write_findings(partial, found)
 
 

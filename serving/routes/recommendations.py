@@ -45,6 +45,7 @@ async def recommend(
         reasons = await unless_left(request, service.batcher.submit(query, left))
         for item, reason in zip(items, reasons.answer, strict=True):
             item["explanation"] = reason
+        asked = asked.with_time_of(reasons)
     content = {
         "id": f"rec-{request.state.request_id}",
         "model": body.adapter or engine.name,

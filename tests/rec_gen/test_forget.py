@@ -128,6 +128,11 @@ def test_what_a_screening_found_of_the_user_goes_along(tmp_path: Path) -> None:
     assert found["suspects"] == {"u4": ["i1"]}
     assert found["titles"][0]["item"] == "i2"
     assert "u3" not in Dataset.load(data).users
+    (data / "screening.json").write_text('{"suspects": null}')
+    done = run("forget", "u4", "--data", data)
+    assert done.exit_code == 1
+    assert done.stderr.endswith("'suspects' is no table of users: restore the file\n")
+    assert "u4" in Dataset.load(data).users
 
 
 def test_a_key_that_one_table_names_is_known_of_all(

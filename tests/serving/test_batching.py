@@ -218,6 +218,22 @@ async def test_reasons_wait_their_turn_and_no_longer_than_their_deadline(
             await wrong
 
 
+async def test_reasons_are_given_as_soon_as_they_are_known(tasks_bundle: Path) -> None:
+    async with held(Recommender.load(tasks_bundle)) as (batcher, engine, _):
+        explain, given = engine.explain, []
+
+        async def counted(*args: Any) -> list[str | None]:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            given.append(sum(task.done() for task in tasks))
+            return await explain(*args)
+
+        engine.explain = counted  # type: ignore[method-assign]
+        tasks = await start(batcher, *[ExplainQuery(("i1",), ("i4",))] * 3)
+        await asyncio.gather(*tasks)
+        assert given == [0, 1, 2]
+
+
 async def test_a_broken_engine_fails_its_batch_and_not_the_next(recommender: Recommender) -> None:
     async with held(recommender) as (batcher, engine, _):
         engine.leave.set()

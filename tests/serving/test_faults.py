@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from rec_gen.catalog import Item
-from rec_gen.errors import RecGenError
+from rec_gen.errors import MissingPackageError, RecGenError
 from rec_gen.recommender import Recommender
 from serving.engine import RecommenderEngine
 from serving.errors import EngineDownError
@@ -173,6 +173,28 @@ async def test_a_change_of_another_server_that_does_not_fit_holds_up_no_other(
         assert (await client.delete("/v1/items/i2")).status_code == 200
         assert "n" not in service.catalog.catalog.positions
         assert not {"i1", "i2", "n"} & await ids(client, history=[])
+
+
+async def test_a_change_that_cannot_be_made_yet_is_made_later(bundle: Path, tmp_path: Path) -> None:
+    """As where the text of a new item cannot be encoded for a while."""
+    async with in_process(bundle, tmp_path / "store.db") as (service, client):
+        engine: Any = service.engine
+        update, tries = engine.update, []
+
+        async def lacking(*args: Any) -> int:
+            tries.append(args)
+            raise MissingPackageError("sentence-transformers", "train")
+
+        engine.update = lacking
+        await service.store.change_catalog(
+            [Change("n", {"title": "N", "fields": {}, "codes": None})]
+        )
+        async with asyncio.timeout(30):
+            while len(tries) < 2:
+                await asyncio.sleep(0.05)
+            engine.update = update
+            while "n" not in await ids(client, history=[]):
+                await asyncio.sleep(0.05)
 
 
 class Dying(RecommenderEngine):

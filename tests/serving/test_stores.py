@@ -141,8 +141,11 @@ async def test_changes_have_one_order_for_all(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["runs/store.db", "postgres://h/d", "mysql://h/d", "redis://h:abc", "postgresql://u:pw@h:x/d"],
-)
+    [
+        "runs/store.db", "postgres://h/d", "mysql://h/d", "redis://h:abc", "postgresql://u:pw@h:x/d",
+        "postgresql://u:pw/pw@h/d", "redis://:pw?pw@h/0", "mysql://u:pw@pw@h/d",
+    ],
+)  # fmt: skip
 async def test_what_is_no_url_of_a_store_is_one_line(url: str) -> None:
     with pytest.raises(StoreError, match=r"write sqlite:///FILE, postgresql://") as caught:
         await open_store(url)
@@ -153,9 +156,11 @@ async def test_what_is_no_url_of_a_store_is_one_line(url: str) -> None:
 
 
 def test_a_url_is_shown_without_its_password() -> None:
-    assert without_password("postgresql://ann:secret@h:1/d") == "postgresql://ann:***@h:1/d"
-    assert without_password("redis://:secret@h/0") == "redis://:***@h/0"
-    assert without_password("sqlite:///a/b.db") == "sqlite:///a/b.db"
+    assert without_password("postgresql://ann:se@cret@h:1/d") == "postgresql://h:1/d"
+    assert without_password("postgresql://h/d?user=ann&password=s@cret") == "postgresql://h/d"
+    assert without_password("redis://:secret@h/0") == "redis://h/0"
+    assert without_password("redis://ann:1/secret@h/0") == "redis://…"
+    assert without_password("sqlite:///a/b@c.db") == "sqlite:///a/b@c.db"
 
 
 async def test_a_database_that_went_away_is_told_and_found_again(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from rec_gen.manifest import read_manifest
 from rec_gen.recommender import Recommender
 from tests.toy import tiny_base, toy_dataset
 from tests.training.federation import toy_federation
-from training.federated import app
+from training.federated import app, faults
 from training.federated.client import Client, client_app
+from training.federated.faults import DroppedOutError
 from training.federated.federate import simulate
 from training.federated.grid import CLIENT, LocalGrid
 from training.federated.server import run_rounds
@@ -208,10 +209,10 @@ def test_a_strong_pull_keeps_clients_where_they_began(
 
 
 def test_the_defence_bounds_what_garbage_does(base: str, plain: Path, tmp_path: Path) -> None:
-    faults = {"garbage": 0.25, "attack": "huge"}
+    huge = {"garbage": 0.25, "attack": "huge"}
     one_round = {"local_steps": 8}  # a second one may find no loss that is a number
-    bare = rounds_of(base, tmp_path / "bare", faults=faults, **one_round)
-    safe = rounds_of(base, tmp_path / "safe", faults=faults, clip=1.0, trim=0.25)
+    bare = rounds_of(base, tmp_path / "bare", faults=huge, **one_round)
+    safe = rounds_of(base, tmp_path / "safe", faults=huge, clip=1.0, trim=0.25)
     begun = initial(base)
     honest = distance(last_state(plain).weights, begun)
     assert distance(bare.weights, begun) > 1000 * honest
@@ -235,6 +236,15 @@ def test_clients_may_drop_out_until_too_few_are_left(
     assert min(made.averaged for made in state.rounds) == 3
     with pytest.raises(RecGenError, match=r"round 1: \d of 4 clients .* federated.least is 4"):
         rounds_of(base, tmp_path / "few", **{**common, "least": 4, "faults": {"drop_out": 0.6}})
+
+
+def test_what_a_client_says_is_printed_as_it_is(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "the template has no tag [/INST] [bold]"
+    monkeypatch.setattr(faults, "DroppedOutError", lambda _: DroppedOutError(words))
+    rounds_of(base, tmp_path, faults={"drop_out": 0.15}, least=3)
+    assert f": {words};" in capsys.readouterr().err
 
 
 def test_another_run_does_not_go_on_in_a_folder(base: str, plain: Path) -> None:

@@ -164,17 +164,23 @@ def test_the_trimmed_mean_is_that_of_scipy(values: list[float], trim: float) -> 
         {EXAMPLES: 0, "ndcg@10": 0.5, "recall@10": 0.5},
         {EXAMPLES: 3, "recall@10": 0.5},
         {EXAMPLES: 3, "ndcg@10": [0.5], "recall@10": 0.5},
+        {EXAMPLES: float("inf"), "ndcg@10": 0.5, "recall@10": 0.5},
     ],
 )
 def test_rankings_that_cannot_be_are_left_out(metrics: dict[str, Any]) -> None:
     LocalGrid(None, 0)
     asked = Message(RecordDict(), 1, "evaluate")
     good = {EXAMPLES: 3, "ndcg@10": 0.2, "recall@10": 0.5}
+    two = RecordDict({METRICS: MetricRecord(good), "more": MetricRecord(good)})
     replies = [
-        Message(RecordDict({METRICS: MetricRecord(each)}), reply_to=asked)
-        for each in (metrics, good)
+        Message(content, reply_to=asked)
+        for content in (
+            RecordDict({METRICS: MetricRecord(metrics)}),
+            two,
+            RecordDict({METRICS: MetricRecord(good)}),
+        )
     ]
-    assert sift_rankings(replies, ("ndcg@10", "recall@10")) == replies[1:]
+    assert sift_rankings(replies, ("ndcg@10", "recall@10")) == replies[2:]
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,11 @@ def sift_rankings(replies: Iterable[Message], names: Sequence[str]) -> list[Mess
         reply
         for reply in replies
         if reply.has_content()
-        and (metrics := reply.content.metric_records.get(METRICS)) is not None
-        and set(metrics) == {EXAMPLES, *names}
-        and all(isinstance(value, int | float) for value in metrics.values())
+        and list(reply.content.metric_records) == [METRICS]
+        and set(metrics := reply.content.metric_records[METRICS]) == {EXAMPLES, *names}
+        and isinstance(metrics[EXAMPLES], int)
         and metrics[EXAMPLES] >= 1
+        and all(isinstance(metrics[name], int | float) for name in names)
         and all(0 <= metrics[name] <= 1 for name in names)
     ]
 

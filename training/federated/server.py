@@ -60,7 +60,8 @@ def run_rounds(
         if made.metrics and state.stale() == 0:
             state.best = state.weights
         state.save(folder)
-        console.print(_line(state.rounds[-1], recipe.rounds), highlight=False, soft_wrap=True)
+        line = _line(state.rounds[-1], recipe.rounds)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return state
 
 
