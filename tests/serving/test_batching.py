@@ -218,7 +218,9 @@ async def test_reasons_wait_their_turn_and_no_longer_than_their_deadline(
             await wrong
 
 
-async def test_reasons_are_given_as_soon_as_they_are_known(tasks_bundle: Path) -> None:
+async def test_reasons_are_given_as_soon_as_they_are_known(
+    tasks_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with held(Recommender.load(tasks_bundle)) as (batcher, engine, _):
         explain, given = engine.explain, []
 
@@ -228,7 +230,7 @@ async def test_reasons_are_given_as_soon_as_they_are_known(tasks_bundle: Path) -
             given.append(sum(task.done() for task in tasks))
             return await explain(*args)
 
-        engine.explain = counted  # type: ignore[method-assign]
+        monkeypatch.setattr(engine, "explain", counted)
         tasks = await start(batcher, *[ExplainQuery(("i1",), ("i4",))] * 3)
         await asyncio.gather(*tasks)
         assert given == [0, 1, 2]
