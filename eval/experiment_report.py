@@ -24,6 +24,7 @@ from eval.report import (
     format_interval,
     format_number,
     in_cases,
+    plain,
     print_notes,
     print_slices,
     verdict,
@@ -188,14 +189,16 @@ class Experiment:
         size = f"{self.examples:,} examples of {self.users:,} users"
         table = _table(f"{self.name}: {self.dataset}, {self.config['split']}: {size}", *METRICS)
         for name, arm in self.arms.items():
-            table.add_row(name, *(format_interval(arm.metrics[metric]) for metric in METRICS))
+            table.add_row(
+                plain(name), *(format_interval(arm.metrics[metric]) for metric in METRICS)
+            )
         return table
 
     def _cost(self) -> Table:
         table = _table("cost", "tokens", "items", "truncated", "median s", "p95 s", "tokens/s")
         for name, arm in self.arms.items():
             table.add_row(
-                name,
+                plain(name),
                 f"{arm.prompt_tokens:.0f}",
                 f"{arm.shown:.1f}",
                 f"{arm.truncated:.0%}",
@@ -206,13 +209,15 @@ class Experiment:
         return table
 
     def _differences(self) -> Table:
-        title = f"more {DECIDING} than {self.baseline}"
+        title = f"more {DECIDING} than {plain(self.baseline)}"
         table = _table(title, "difference", "p", "detectable", "verdict")
         for name, arm in self.arms.items():
             if arm.differences:
                 found = arm.differences[DECIDING]
                 numbers = (format_number(found.p_holm), format_number(found.detectable))
-                table.add_row(name, format_interval(found, signed=True), *numbers, arm.verdict)
+                table.add_row(
+                    plain(name), format_interval(found, signed=True), *numbers, arm.verdict
+                )
         return table
 
     def _notes(self) -> list[str]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from eval.exposure_curve import SEARCH, Point
 from eval.fairness_measures import DEVIATION, EXPLAINED, EXPOSURES, GROUPS, INTERACTIONS, NDCG
 from eval.intervals import LEVEL, RESAMPLES, Interval
-from eval.report import MODEL, format_interval, format_number
+from eval.report import MODEL, format_interval, format_number, plain
 from eval.result_json import to_json
 from eval.significance import Comparison
 from eval.slices import FEWEST, SliceResult
@@ -154,15 +154,15 @@ class Fairness:
     def _groups(self, by: str) -> Table:
         columns = [f"{measure} of {system}" for measure in ("NDCG@10", "tail")
                    for system in (MODEL, "search")]  # fmt: skip
-        table = _table(f"test, {by}", "users", *columns, "search more of NDCG@10", "deviation",
-                       "explained")  # fmt: skip
+        others = ("search more of NDCG@10", "deviation", "explained")
+        table = _table(f"test, {plain(by)}", "users", *columns, *others)
         for part in self.groups:
             if part.by != by:
                 continue
             both = [part.systems[system] for system in (MODEL, SEARCH)]
             more = part.differences.get(MODEL, {}).get(NDCG)
             table.add_row(
-                part.value,
+                plain(part.value),
                 str(part.users),
                 *(format_interval(each[measure]) for measure in (NDCG, TAIL) for each in both),
                 "few users" if more is None else format_interval(more, signed=True),
@@ -177,7 +177,7 @@ class Fairness:
         for found in self.gaps:
             if not math.isnan(found.gap):
                 numbers = map(format_number, (found.gap, found.chance, found.p))
-                table.add_row(f"{found.by}, {found.system}", found.measure, *numbers)
+                table.add_row(f"{plain(found.by)}, {found.system}", found.measure, *numbers)
         return table
 
 

@@ -201,15 +201,15 @@ def print_slices(console: Console, slices: Sequence[SliceResult], metric: str, p
 
 
 def _slices_table(parts: Sequence[SliceResult], metric: str, plus: str) -> Table:
-    title = f"{metric.upper()} by {_plain(parts[0].by)}; + {_plain(plus)}, {MINUS} worse"
-    table = _table(title, "users", *parts[0].systems, no_wrap=False)
+    title = f"{metric.upper()} by {plain(parts[0].by)}; + {plain(plus)}, {MINUS} worse"
+    table = _table(title, "users", *map(plain, parts[0].systems), no_wrap=False)
     for part in parts:
         few = f"{BLANK}(few)" if part.few else ""
         cells = (
             format_number(metrics[metric].mean) + _sign(part, system, metric)
             for system, metrics in part.systems.items()
         )
-        table.add_row(_plain(part.value), f"{part.users:,}{few}", *cells)
+        table.add_row(plain(part.value), f"{part.users:,}{few}", *cells)
     return table
 
 
@@ -230,7 +230,7 @@ def slice_notes(parts: Sequence[SliceResult]) -> list[str]:
     return [*few, "Verdicts are not corrected for how many slices there are."]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A text from the data that neither rich nor the terminal reads as anything else."""
     return escape(clean_text(text))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from rec_gen.errors import ConfigError, DataError, MissingPackageError
@@ -135,7 +136,7 @@ def _read_log(file: Path) -> list[_Log]:
 def curves_table(name: str, curves: Curves) -> Table:
     """One row a validation, the one that is kept marked: the first of the best."""
     columns = ("step", "tokens", "loss", "validation loss", "NDCG@10", "recall@10")
-    table = Table(title=name, box=box.SIMPLE_HEAD)
+    table = Table(title=escape(name), box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column, justify="right")
     best = max(curves.validations, key=lambda row: row.ndcg, default=None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from rec_gen.cli.common import ALLOW_LEAK, OVERRIDES
+from rec_gen.cli.common import ALLOW_LEAK, OVERRIDES, table_console
 from rec_gen.cli.evaluation import refuse_unwritable
 from rec_gen.cli.reporting import write_beside
 from rec_gen.cli.training import load_recipe, run_training
@@ -42,8 +42,6 @@ def benchmark(
     recgen benchmark quickstart --json quickstart.json
     recgen benchmark opendialkg --json opendialkg.json
     """
-    from rich.console import Console
-
     from eval.background import held_out
     from eval.benchmark import benchmark as measure
     from eval.benchmark_report import Benchmark
@@ -81,7 +79,7 @@ def benchmark(
         result = benchmark_conversations(recommenders, dataset, allowed_leaks)
     else:
         result = measure(recommenders, dataset, first.validation.exclude_seen, allowed_leaks)
-    result.render(Console())
+    result.render(table_console())
     if json_path:
         result.save(json_path, text, overrides)
         write_beside(json_path)

@@ -1,6 +1,7 @@
 """What several commands share."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from rec_gen.errors import ConfigError, RecGenError
 from rec_gen.text import clean_text
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from rec_gen.answers import Recommendation
     from rec_gen.bundle import Bundle
     from rec_gen.data.config import DataConfig
@@ -32,6 +35,10 @@ DOMAIN = click.option(
 )
 
 
+WIDE = 160
+"""Columns of a table in a file or a pipe, where rich would cut at 80."""
+
+
 class Command(click.Command):
     """Prints an error that a user can mend as one line and leaves with its exit code."""
 
@@ -48,6 +55,16 @@ class Command(click.Command):
             place = "" if error.filename is None else f"{error.filename}: "
             click.echo(f"recgen: {place}{error.strerror or error}", err=True)
             sys.exit(1)
+
+
+def table_console() -> "Console":
+    """Where tables go: as wide as the terminal, else as `COLUMNS` says, else `WIDE`."""
+    from rich.console import Console
+
+    console = Console()
+    if not (console.is_terminal or "COLUMNS" in os.environ):
+        console.width = WIDE
+    return console
 
 
 def data_config(source: str, overrides: Sequence[str]) -> "DataConfig":

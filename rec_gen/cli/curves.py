@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from rec_gen.cli.common import table_console
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -16,13 +18,11 @@ def curves(runs: Sequence[Path], plot: Path | None) -> None:
     recgen curves runs/quickstart
     recgen curves runs/quickstart runs/industrial-titles --plot curves.svg
     """
-    from rich.console import Console
-
     from training.curves import curves_table, draw_curves, read_curves
 
     read = {str(run): read_curves(run) for run in runs}
     for name, each in read.items():
-        Console().print(curves_table(name, each))
+        table_console().print(curves_table(name, each))
     if plot:
         draw_curves(read, plot)
         click.echo(f"plot: {plot}")

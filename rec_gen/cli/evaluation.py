@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rec_gen.cli.common import ALLOW_LEAK, DOMAIN, recipe_dataset
+from rec_gen.cli.common import ALLOW_LEAK, DOMAIN, recipe_dataset, table_console
 from rec_gen.cli.reporting import refuse_folder, refuse_others_page, taken, write_beside
 from rec_gen.errors import ConfigError
 from rec_gen.notices import quiet
@@ -207,9 +207,7 @@ def show(result: "Evaluation", json_path: Path | None, run: Path, *, slices: boo
         run: The folder around the bundle; where it is a training run's, the page has its curves.
         slices: Print a table for each slicing too.
     """
-    from rich.console import Console
-
-    result.render(Console(), slices=slices)
+    result.render(table_console(), slices=slices)
     if json_path:
         result.save(json_path)
         write_beside(json_path, run)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from rec_gen.cli.common import ALLOW_LEAK, OVERRIDES
+from rec_gen.cli.common import ALLOW_LEAK, OVERRIDES, table_console
 from rec_gen.cli.reporting import refuse_folder, refuse_others_page, write_beside
 from rec_gen.notices import quiet
 
@@ -40,8 +40,6 @@ def experiment(
     recgen prompts experiment experiment.toml
     recgen prompts experiment experiment.toml --set users=10 --out runs/few
     """
-    from rich.console import Console
-
     from eval.experiment_config import ExperimentConfig
     from rec_gen.config import load_config
     from rec_gen.errors import ConfigError
@@ -58,7 +56,7 @@ def experiment(
         result = run_experiment(config, folder, allowed_leaks)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    result.render(Console())
+    result.render(table_console())
     result.save(folder / "experiment.json")
     write_beside(folder / "experiment.json")
     click.echo(f"result: {folder / 'experiment.json'}")

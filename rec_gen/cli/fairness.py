@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from rec_gen.cli.common import bundle_dataset
+from rec_gen.cli.common import bundle_dataset, table_console
 from rec_gen.notices import quiet
 
 
@@ -47,8 +47,6 @@ def fairness(
     recgen fairness runs/quickstart/bundle --by user.gender --by user.age --json fairness.json
     recgen recommend runs/quickstart/bundle --user 1 --exposure 0.2
     """
-    from rich.console import Console
-
     from eval.fairness import evaluate_fairness
     from rec_gen.cli.reporting import refuse_folder
     from rec_gen.recommender import Recommender
@@ -66,6 +64,6 @@ def fairness(
         columns,
         explanations=explanations,
     )
-    result.render(Console())
+    result.render(table_console())
     if json_path:
         result.save(json_path)

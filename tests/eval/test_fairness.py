@@ -26,9 +26,12 @@ from tests.rec_gen.command import error, run
 from tests.rec_gen.test_cli import BRIEF
 from tests.toy import ITEMS, rated, toy_dataset
 
+KINDS = "[/a]", "[b]"
+"""Which rich would read as markup."""
+
 
 def people(dataset: Dataset) -> Dataset:
-    kinds = ["ab"[row % 2] for row in range(len(dataset.users))]
+    kinds = [KINDS[row % 2] for row in range(len(dataset.users))]
     table = pl.DataFrame({"user": dataset.users, "kind": kinds})
     return Dataset(dataset.catalog, dataset.frame, dataset.manifest, table)
 
@@ -73,6 +76,7 @@ def test_test_has_what_was_chosen(found: Fairness) -> None:
     text = Console(width=200, record=True)
     found.render(text)
     shown = text.export_text()
+    assert all(kind in shown for kind in KINDS)
     assert f"in the search, {found.chosen[SEARCH]}" in shown
     assert "share of listed items that have an explanation" in shown
 

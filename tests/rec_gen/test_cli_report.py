@@ -14,6 +14,7 @@ import pytest
 from eval.experiment_report import METRICS
 from eval.page import write_page
 from eval.page_data import read_result
+from rec_gen.cli.common import WIDE, table_console
 from tests.rec_gen.command import error, run
 from tests.toy import rated, tiny_base, toy_dataset
 
@@ -214,3 +215,10 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
             2,
             True,
         ), line
+
+
+def test_tables_that_no_terminal_bounds_are_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert table_console().width == WIDE
+    monkeypatch.setenv("COLUMNS", "100")
+    assert table_console().width == 100
