@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -80,17 +81,36 @@ def test_a_stage_that_ranks_worse_is_said_to_and_leaves_no_bundle(
     assert (tmp_path / CHECKPOINTS).stat().st_mtime_ns == checkpoints
 
 
+def mixed_up(start: Path, path: Path) -> Path:
+    """An adapter whose items have each other's rows, dealt as badly as can be."""
+    bundle, examples = Bundle.load(start), list(toy_dataset().examples(Split.VALID))
+    rows = [each for name, each in bundle.model.named_parameters() if "trainable_tokens" in name]
+    assert rows
+    first, rng = [each.detach().clone() for each in rows], np.random.default_rng(0)
+
+    def deal(order: list[int]) -> float:
+        with torch.no_grad():
+            for each, kept in zip(rows, first, strict=True):
+                each.copy_(kept[order])
+        return rank_examples(bundle, examples, 10, True)["ndcg@10"]
+
+    deal(min((rng.permutation(len(first[0])).tolist() for _ in range(40)), key=deal))
+    bundle.save(path)
+    return path
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_an_adapter_is_refined_and_saved_alone(adapted: Path, tmp_path: Path, method: str) -> None:
-    report = run(adapted, tmp_path, method=method, learning_rate=3e-3, max_steps=24, every_steps=8)
+    start, options = mixed_up(adapted, tmp_path / "start"), {"max_steps": 24, "every_steps": 8}
+    report = run(start, tmp_path, method=method, learning_rate=3e-3, **options)
     assert report.better
     assert report.after["ndcg@10"] == pytest.approx(ranked(tmp_path / BUNDLE)["ndcg@10"], abs=1e-6)
     files = sorted(file.name for file in (tmp_path / BUNDLE / "adapter").iterdir())
     assert files == ["adapter_config.json", "adapter_model.safetensors"]
     before, after = (
         load_file(path / "adapter" / "adapter_model.safetensors")
-        for path in (adapted, tmp_path / BUNDLE)
+        for path in (start, tmp_path / BUNDLE)
     )
     assert before.keys() == after.keys()
 
