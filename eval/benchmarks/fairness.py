@@ -11,13 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-from rich.console import Console
 
 from eval.exposure_curve import SEARCH, Point
 from eval.fairness import evaluate_fairness
 from eval.fairness_measures import NDCG
 from eval.fairness_report import TAIL, Fairness
-from rec_gen.cli.common import Command, bundle_dataset
+from rec_gen.cli.common import Command, bundle_dataset, table_console
 from rec_gen.errors import RecGenError
 from rec_gen.files import new_file
 
@@ -101,7 +100,7 @@ def main(
     """Train a recipe and look at whom it shows, and to whom."""
     with TemporaryDirectory() as temporary:
         found = measure(train(recipe, out or Path(temporary) / "run"), budget, columns)
-    found.render(Console())
+    found.render(table_console())
     if json_path:
         found.save(json_path)
     if plot:

@@ -21,8 +21,9 @@ def curves(runs: Sequence[Path], plot: Path | None) -> None:
     from training.curves import curves_table, draw_curves, read_curves
 
     read = {str(run): read_curves(run) for run in runs}
+    console = table_console()
     for name, each in read.items():
-        table_console().print(curves_table(name, each))
+        console.print(curves_table(name, each))
     if plot:
         draw_curves(read, plot)
         click.echo(f"plot: {plot}")
